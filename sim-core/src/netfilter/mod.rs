@@ -1,0 +1,6 @@
+//! Hooks, rules, connection tracking and NAT: tables only, no packet path.
+pub mod conntrack;
+pub mod hooks;
+pub mod nat;
+pub mod rules;
+pub mod text;

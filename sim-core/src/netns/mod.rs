@@ -1,0 +1,2 @@
+//! Nouns: the state of one network namespace.
+pub mod socket;

@@ -1,0 +1,2 @@
+//! Sockets of a netns.
+pub mod tcp;

@@ -1,0 +1,88 @@
+//! UDP and TCP headers by value.
+
+use std::net::IpAddr;
+
+use super::checksum::Sum;
+use super::ip::{SCTP, TCP, UDP};
+
+/// TCP flag FIN.
+pub const FIN: u8 = 0x01;
+/// TCP flag SYN.
+pub const SYN: u8 = 0x02;
+/// TCP flag RST.
+pub const RST: u8 = 0x04;
+/// TCP flag PSH.
+pub const PSH: u8 = 0x08;
+/// TCP flag ACK.
+pub const ACK: u8 = 0x10;
+/// TCP flag URG.
+pub const URG: u8 = 0x20;
+/// TCP flag ECE.
+pub const ECE: u8 = 0x40;
+/// TCP flag CWR.
+pub const CWR: u8 = 0x80;
+
+/// The fixed part of a TCP header by value (RFC 9293 3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TcpHeader {
+    /// Source port.
+    pub src: u16,
+    /// Destination port.
+    pub dst: u16,
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgment number.
+    pub ack: u32,
+    /// Flags ([`FIN`] … [`CWR`]).
+    pub flags: u8,
+    /// Window field, not scaled.
+    pub window: u16,
+    /// Length of the header with options, in bytes.
+    pub header_len: u8,
+}
+
+impl TcpHeader {
+    /// Reads the header at the start of `l4`; `None` if it is cut or its length is impossible.
+    pub fn read(l4: &[u8]) -> Option<Self> {
+        let h = etherparse::TcpHeaderSlice::from_slice(l4).ok()?;
+        Some(Self {
+            src: h.source_port(),
+            dst: h.destination_port(),
+            seq: h.sequence_number(),
+            ack: h.acknowledgment_number(),
+            flags: l4[13],
+            window: h.window_size(),
+            header_len: h.data_offset() * 4,
+        })
+    }
+
+    /// Whether all of `flags` are set.
+    pub fn has(&self, flags: u8) -> bool {
+        self.flags & flags == flags
+    }
+}
+
+/// Source and destination port of a UDP, TCP or SCTP packet; `None` for other protocols or a cut header.
+pub fn ports(proto: u8, l4: &[u8]) -> Option<(u16, u16)> {
+    if !matches!(proto, TCP | UDP | SCTP) || l4.len() < 4 {
+        return None;
+    }
+    Some((u16::from_be_bytes([l4[0], l4[1]]), u16::from_be_bytes([l4[2], l4[3]])))
+}
+
+/// Where the checksum field of a protocol stands in its header; `None` for protocols without a checksum over addresses.
+pub const fn checksum_offset(proto: u8) -> Option<usize> {
+    match proto {
+        TCP => Some(16),
+        UDP => Some(6),
+        _ => None,
+    }
+}
+
+/// Whether the L4 checksum of a UDP or TCP packet is right; a UDP checksum of zero is "none" and right (RFC 768).
+pub fn checksum_ok(src: IpAddr, dst: IpAddr, proto: u8, l4: &[u8]) -> bool {
+    if proto == UDP && l4.len() >= 8 && l4[6..8] == [0, 0] {
+        return true;
+    }
+    Sum::default().pseudo(src, dst, proto, l4.len()).bytes(l4).finish() == 0
+}

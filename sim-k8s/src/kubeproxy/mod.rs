@@ -1,0 +1,1 @@
+//! kube-proxy: Services and EndpointSlices in, iptables-restore text out.

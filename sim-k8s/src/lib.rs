@@ -1,0 +1,3 @@
+//! Kubernetes: objects in, netlink out.
+pub mod kubeproxy;
+pub mod manifest;

@@ -1,0 +1,1 @@
+//! Manifests: YAML and JSON files in, objects out.

@@ -1,0 +1,1 @@
+//! The reference lab: its specs, its canonical form.

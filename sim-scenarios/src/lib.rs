@@ -1,0 +1,2 @@
+//! What happens in a world: scenarios, workloads, checks, reports.
+pub mod lab;
