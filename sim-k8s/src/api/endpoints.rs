@@ -1,0 +1,48 @@
+//! Endpoints that a manifest writes by hand.
+
+use std::net::IpAddr;
+
+use super::{ObjectKey, Protocol};
+
+/// A list of endpoints that share their ports.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EndpointSlice {
+    /// Namespace and name of the slice.
+    pub key: ObjectKey,
+    /// The Service it belongs to: label `kubernetes.io/service-name`, or the name of the Endpoints object.
+    pub service: Option<ObjectKey>,
+    /// Ports of every endpoint of the list.
+    pub ports: Vec<EndpointPort>,
+    /// The endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One port of a slice.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EndpointPort {
+    /// The Service port's name; empty for the unnamed one.
+    pub name: String,
+    /// Protocol. Default TCP.
+    pub protocol: Protocol,
+    /// Number. A slice's `null` port ("all ports") has no meaning for kube-proxy and is left out.
+    pub port: u16,
+}
+
+/// One endpoint.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Endpoint {
+    /// Address; of a slice's several addresses kube-proxy uses the first.
+    pub address: IpAddr,
+    /// Takes new connections. Unknown counts as true (discovery/v1 `EndpointConditions`).
+    pub ready: bool,
+    /// Would serve even if it is going away. Unknown counts as `ready`.
+    pub serving: bool,
+    /// Is going away. Unknown counts as false.
+    pub terminating: bool,
+    /// The node it is on.
+    pub node_name: Option<String>,
+    /// The zone it is in.
+    pub zone: Option<String>,
+    /// Zones that should use it.
+    pub for_zones: Vec<String>,
+}

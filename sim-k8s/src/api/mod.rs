@@ -1,0 +1,58 @@
+//! The objects the control plane and kube-proxy work with: a thin model of our own, filled from
+//! Kubernetes' types by [`crate::manifest`], which checks and defaults every field first.
+//!
+//! Whatever exists as a value of this room is valid: ports fit, addresses parse, names are DNS labels.
+//! Objects are keyed by [`ObjectKey`] and kept in the order of the files.
+
+mod endpoints;
+mod pod;
+mod selector;
+mod service;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use endpoints::{Endpoint, EndpointPort, EndpointSlice};
+pub use pod::{Container, ContainerPort, EnvSource, EnvVar, PodTemplate, Protocol};
+pub use selector::{Operator, Requirement, Selector};
+pub use service::{ClusterIp, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
+pub use workload::{Workload, WorkloadKind, WorkloadRef};
+
+/// Labels of an object: key to value, in key order.
+pub type Labels = BTreeMap<String, String>;
+
+/// Namespace and name: what identifies an object among those of its kind.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ObjectKey {
+    /// Namespace; `default` when the manifest names none.
+    pub namespace: String,
+    /// Name, a DNS-1123 subdomain.
+    pub name: String,
+}
+
+impl ObjectKey {
+    /// The key of object `name` in `namespace`.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Everything a set of manifests declares, each list in the order of the files.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Objects {
+    /// Names of the namespaces that are declared; others exist because an object is in them.
+    pub namespaces: Vec<String>,
+    /// What makes pods, bare pods included.
+    pub workloads: Vec<Workload>,
+    /// Services.
+    pub services: Vec<Service>,
+    /// EndpointSlices written by hand, and Endpoints mirrored into slices.
+    pub endpoint_slices: Vec<EndpointSlice>,
+}

@@ -1,0 +1,1 @@
+//! Workloads become pods on nodes, and their environments become calls.
