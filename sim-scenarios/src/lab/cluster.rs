@@ -1,0 +1,155 @@
+//! The lab's cluster: names, addresses and hardware addresses, a pure function of `topo`.
+//!
+//! Everything here is fixed by the reference lab's README, "The cluster"; how it is programmed into
+//! netns is [`super::topology`].
+
+use std::net::Ipv4Addr;
+
+use indexmap::IndexMap;
+use sim_core::wire::eth::MacAddr;
+
+use super::spec::Topo;
+
+/// Names and addresses of a cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// The netns in the order in which they are made: underlay, nodes, pods, gateway, world.
+    pub netns: Vec<String>,
+    /// The nodes, in order.
+    pub nodes: Vec<Node>,
+    /// The pods, in the order of the spec.
+    pub pods: IndexMap<String, Pod>,
+    macs: IndexMap<String, MacAddr>,
+    names: IndexMap<MacAddr, String>,
+}
+
+/// A node of the cluster.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its netns, `n1` for number 1.
+    pub name: String,
+    /// Its number, counted from 1.
+    pub number: u8,
+}
+
+impl Node {
+    /// The address on the underlay.
+    pub const fn addr(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 240, 0, 10 + self.number)
+    }
+
+    /// The address of its pod bridge.
+    pub const fn bridge_addr(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 244, self.number, 1)
+    }
+
+    /// The address of its VTEP, the base address of its pod network.
+    pub const fn vtep_addr(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 244, self.number, 0)
+    }
+
+    /// The hardware address of its VTEP.
+    pub const fn vtep_mac(&self) -> MacAddr {
+        MacAddr([0x0e, 0xfa, 0, 0, 1, self.number])
+    }
+}
+
+/// A pod of the cluster.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    /// Its address.
+    pub addr: Ipv4Addr,
+    /// The number of its node.
+    pub node: u8,
+}
+
+/// The gateway's address on the underlay.
+pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 240, 0, 1);
+
+impl Cluster {
+    /// The cluster that `topo` describes; pods get .2, .3, … of their node in the order of the spec.
+    pub fn new(topo: &Topo) -> Self {
+        let mut c = Self::default();
+        c.nodes = (1..=topo.nodes).map(|number| Node { name: format!("n{number}"), number }).collect();
+        let mut last_host = [1u8; 256];
+        for (name, &node) in &topo.pods {
+            let host = &mut last_host[usize::from(node)];
+            *host += 1;
+            c.pods.insert(name.clone(), Pod { addr: Ipv4Addr::new(10, 244, node, *host), node });
+        }
+        c.netns.push("ul".into());
+        c.netns.extend(c.nodes.iter().map(|n| n.name.clone()));
+        c.netns.extend(c.pods.keys().cloned());
+        if topo.world {
+            c.netns.extend(["gw".into(), "world".into()]);
+        }
+        c.name_macs(topo);
+        c
+    }
+
+    /// The lab's hardware addresses. Of two devices with one address the later named wins, as in the lab.
+    fn name_macs(&mut self, topo: &Topo) {
+        self.mac_is("ul", "br0", MacAddr([2, 0, 0, 0, 0x0b, 0]));
+        for (name, addr) in self.underlay_hosts(topo) {
+            self.mac_is("ul", &format!("p-{name}"), MacAddr([2, 0, 0, 0, 0x0b, addr.octets()[3]]));
+            self.mac_is(&name, "eth0", mac_of([0x42, 0x01], addr));
+        }
+        for node in self.nodes.clone() {
+            self.mac_is(&node.name, "cni0", mac_of([0x0a, 0x58], node.bridge_addr()));
+            self.mac_is(&node.name, "flannel.1", node.vtep_mac());
+        }
+        for (name, pod) in self.pods.clone() {
+            self.mac_is(&name, "eth0", mac_of([0x0a, 0x58], pod.addr));
+            let port = MacAddr([0x0e, 0x0e, pod.node, pod.addr.octets()[3], 0, 1]);
+            self.mac_is(&format!("n{}", pod.node), &format!("veth-{name}"), port);
+        }
+        if topo.world {
+            self.mac_is("gw", "ext0", MacAddr([2, 0, 0, 0, 0x0e, 1]));
+            self.mac_is("world", "eth0", MacAddr([2, 0, 0, 0, 0x0e, 2]));
+        }
+    }
+
+    fn mac_is(&mut self, netns: &str, dev: &str, mac: MacAddr) {
+        let name = format!("{netns}/{dev}");
+        self.names.insert(mac, name.clone());
+        self.macs.insert(name, mac);
+    }
+
+    /// Who is plugged into the underlay switch, in the order of its ports (flooding follows it).
+    pub fn underlay_hosts(&self, topo: &Topo) -> Vec<(String, Ipv4Addr)> {
+        let mut hosts: Vec<_> = self.nodes.iter().map(|n| (n.name.clone(), n.addr())).collect();
+        if topo.world {
+            hosts.push(("gw".into(), GATEWAY));
+        }
+        hosts
+    }
+
+    /// The hardware address of `netns/dev`.
+    pub fn mac(&self, name: &str) -> Option<MacAddr> {
+        self.macs.get(name).copied()
+    }
+
+    /// What the lab calls a hardware address: `netns/dev`, `bcast`, or its digits.
+    pub fn mac_name(&self, mac: MacAddr) -> String {
+        match self.names.get(&mac) {
+            Some(name) => name.clone(),
+            None if mac == MacAddr::BROADCAST => "bcast".into(),
+            None => mac.to_string(),
+        }
+    }
+
+    /// `text` with every known hardware address in it replaced by its name.
+    pub fn name_macs_in(&self, text: &str) -> String {
+        self.names.iter().fold(text.to_owned(), |text, (mac, name)| text.replace(&mac.to_string(), name))
+    }
+
+    /// The address that `text` stands for: a pod's name or an IPv4 address.
+    pub fn addr(&self, text: &str) -> Option<Ipv4Addr> {
+        self.pods.get(text).map(|pod| pod.addr).or_else(|| text.parse().ok())
+    }
+}
+
+fn mac_of(head: [u8; 2], addr: Ipv4Addr) -> MacAddr {
+    let [a, b, c, d] = addr.octets();
+    MacAddr([head[0], head[1], a, b, c, d])
+}

@@ -1,0 +1,80 @@
+//! Servers of a spec.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::object::{Node, SpecError};
+use super::step::Pmtu;
+use super::{read_addr, read_netns};
+use crate::lab::cluster::Cluster;
+
+/// A transport protocol that servers speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Proto {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+impl Proto {
+    /// The name in specs and results.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// What a server answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// What it got, behind its netns' name and a colon.
+    #[default]
+    Echo,
+    /// Nothing.
+    Sink,
+    /// The word `short` (UDP only: over TCP the lab's server echoes).
+    Short,
+}
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// In which netns.
+    pub netns: String,
+    /// Over what.
+    pub proto: Proto,
+    /// On which port.
+    pub port: u16,
+    /// At which address; unspecified is any.
+    pub addr: IpAddr,
+    /// What it answers.
+    pub mode: Mode,
+    /// What it does about the path MTU; `None`: what the kernel does by default.
+    pub pmtu: Option<Pmtu>,
+}
+
+impl Server {
+    pub(super) fn read(node: Node<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
+        let mut o = node.object()?;
+        o.refuse_unsupported(&["v6"])?;
+        let server = Self {
+            netns: read_netns(&mut o, "ns", cluster)?,
+            proto: o.or("proto", Proto::Udp)?,
+            port: o.read("port")?,
+            addr: o.take("ip").map_or(Ok(Ipv4Addr::UNSPECIFIED.into()), |n| read_addr(&n, cluster))?,
+            mode: o.or("mode", Mode::Echo)?,
+            pmtu: o.take("dontfrag").map(|_| Pmtu::Dont),
+        };
+        o.end()?;
+        Ok(server)
+    }
+
+    /// The name in results: `netns/proto/port`.
+    pub fn key(&self) -> String {
+        format!("{}/{}/{}", self.netns, self.proto.name(), self.port)
+    }
+}
