@@ -2,7 +2,9 @@
 //!
 //! [`manifest`] reads files into the objects of [`api`]; [`workload`] turns them into pods and calls;
 //! [`kubeproxy`] turns Services and their endpoints into rules.
+//! What an agent asks of a netns is a list of [`command`]s.
 pub mod api;
+pub mod command;
 pub mod kubeproxy;
 pub mod manifest;
 pub mod workload;

@@ -1,1 +1,68 @@
-//! kube-proxy: Services and EndpointSlices in, iptables-restore text out.
+//! kube-proxy: service ports and endpoints in, rules out.
+//!
+//! | room | what it decides |
+//! | --- | --- |
+//! | `service_port` | the input: one port of one Service |
+//! | `endpoints` | which of its endpoints a node uses |
+//! | `config` | kube-proxy's knobs with upstream's defaults; the node |
+//! | `sync` | full or partial, and when stale chains are looked for |
+//! | `iptables` | the rules themselves, as iptables mode writes them |
+//!
+//! A sync is a pure function of ([`Work`]); it touches nothing but returns [`Command`]s. Facts were
+//! read from upstream kubernetes `pkg/proxy` (about v1.35); the files are named where they decide.
+pub mod config;
+pub mod endpoints;
+pub mod iptables;
+pub mod service_port;
+pub mod sync;
+
+use std::collections::BTreeSet;
+
+pub use config::{Config, DetectLocal, Node};
+pub use endpoints::Endpoint;
+pub use service_port::{Protocol, ServiceMap, ServiceName, ServicePort, ServicePortName};
+pub use sync::{Scope, SyncState};
+
+use crate::command::Command;
+
+/// Everything a sync is a function of.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// kube-proxy's configuration.
+    pub config: &'a Config,
+    /// The node it runs on.
+    pub node: &'a Node,
+    /// Every service port, changed or not.
+    pub services: &'a ServiceMap,
+    /// What is to be rewritten.
+    pub scope: &'a Scope,
+    /// Names of the chains that are in the node's nat table now, as `iptables-save` lists them;
+    /// `None`: stale chains are not looked for this time ([`SyncState::cleans_up`]).
+    pub existing_chains: Option<&'a BTreeSet<String>>,
+}
+
+impl Work<'_> {
+    /// Endpoints of all service ports together, usable or not.
+    pub fn endpoints(&self) -> usize {
+        self.services.values().map(|port| port.endpoints.len()).sum()
+    }
+}
+
+/// One way to turn service ports into kernel rules: a mode of kube-proxy.
+///
+/// It holds no state; what must be remembered is in [`SyncState`].
+pub trait Proxier: Sync {
+    /// What kube-proxy does once, when it starts.
+    fn start(&self, config: &Config, node: &Node) -> Vec<Command>;
+
+    /// The commands of one sync, in order. If one fails the rest is not done and the sync has failed.
+    fn sync(&self, work: &Work<'_>) -> Vec<Command>;
+}
+
+/// The proxier of a mode (`mode` of the configuration, `--proxy-mode`); `None`: no such mode here.
+pub fn proxier(mode: &str) -> Option<&'static dyn Proxier> {
+    match mode {
+        "" | "iptables" => Some(&iptables::Iptables),
+        _ => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! What an agent (kube-proxy, flannel, a CNI plugin) asks of a netns, in the words of the tools.
+//!
+//! An agent is a pure function from its inputs to a list of [`Command`]s; whoever runs the agent
+//! hands them, one by one, to the netns' netlink door. A command that the door refuses is an
+//! error for that agent alone, as a failed `exec` is in life.
+
+use std::fmt;
+
+/// One operation on a netns. Each is one event: a crash may happen between any two of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// A line as for `ip -batch`, for example `link set cni0 up`.
+    Ip(String),
+    /// A line as for `bridge -batch`, for example `link set dev vethX hairpin on`.
+    Bridge(String),
+    /// `sysctl -w key=value`, the key with dots as separators but for a device name that has dots of its own.
+    Sysctl {
+        /// For example `net.ipv4.ip_forward`.
+        key: String,
+        /// For example `1`.
+        value: String,
+    },
+    /// `iptables -t table -N chain`; not an error if the chain is there.
+    EnsureChain {
+        /// `filter`, `nat` or `mangle`.
+        table: &'static str,
+        /// Name of the chain.
+        chain: String,
+    },
+    /// `iptables -t table -C chain rule`, and only if that fails the rule is added.
+    EnsureRule {
+        /// `filter`, `nat` or `mangle`.
+        table: &'static str,
+        /// Name of the chain.
+        chain: String,
+        /// Matches and target, for example `-m comment --comment "…" -j KUBE-SERVICES`.
+        rule: String,
+        /// Where the rule goes if it is missing.
+        place: Place,
+    },
+    /// `iptables-restore --noflush --counters` of this text: only the chains it declares are emptied.
+    /// Each table's COMMIT takes effect as a whole or not at all.
+    Restore(String),
+}
+
+/// Where a missing rule is added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// `iptables -I`: before all rules of the chain.
+    First,
+    /// `iptables -A`: after all rules of the chain.
+    Last,
+}
+
+impl Command {
+    /// `sysctl -w key=value`.
+    pub fn sysctl(key: impl Into<String>, value: impl ToString) -> Self {
+        Self::Sysctl { key: key.into(), value: value.to_string() }
+    }
+}
+
+impl fmt::Display for Command {
+    /// The command as typed into a shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(line) => write!(f, "ip {line}"),
+            Self::Bridge(line) => write!(f, "bridge {line}"),
+            Self::Sysctl { key, value } => write!(f, "sysctl -w {key}={value}"),
+            Self::EnsureChain { table, chain } => write!(f, "iptables -t {table} -N {chain} 2>/dev/null || true"),
+            Self::EnsureRule { table, chain, rule, place } => {
+                let add = if *place == Place::First { "-I" } else { "-A" };
+                write!(
+                    f,
+                    "iptables -t {table} -C {chain} {rule} 2>/dev/null || iptables -t {table} {add} {chain} {rule}"
+                )
+            }
+            Self::Restore(text) => write!(f, "iptables-restore --noflush --counters <<'EOF'\n{text}EOF"),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! kube-proxy's configuration, and what it knows about its node.
+//!
+//! Defaults: upstream `pkg/proxy/apis/config/v1alpha1/defaults.go` and `cmd/kube-proxy/app/server_linux.go`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sim_core::engine::time::Duration;
+
+/// How traffic of local pods is told from other traffic (`detectLocalMode`, upstream `localdetector.go`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DetectLocal {
+    /// Not at all: mode ClusterCIDR without a CIDR.
+    Unknown,
+    /// Modes ClusterCIDR and NodeCIDR: by source address.
+    Cidr(IpNet),
+    /// Mode BridgeInterface: by the device it came from.
+    BridgeInterface(String),
+    /// Mode InterfaceNamePrefix: by the beginning of that device's name.
+    InterfaceNamePrefix(String),
+}
+
+/// kube-proxy's configuration; the same on every node of a cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// How pods are recognised.
+    pub detect_local: DetectLocal,
+    /// Bit of the packet mark that says "masquerade"; default 14, at most 31.
+    pub masquerade_bit: u8,
+    /// Masquerade everything that goes to a ClusterIP; default off.
+    pub masquerade_all: bool,
+    /// `MASQUERADE --random-fully`, which every iptables since 1.6.2 has; default on.
+    pub random_fully: bool,
+    /// Networks whose node addresses serve node ports; empty (the default of iptables mode): every local address.
+    pub node_port_addresses: Vec<IpNet>,
+    /// Whether node ports answer on 127.0.0.0/8, at the price of route_localnet=1; default on.
+    pub localhost_node_ports: bool,
+    /// Whether `nf_conntrack_tcp_be_liberal` was set at start: then INVALID packets are not dropped. Default off.
+    pub tcp_be_liberal: bool,
+    /// Whether the kernel has nfacct counters, which add a match to two kinds of rules; default off.
+    pub nfacct: bool,
+    /// Feature gate PreferSameTrafficDistribution; default on (since Kubernetes 1.34).
+    pub prefer_same_traffic_distribution: bool,
+    /// Above this many endpoints of all service ports together comments are left out and stale
+    /// chains are deleted more rarely (`largeClusterEndpointsThreshold`, a constant upstream); default 1000.
+    pub large_cluster_endpoints: usize,
+    /// How often the canary is looked for and a failed sync is tried again; default 30 s.
+    pub sync_period: Duration,
+    /// Least time between two syncs, for changes to gather; default 1 s.
+    pub min_sync_period: Duration,
+    /// A full sync at least this often (`FullSyncPeriod`, a constant upstream); default 1 h.
+    pub full_sync_period: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            detect_local: DetectLocal::Unknown,
+            masquerade_bit: 14,
+            masquerade_all: false,
+            random_fully: true,
+            node_port_addresses: Vec::new(),
+            localhost_node_ports: true,
+            tcp_be_liberal: false,
+            nfacct: false,
+            prefer_same_traffic_distribution: true,
+            large_cluster_endpoints: 1000,
+            sync_period: Duration::from_secs(30),
+            min_sync_period: Duration::from_secs(1),
+            full_sync_period: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// What one kube-proxy knows about the node it runs on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// The node's name, as in an endpoint's `nodeName`.
+    pub name: String,
+    /// Its primary address; its family is the proxier's family.
+    pub ip: IpAddr,
+    /// Every address of its devices, the loopback ones included.
+    pub addresses: Vec<IpAddr>,
+    /// Its label `topology.kubernetes.io/zone`, empty if it has none.
+    pub zone: String,
+}
+
+/// Which addresses of a node serve node ports (upstream `nodeport_addresses.go`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum NodePortAddresses {
+    /// Every address of type LOCAL.
+    All,
+    /// Only these, in the order of the node's.
+    These(Vec<IpAddr>),
+}
+
+impl Config {
+    /// The networks of the node's family; empty if all addresses serve node ports.
+    fn node_port_networks(&self, node: &Node) -> Vec<IpNet> {
+        let nets = self.node_port_addresses.iter().filter(|net| net.addr().is_ipv4() == node.ip.is_ipv4());
+        let nets: Vec<IpNet> = nets.copied().collect();
+        if nets.iter().any(|net| net.prefix_len() == 0) { Vec::new() } else { nets }
+    }
+
+    pub(super) fn node_port_addresses(&self, node: &Node) -> NodePortAddresses {
+        let nets = self.node_port_networks(node);
+        if nets.is_empty() {
+            return NodePortAddresses::All;
+        }
+        let mut these = Vec::new();
+        for ip in &node.addresses {
+            if nets.iter().any(|net| net.contains(ip)) && !these.contains(ip) {
+                these.push(*ip);
+            }
+        }
+        NodePortAddresses::These(these)
+    }
+
+    /// Localhost node ports work only with IPv4, and only if the networks contain a loopback address.
+    pub(super) fn serves_localhost(&self, node: &Node) -> bool {
+        let nets = self.node_port_networks(node);
+        let loopback = |net: &IpNet| net.addr().is_loopback() || net.contains(&IpAddr::from([127, 0, 0, 0]));
+        self.localhost_node_ports && node.ip.is_ipv4() && (nets.is_empty() || nets.iter().any(loopback))
+    }
+
+    /// The masquerade mark, in kube-proxy's spelling.
+    pub(super) fn masquerade_mark(&self) -> String {
+        format!("0x{:08x}", 1u32 << u32::from(self.masquerade_bit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Node {
+        let addresses = ["127.0.0.1", "192.168.0.2", "10.0.0.7"].map(|ip| ip.parse().expect("an address")).to_vec();
+        Node { name: "n1".into(), ip: addresses[1], addresses, zone: String::new() }
+    }
+
+    fn with(nets: &[&str]) -> Config {
+        let node_port_addresses = nets.iter().map(|net| net.parse().expect("a network")).collect();
+        Config { node_port_addresses, ..Config::default() }
+    }
+
+    #[test]
+    fn networks_of_the_other_family_alone_mean_every_address() {
+        let config = with(&["2001:db8::/32"]);
+        assert_eq!(config.node_port_addresses(&node()), NodePortAddresses::All);
+        assert!(config.serves_localhost(&node()));
+    }
+
+    #[test]
+    fn localhost_is_served_only_if_a_network_has_a_loopback_address() {
+        assert!(!with(&["192.168.0.0/16"]).serves_localhost(&node()));
+        assert!(with(&["192.168.0.0/16", "127.0.0.1/32"]).serves_localhost(&node()));
+        assert!(with(&["192.168.0.0/16", "0.0.0.0/0"]).serves_localhost(&node()));
+        assert!(!Config { localhost_node_ports: false, ..Config::default() }.serves_localhost(&node()));
+    }
+
+    #[test]
+    fn the_mark_has_eight_digits() {
+        assert_eq!(Config::default().masquerade_mark(), "0x00004000");
+    }
+}
