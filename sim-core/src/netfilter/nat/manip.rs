@@ -1,0 +1,82 @@
+//! The edits (net/netfilter/nf_nat_proto.c).
+
+use super::{Manip, is_changed};
+use crate::netfilter::conntrack::tuple::has_icmp_id;
+use crate::netfilter::conntrack::{Dir, Entry, L4, Status, Tuple, Verdict};
+use crate::wire::checksum::Sum;
+use crate::wire::edit::{self, End};
+use crate::wire::icmp::REDIRECT;
+use crate::wire::ip::{IpHeader, TCP, UDP};
+use crate::wire::packet::Packet;
+
+/// Length of an ICMP header.
+const ICMP_LEN: usize = 8;
+/// Length of an IP header without options.
+const IP_LEN: usize = 20;
+
+/// Gives one end of a packet the values of `target` (`nf_nat_ipv4_manip_pkt`); whether that was possible.
+pub(super) fn packet(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
+    let Some(ip) = IpHeader::read(bytes) else { return false };
+    let l4 = &bytes[usize::from(ip.header_len)..];
+    let (end, addr) = match manip {
+        Manip::Src => (End::Src, target.src),
+        Manip::Dst => (End::Dst, target.dst),
+    };
+    match target.l4 {
+        L4::Ports { src, dst } => {
+            if l4.len() < 8 {
+                return false;
+            }
+            // The quotation in an error may belong to another protocol only if it was changed on the way.
+            if matches!(ip.proto, TCP | UDP) {
+                edit::set_port(bytes, end, if manip == Manip::Src { src } else { dst });
+            }
+        }
+        L4::Icmp { id, .. } => {
+            if l4.len() < ICMP_LEN {
+                return false;
+            }
+            if has_icmp_id(l4[0]) {
+                edit::set_icmp_id(bytes, id);
+            }
+        }
+        L4::Generic => {}
+    }
+    edit::set_addr(bytes, end, addr);
+    true
+}
+
+/// Translates an ICMP error about a flow (`nf_nat_icmp_reply_translation`): the quoted packet back to what its
+/// sender knows, and the error's own end, as if it came from where the sender believes to talk to.
+pub(super) fn error(packet_: &mut Packet, entry: &Entry, dir: Dir, manip: Manip) -> Verdict {
+    let Some(ip) = packet_.ip() else { return Verdict::Drop };
+    let from = usize::from(ip.header_len);
+    let Some(icmp) = packet_.l3().get(from..).filter(|b| b.len() >= ICMP_LEN + IP_LEN) else { return Verdict::Drop };
+    if Sum::default().bytes(icmp).finish() != 0 {
+        return Verdict::Drop;
+    }
+    if icmp[0] == REDIRECT && !may_redirect(entry) {
+        return Verdict::Drop;
+    }
+    if !is_changed(entry, dir, manip) {
+        return Verdict::Accept;
+    }
+    let theirs = entry.tuple(dir.opposite());
+    let quoted = &mut packet_.l3_mut()[from + ICMP_LEN..];
+    if !packet(quoted, theirs, manip.other()) {
+        return Verdict::Drop;
+    }
+    edit::refresh_icmp_checksum(packet_.l3_mut());
+    let outer = theirs.inverse();
+    match manip {
+        Manip::Src => edit::set_addr(packet_.l3_mut(), End::Src, outer.src),
+        Manip::Dst => edit::set_addr(packet_.l3_mut(), End::Dst, outer.dst),
+    }
+    Verdict::Accept
+}
+
+/// A redirect is only for flows that are known not to be translated.
+fn may_redirect(entry: &Entry) -> bool {
+    entry.status.has(Status::SRC_NAT_DONE | Status::DST_NAT_DONE)
+        && !entry.status.has_any(Status::SRC_NAT | Status::DST_NAT)
+}
