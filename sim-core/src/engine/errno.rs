@@ -8,7 +8,6 @@ macro_rules! errnos {
         /// A Linux error number.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
         #[repr(u8)]
-        #[expect(clippy::upper_case_acronyms, reason = "the names are the kernel's")]
         pub enum Errno { $($(#[$doc])* $name = $n),* }
 
         impl Errno {

@@ -116,7 +116,7 @@ impl IpHeader {
         b[1] = self.tos;
         b[2..4].copy_from_slice(&self.total_len.to_be_bytes());
         b[4..6].copy_from_slice(&self.id.to_be_bytes());
-        let flags = u16::from(self.df) << 14 | u16::from(self.mf) << 13 | self.frag_offset / 8;
+        let flags = u16::from(self.df) << 14 | u16::from(self.mf) << 13 | (self.frag_offset / 8);
         b[6..8].copy_from_slice(&flags.to_be_bytes());
         b[8] = self.ttl;
         b[9] = self.proto;

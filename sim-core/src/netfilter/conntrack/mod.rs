@@ -13,6 +13,8 @@
 //! and [`tcp`] the protocols, [`config`] the sysctls, [`stats`] the counters, `filter` and `show` what
 //! `conntrack -D` and `conntrack -L` need.
 
+#[cfg(test)]
+pub(crate) mod bench;
 pub mod config;
 mod confirm;
 pub mod entry;
@@ -24,6 +26,9 @@ pub mod tcp;
 mod track;
 pub mod tuple;
 mod udp;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -165,9 +170,10 @@ impl Conntrack {
     }
 
     /// The entry in the bucket of (`tuple`, `zone_id`) that has `tuple` in a direction where the zones agree
-    /// (`____nf_conntrack_find`, `nf_ct_key_equal`).
+    /// (`____nf_conntrack_find`, `nf_ct_key_equal`). Reply first: of a flow to itself the kernel meets that tuple
+    /// first, as it is put at the head of the bucket last.
     fn find_in_bucket(&mut self, now: Instant, zone: Zone, tuple: &Tuple, zone_id: u16) -> Option<(CtId, Dir)> {
-        for dir in [Dir::Orig, Dir::Reply] {
+        for dir in [Dir::Reply, Dir::Orig] {
             if zone.id(dir) != zone_id {
                 continue;
             }

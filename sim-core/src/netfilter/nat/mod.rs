@@ -8,6 +8,9 @@
 mod manip;
 mod unique;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 
 use super::conntrack::{Conntrack, Dir, Entry, Status, Verdict};

@@ -4,6 +4,9 @@ mod options;
 mod states;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use states::TcpState;
 
 use super::track::{Segment, Tracked};
