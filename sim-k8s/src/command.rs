@@ -78,3 +78,6 @@ impl fmt::Display for Command {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod kernel;

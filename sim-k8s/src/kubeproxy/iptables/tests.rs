@@ -1,10 +1,11 @@
 //! The whole text for a small cluster with every feature, and what the real tools say to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::chains::{self, ServiceChains, endpoint_chain};
 use super::*;
+use crate::command::kernel;
 use crate::kubeproxy::endpoints::collect;
 use crate::kubeproxy::{DetectLocal, Endpoint, Protocol, ServiceMap, ServiceName, ServicePort, ServicePortName};
 
@@ -196,4 +197,56 @@ fn knobs_change_just_their_rules() {
 
 fn declared(text: &str) -> BTreeSet<String> {
     text.lines().filter_map(|l| l.strip_prefix(':')?.split(' ').next()).map(str::to_owned).collect()
+}
+
+/// Rules per chain, in a save or restore text.
+fn rules_per_chain(text: &str) -> BTreeMap<&str, usize> {
+    let mut count = BTreeMap::new();
+    for chain in text.lines().filter_map(|line| line.strip_prefix("-A ")?.split(' ').next()) {
+        *count.entry(chain).or_default() += 1;
+    }
+    count
+}
+
+#[test]
+fn a_kernel_takes_every_rule_and_a_second_full_sync_changes_nothing() {
+    let node = node();
+    let mut commands = Iptables.start(&config(), &node);
+    commands.extend(sync(&config(), &services(), &Scope::Full, None));
+    for flavour in kernel::FLAVOURS {
+        let save = "for table in filter nat; do iptables-save -t $table | grep '^[-:]' | sed 's/ \\[.*//'; done";
+        let Some(once) = kernel::run(flavour, &commands, save) else { continue };
+        let again: Vec<_> = commands.iter().chain(&commands[1..]).cloned().collect();
+        assert_eq!(kernel::run(flavour, &again, save).as_ref(), Some(&once), "{flavour}: idempotent");
+
+        let saved = rules_per_chain(&once);
+        for (chain, rules) in rules_per_chain(restore_text(&commands)) {
+            assert_eq!(saved.get(chain), Some(&rules), "{flavour}: {chain}");
+        }
+        let from = |base: &str| {
+            let prefix = format!("-A {base} ");
+            let targets = once.lines().filter(|line| line.starts_with(&prefix));
+            targets.map(|line| line.rsplit(' ').next().expect("a target").to_owned()).collect::<Vec<_>>()
+        };
+        let forward = ["KUBE-PROXY-FIREWALL", "KUBE-FORWARD", "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES"];
+        assert_eq!(from("FORWARD"), forward, "{flavour}");
+        let input = ["KUBE-FIREWALL", "KUBE-PROXY-FIREWALL", "KUBE-NODEPORTS", "KUBE-EXTERNAL-SERVICES"];
+        assert_eq!(from("INPUT"), input, "{flavour}");
+    }
+}
+
+#[test]
+fn a_kernel_deletes_the_chains_of_a_service_that_is_gone() {
+    let mut before = sync(&config(), &services(), &Scope::Full, None);
+    let existing = declared(restore_text(&before));
+    let gone = name("shop", "sticky", "http", Protocol::Tcp);
+    let after: ServiceMap = services().into_iter().filter(|(name, _)| *name != gone).collect();
+    let scope = Scope::Partial(BTreeSet::from([gone.service().clone()]));
+    before.extend(sync(&config(), &after, &scope, Some(&existing)));
+    for flavour in kernel::FLAVOURS {
+        let save = "iptables-save -t nat";
+        let Some(saved) = kernel::run(flavour, &before, save) else { continue };
+        assert!(!saved.contains(&ServiceChains::of(&gone).cluster) && !saved.contains("recent"), "{flavour}: {saved}");
+        assert!(saved.contains("shop/plain:http -> "), "{flavour}: {saved}");
+    }
 }
