@@ -20,6 +20,8 @@ pub enum Command {
         /// For example `1`.
         value: String,
     },
+    /// A line as for `conntrack`, for example `-D -p udp --orig-port-dst 53`; not an error if no entry matches.
+    Conntrack(String),
     /// `iptables -t table -N chain`; not an error if the chain is there.
     EnsureChain {
         /// `filter`, `nat` or `mangle`.
@@ -66,6 +68,7 @@ impl fmt::Display for Command {
             Self::Ip(line) => write!(f, "ip {line}"),
             Self::Bridge(line) => write!(f, "bridge {line}"),
             Self::Sysctl { key, value } => write!(f, "sysctl -w {key}={value}"),
+            Self::Conntrack(line) => write!(f, "conntrack {line} 2>/dev/null || true"),
             Self::EnsureChain { table, chain } => write!(f, "iptables -t {table} -N {chain} 2>/dev/null || true"),
             Self::EnsureRule { table, chain, rule, place } => {
                 let add = if *place == Place::First { "-I" } else { "-A" };

@@ -5,6 +5,8 @@
 //! What an agent asks of a netns is a list of [`command`]s.
 pub mod api;
 pub mod command;
+pub mod flannel;
+pub mod ipam;
 pub mod kubeproxy;
 pub mod manifest;
 pub mod workload;
