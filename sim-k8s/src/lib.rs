@@ -4,6 +4,7 @@
 //! [`kubeproxy`] turns Services and their endpoints into rules.
 //! What an agent asks of a netns is a list of [`command`]s.
 pub mod api;
+pub mod cni;
 pub mod command;
 pub mod flannel;
 pub mod ipam;

@@ -1,4 +1,4 @@
-//! Commands put to the real tools, in a netns of their own that goes away with the shell.
+//! Commands put to the real tools, in a netns that goes away with the shell.
 
 use std::process::{Command as Process, Output, Stdio};
 
@@ -12,7 +12,7 @@ pub(crate) const FLAVOURS: [&str; 2] = ["nft", "legacy"];
 /// `None`, and a word on stderr, where that cannot be done: not root, or a tool is missing.
 pub(crate) fn run(flavour: &str, commands: &[Command], then: &str) -> Option<String> {
     let tool = format!("iptables-{flavour}");
-    let probe = format!("ip link && bridge link && {tool} -w -t nat -S");
+    let probe = format!("ip link && bridge link && {tool} -t nat -S");
     if !shell(&probe).is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: no netns with ip, bridge and {tool} to be had");
         return None;
@@ -32,8 +32,7 @@ pub(crate) fn run(flavour: &str, commands: &[Command], then: &str) -> Option<Str
 }
 
 fn shell(script: &str) -> std::io::Result<Output> {
-    // The lock of iptables-legacy is the machine's, not the netns': others must not be in the way.
-    let script =
-        format!("XTABLES_LOCKFILE=$(mktemp); export XTABLES_LOCKFILE; trap 'rm $XTABLES_LOCKFILE' EXIT\n{script}");
-    Process::new("unshare").args(["--net", "sh", "-c", &script]).stdin(Stdio::null()).output()
+    // A /run of its own: iptables-legacy's lock and the names of netns are there, and both would be the machine's.
+    let script = format!("mount -t tmpfs tmpfs /run || exit\n{script}");
+    Process::new("unshare").args(["--net", "--mount", "sh", "-c", &script]).stdin(Stdio::null()).output()
 }
