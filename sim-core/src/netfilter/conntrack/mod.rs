@@ -6,8 +6,8 @@
 //! change the reply tuple ([`crate::netfilter::nat`]). An entry that never comes that far is gone with its
 //! packet: [`Conntrack::discard_tentative`].
 //!
-//! Nothing ticks: an entry whose time is over is removed when a lookup meets it, or by
-//! [`Conntrack::expire`], and never shown.
+//! Nothing ticks: an entry whose time is over is never shown, and removed when a lookup meets it, when the table
+//! has grown, or by [`Conntrack::expire`].
 //!
 //! Map: [`tuple`] names flows, [`entry`] is one flow, `track` and `confirm` are the two visits, `udp`, `icmp`
 //! and [`tcp`] the protocols, [`config`] the sysctls, [`stats`] the counters, `filter` and `show` what
@@ -74,6 +74,8 @@ pub struct Conntrack {
     by_source: Map<SourceKey, Vec<CtId>>,
     /// Tentative and dying entries: they live as long as a packet refers to them.
     unhashed: Vec<CtId>,
+    /// At this many entries the expired ones are swept out, so that they never outnumber the others for long.
+    sweep_at: usize,
 }
 
 impl Conntrack {
@@ -87,9 +89,16 @@ impl Conntrack {
         self.entries.get(&id)
     }
 
-    /// An entry, to set its mark.
-    pub fn get_mut(&mut self, id: CtId) -> Option<&mut Entry> {
+    /// An entry, to decide its translation.
+    pub(in crate::netfilter) fn get_mut(&mut self, id: CtId) -> Option<&mut Entry> {
         self.entries.get_mut(&id)
+    }
+
+    /// Sets the connection mark (`-j CONNMARK`).
+    pub fn set_mark(&mut self, id: CtId, mark: u32) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.mark = mark;
+        }
     }
 
     /// The entry of a packet and how the packet relates to it.
@@ -264,9 +273,14 @@ impl Conntrack {
     }
 
     /// The flows with the source of `tuple` whose source translation is decided, the newest first.
-    pub(in crate::netfilter) fn same_source(&self, tuple: &Tuple, zone: Zone) -> impl Iterator<Item = &Entry> {
+    pub(in crate::netfilter) fn same_source(
+        &self,
+        now: Instant,
+        tuple: &Tuple,
+        zone: Zone,
+    ) -> impl Iterator<Item = &Entry> {
         let ids = self.by_source.get(&source_key(tuple, zone)).map_or(&[][..], Vec::as_slice);
-        ids.iter().rev().filter_map(|id| self.entries.get(id))
+        ids.iter().rev().filter_map(|id| self.entries.get(id)).filter(move |entry| !entry.is_expired(now))
     }
 
     /// Notes that the source translation of an entry is decided.

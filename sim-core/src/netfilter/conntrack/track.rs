@@ -41,6 +41,9 @@ pub(super) enum Tracked {
 /// An eviction looks into this many buckets from the new entry's own (`NF_CT_EVICTION_RANGE`).
 const EVICTION_RANGE: u32 = 8;
 
+/// A table smaller than this is not swept.
+const SWEEP_MIN: usize = 1024;
+
 impl Conntrack {
     /// Finds or makes the entry of a packet and updates it (`nf_conntrack_in`); sets `packet.ct`, which stays
     /// [`CtRef::None`] for an INVALID packet.
@@ -168,6 +171,10 @@ impl Conntrack {
     /// Makes sure one more entry fits, evicting if need be (`__nf_conntrack_alloc`, `early_drop`): of the first
     /// bucket near the new tuple's that holds any, the entries that are not ASSURED go.
     fn make_room(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> Result<(), TableFull> {
+        if self.entries.len() >= self.sweep_at {
+            self.expire(now);
+            self.sweep_at = (2 * self.entries.len()).max(SWEEP_MIN);
+        }
         let max = self.config.max as usize;
         if max == 0 || self.entries.len() < max {
             return Ok(());

@@ -6,7 +6,7 @@ use crate::netfilter::conntrack::{Dir, Entry, L4, Status, Tuple, Verdict};
 use crate::wire::checksum::Sum;
 use crate::wire::edit::{self, End};
 use crate::wire::icmp::REDIRECT;
-use crate::wire::ip::{IpHeader, TCP, UDP};
+use crate::wire::ip::IpHeader;
 use crate::wire::packet::Packet;
 
 /// Length of an ICMP header.
@@ -15,7 +15,7 @@ const ICMP_LEN: usize = 8;
 const IP_LEN: usize = 20;
 
 /// Gives one end of a packet the values of `target` (`nf_nat_ipv4_manip_pkt`); whether that was possible.
-pub(super) fn packet(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
+pub(super) fn apply(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
     let Some(ip) = IpHeader::read(bytes) else { return false };
     let l4 = &bytes[usize::from(ip.header_len)..];
     let (end, addr) = match manip {
@@ -27,10 +27,7 @@ pub(super) fn packet(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
             if l4.len() < 8 {
                 return false;
             }
-            // The quotation in an error may belong to another protocol only if it was changed on the way.
-            if matches!(ip.proto, TCP | UDP) {
-                edit::set_port(bytes, end, if manip == Manip::Src { src } else { dst });
-            }
+            edit::set_port(bytes, end, if manip == Manip::Src { src } else { dst });
         }
         L4::Icmp { id, .. } => {
             if l4.len() < ICMP_LEN {
@@ -48,10 +45,10 @@ pub(super) fn packet(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
 
 /// Translates an ICMP error about a flow (`nf_nat_icmp_reply_translation`): the quoted packet back to what its
 /// sender knows, and the error's own end, as if it came from where the sender believes to talk to.
-pub(super) fn error(packet_: &mut Packet, entry: &Entry, dir: Dir, manip: Manip) -> Verdict {
-    let Some(ip) = packet_.ip() else { return Verdict::Drop };
+pub(super) fn error(packet: &mut Packet, entry: &Entry, dir: Dir, manip: Manip) -> Verdict {
+    let Some(ip) = packet.ip() else { return Verdict::Drop };
     let from = usize::from(ip.header_len);
-    let Some(icmp) = packet_.l3().get(from..).filter(|b| b.len() >= ICMP_LEN + IP_LEN) else { return Verdict::Drop };
+    let Some(icmp) = packet.l3().get(from..).filter(|b| b.len() >= ICMP_LEN + IP_LEN) else { return Verdict::Drop };
     if Sum::default().bytes(icmp).finish() != 0 {
         return Verdict::Drop;
     }
@@ -62,15 +59,15 @@ pub(super) fn error(packet_: &mut Packet, entry: &Entry, dir: Dir, manip: Manip)
         return Verdict::Accept;
     }
     let theirs = entry.tuple(dir.opposite());
-    let quoted = &mut packet_.l3_mut()[from + ICMP_LEN..];
-    if !packet(quoted, theirs, manip.other()) {
+    let quoted = &mut packet.l3_mut()[from + ICMP_LEN..];
+    if !apply(quoted, theirs, manip.other()) {
         return Verdict::Drop;
     }
-    edit::refresh_icmp_checksum(packet_.l3_mut());
+    edit::refresh_icmp_checksum(packet.l3_mut());
     let outer = theirs.inverse();
     match manip {
-        Manip::Src => edit::set_addr(packet_.l3_mut(), End::Src, outer.src),
-        Manip::Dst => edit::set_addr(packet_.l3_mut(), End::Dst, outer.dst),
+        Manip::Src => edit::set_addr(packet.l3_mut(), End::Src, outer.src),
+        Manip::Dst => edit::set_addr(packet.l3_mut(), End::Dst, outer.dst),
     }
     Verdict::Accept
 }

@@ -143,7 +143,7 @@ pub fn translate(ct: &mut Conntrack, packet: &mut Packet, hook: Hook, out: Optio
     }
     // The packet shall look like the answer to an answer.
     let target = entry.tuple(Dir::of(info).opposite()).inverse();
-    if manip::packet(packet.l3_mut(), &target, manip) { Verdict::Accept } else { Verdict::Drop }
+    if manip::apply(packet.l3_mut(), &target, manip) { Verdict::Accept } else { Verdict::Drop }
 }
 
 /// Whether this end of packets in this direction is translated: what was done to the destination of the first

@@ -104,11 +104,11 @@ impl Choice<'_> {
     /// The source that an earlier flow from the same source was mapped to, if it is in the range
     /// (`find_appropriate_src`).
     fn earlier_mapping(&self, current: &Tuple) -> Option<Tuple> {
-        let mapped = self.ct.same_source(current, self.zone).map(|earlier| {
+        let mut mapped = self.ct.same_source(self.now, current, self.zone).map(|earlier| {
             let mapped = earlier.reply.inverse();
             Tuple { src: mapped.src, l4: with_src_key(current.l4, mapped.src_key()), ..*current }
         });
-        mapped.into_iter().find(|tuple| in_range(tuple, self.range))
+        mapped.find(|tuple| in_range(tuple, self.range))
     }
 
     /// Chooses the address by a hash of both addresses, or of the source alone, so that one client always

@@ -90,21 +90,8 @@ pub(super) enum Next {
 
 /// Where a segment of `kind` leads from `state`.
 pub(super) fn next(dir: Dir, kind: Kind, state: TcpState) -> Next {
-    let row = match (dir, kind) {
-        (Dir::Orig, Kind::Syn) => &ORIG_SYN,
-        (Dir::Orig, Kind::SynAck) => &ORIG_SYN_ACK,
-        (Dir::Orig, Kind::Ack) => &ORIG_ACK,
-        (Dir::Reply, Kind::Syn) => &REPLY_SYN,
-        (Dir::Reply, Kind::SynAck) => &REPLY_SYN_ACK,
-        (Dir::Reply, Kind::Ack) => &REPLY_ACK,
-        (_, Kind::Fin) => &EITHER_FIN,
-        (_, Kind::Rst) => &EITHER_RST,
-        (_, Kind::None) => return Next::Invalid,
-    };
-    row[state as usize]
+    row(dir, kind)[state as usize]
 }
-
-type Row = [Next; 10];
 
 const SS: Next = Next::To(TcpState::SynSent);
 const SR: Next = Next::To(TcpState::SynRecv);
@@ -118,12 +105,19 @@ const S2: Next = Next::To(TcpState::SynSent2);
 const IG: Next = Next::Ignore;
 const IV: Next = Next::Invalid;
 
-// from state:              NONE SENT RECV EST  FIN  CLOS LAST TIME CLOSE SENT2
-const ORIG_SYN: Row = /*  */ [SS, SS, IG, IG, IG, IG, IG, SS, SS, S2];
-const ORIG_SYN_ACK: Row = /**/ [IV, IV, SR, IV, IV, IV, IV, IV, IV, SR];
-const ORIG_ACK: Row = /*  */ [ES, IV, ES, ES, CW, CW, TW, TW, CL, IV];
-const REPLY_SYN: Row = /* */ [IV, S2, IV, IV, IV, IV, IV, SS, IV, S2];
-const REPLY_SYN_ACK: Row = [IV, SR, IG, IG, IG, IG, IG, IG, IG, SR];
-const REPLY_ACK: Row = /* */ [IV, IG, SR, ES, CW, CW, TW, TW, CL, IG];
-const EITHER_FIN: Row = /**/ [IV, IV, FW, FW, LA, LA, LA, TW, CL, IV];
-const EITHER_RST: Row = /**/ [IV, CL, CL, CL, CL, CL, CL, CL, CL, CL];
+/// A row of the table: one place for each state, in their order.
+#[rustfmt::skip]
+const fn row(dir: Dir, kind: Kind) -> [Next; 10] {
+    match (dir, kind) {
+        // from                      none  SS  SR  ES  FW  CW  LA  TW  CL  S2
+        (Dir::Orig,  Kind::Syn)    => [SS, SS, IG, IG, IG, IG, IG, SS, SS, S2],
+        (Dir::Orig,  Kind::SynAck) => [IV, IV, SR, IV, IV, IV, IV, IV, IV, SR],
+        (Dir::Orig,  Kind::Ack)    => [ES, IV, ES, ES, CW, CW, TW, TW, CL, IV],
+        (Dir::Reply, Kind::Syn)    => [IV, S2, IV, IV, IV, IV, IV, SS, IV, S2],
+        (Dir::Reply, Kind::SynAck) => [IV, SR, IG, IG, IG, IG, IG, IG, IG, SR],
+        (Dir::Reply, Kind::Ack)    => [IV, IG, SR, ES, CW, CW, TW, TW, CL, IG],
+        (_,          Kind::Fin)    => [IV, IV, FW, FW, LA, LA, LA, TW, CL, IV],
+        (_,          Kind::Rst)    => [IV, CL, CL, CL, CL, CL, CL, CL, CL, CL],
+        (_,          Kind::None)   => [IV; 10],
+    }
+}

@@ -249,3 +249,27 @@ fn closing_segments_out_of_window_from_both_ends_shorten_the_life_of_a_connectio
     assert!(!is_valid(node.forward(tcp(S, C, FIN | ACK, 90_000_000, 1001, b""))));
     assert_eq!(node.left(), 300);
 }
+
+/// Fact 39; golden tcp_invalid_nodrop: without the INVALID DROP rule one stray segment ends the connection.
+#[test]
+fn a_stray_segment_is_not_translated_and_its_rst_ends_the_connection() {
+    const V: &str = "10.96.0.10:80";
+    let mut node = Node::new();
+    node.dnat = Some(to(S));
+    node.forward(syn(C, V, SYN, 1000, 0));
+    node.forward(syn(S, C, SYN | ACK, 5000, 1001));
+    node.forward(tcp(C, V, ACK, 1001, 5001, b""));
+    let stray = node.forward(tcp(S, C, PSH | ACK, 405_001, 1001, b"stray")).unwrap();
+    assert_eq!(stray.ip().unwrap().src, at(S).ip(), "the client sees the pod");
+    let answer = node.forward(tcp(C, S, RST, 1001, 0, b"")).unwrap();
+    assert_eq!(
+        (answer.ct, state(&node)),
+        (CtRef::None, TcpState::Established),
+        "its RST is about no connection we know"
+    );
+    node.forward(tcp(C, V, PSH | ACK, 1001, 5001, b"hello"));
+    let rst = node.forward(tcp(S, C, RST, 5001, 0, b"")).unwrap();
+    assert_eq!(rst.ip().unwrap().src, at(V).ip());
+    assert_eq!((state(&node), node.left()), (TcpState::Close, 10));
+    assert!(node.only().status.has(Status::ASSURED));
+}

@@ -230,6 +230,31 @@ fn a_full_table_evicts_what_is_not_assured_near_the_new_entry_or_drops_the_packe
 }
 
 #[test]
+fn expired_entries_nobody_asks_for_do_not_pile_up() {
+    let mut node = Node::new();
+    for n in 0..20_000u32 {
+        node.forward(udp(&format!("10.244.1.2:{}", n % 60_000 + 1), B));
+        if n % 100 == 99 {
+            node.wait(3);
+        }
+    }
+    assert!(node.ct.len() <= 2 * 1024, "{} entries for {} live ones", node.ct.len(), node.count());
+    assert_eq!(node.count(), 900);
+}
+
+/// Fact 104.
+#[test]
+fn a_mark_set_on_the_flow_is_there_for_its_answers() {
+    let mut node = Node::new();
+    let sent = node.forward(udp(A, B)).unwrap();
+    let (id, ..) = node.ct.of(&sent).unwrap();
+    node.ct.set_mark(id, 0x4000);
+    let answer = node.forward(udp(B, A)).unwrap();
+    assert_eq!(node.ct.of(&answer).unwrap().2.mark, 0x4000);
+    assert!(node.lines()[0].ends_with("mark=16384 use=1"));
+}
+
+#[test]
 fn a_protocol_that_is_not_looked_into_is_tracked_by_its_addresses() {
     use crate::wire::{build, ip::IpHeader, packet::PacketId};
     let mut node = Node::new();
