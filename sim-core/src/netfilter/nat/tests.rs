@@ -300,6 +300,24 @@ fn an_absent_udp_checksum_stays_absent() {
 }
 
 proptest! {
+    /// However the quotation in an error is cut or garbled: translated or dropped, never a panic.
+    #[test]
+    fn a_garbled_quotation_does_no_harm(len in 0usize..40, at_byte in 0usize..40, value in any::<u8>(), kind in 0u8..19) {
+        let mut node = Node { snat: Some(to(NODE)), ..serving() };
+        node.ct.config.checksum = false;
+        let mut quoted = node.forward(udp(POD, SERVICE)).unwrap();
+        let about = quoted.ip().unwrap();
+        quoted.trim_l3(len);
+        if let Some(byte) = quoted.l3_mut().get_mut(at_byte) {
+            *byte = value;
+        }
+        let message = crate::wire::icmp::IcmpHeader { kind, code: 0, rest: [0; 4] }.to_bytes(quoted.l3());
+        let header = IpHeader::new(about.dst, about.src, crate::wire::ip::ICMP, 0);
+        if let Some(error) = node.forward(crate::wire::build::ip(Default::default(), header, &message)) {
+            prop_assert_eq!(Sum::default().bytes(&error.l3()[..20]).finish(), 0);
+        }
+    }
+
     /// What goes out translated and comes back unchanged but for its direction is, translated back, what an
     /// untranslated answer would be; the same for the first packet with both ends exchanged.
     #[test]
