@@ -1,8 +1,9 @@
 //! Kubernetes: objects in, netlink out.
 //!
 //! [`manifest`] reads files into the objects of [`api`]; [`workload`] turns them into pods and calls;
-//! [`kubeproxy`] turns Services and their endpoints into rules.
-//! What an agent asks of a netns is a list of [`command`]s.
+//! [`ipam`] gives out addresses. [`flannel`] joins the nodes' pod networks, [`cni`] wires a pod to its
+//! node, [`kubeproxy`] turns Services and their endpoints into rules. What these agents ask of a netns
+//! is a list of [`command`]s.
 pub mod api;
 pub mod cni;
 pub mod command;

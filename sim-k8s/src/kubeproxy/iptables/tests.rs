@@ -108,6 +108,63 @@ fn chain_names_are_upstreams() {
     assert_eq!(endpoint_chain(&svc4, addr), "KUBE-SEP-C6EBXVWJJZMIWKLZ");
 }
 
+#[derive(serde::Deserialize)]
+struct NameTable {
+    service_ports: Vec<NameRow>,
+    endpoints: Vec<NameRow>,
+}
+
+/// A row of either kind: a service port has the first four, an endpoint the last two.
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct NameRow {
+    name: String,
+    protocol: String,
+    cluster: String,
+    external: String,
+    endpoint: Option<SocketAddr>,
+    chain: String,
+}
+
+#[test]
+fn chain_names_agree_with_the_shared_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/cases/kube-proxy-chains.yaml");
+    let Ok(text) = std::fs::read(path) else {
+        eprintln!("skipped: no {path}");
+        return;
+    };
+    let table: NameTable = serde_saphyr::from_slice(&text).expect("the form of the shared cases");
+    assert!(!table.service_ports.is_empty() && !table.endpoints.is_empty());
+    for row in table.service_ports.iter().chain(&table.endpoints) {
+        assert_eq!(row.protocol, "tcp", "the table has no other");
+        let (namespace, rest) = row.name.split_once('/').expect("namespace/service:port");
+        let (service, port) = rest.split_once(':').unwrap_or((rest, ""));
+        let key = name(namespace, service, port, Protocol::Tcp);
+        if let Some(endpoint) = row.endpoint {
+            assert_eq!(endpoint_chain(&key, endpoint), row.chain);
+        } else {
+            let ServiceChains { cluster, external, .. } = ServiceChains::of(&key);
+            assert_eq!((cluster, external), (row.cluster.clone(), row.external.clone()));
+        }
+    }
+}
+
+#[test]
+fn ipv6_takes_the_same_path_without_localhost_node_ports() {
+    let v6 = |ip: &str| ip.parse().expect("an address");
+    let node = Node { ip: v6("fd00:10:240::11"), addresses: vec![v6("::1"), v6("fd00:10:240::11")], ..node() };
+    let endpoints = collect([endpoint("[fd00:10:244:1::2]:80", "n1")]);
+    let port = ServicePort { node_port: 30080, endpoints, ..ServicePort::new(v6("fd00:10:96::20"), 80) };
+    let services = ServiceMap::from([(name("shop", "six", "", Protocol::Tcp), port)]);
+    let work = Work { config: &config(), node: &node, services: &services, scope: &Scope::Full, existing_chains: None };
+    let commands = Iptables.sync(&work);
+    let text = restore_text(&commands);
+    assert!(text.contains("--to-destination [fd00:10:244:1::2]:80\n"), "{text}");
+    assert!(text.contains("-m addrtype --dst-type LOCAL ! -d ::1/128 -j KUBE-NODEPORTS"), "{text}");
+    assert!(!text.contains("KUBE-FIREWALL") && !text.contains("127.0.0.0"), "{text}");
+    assert!(!Iptables.start(&config(), &node).iter().any(|c| matches!(c, Command::Sysctl { .. })));
+}
+
 #[test]
 fn the_text_of_a_node_is_what_upstream_writes() {
     insta::assert_snapshot!(restore_text(&sync(&config(), &services(), &Scope::Full, None)));
