@@ -98,7 +98,7 @@ impl EnvVar {
     pub fn value(&self) -> Option<&str> {
         match &self.source {
             EnvSource::Value(value) => Some(value),
-            EnvSource::Field(_) | EnvSource::Missing(_) => None,
+            EnvSource::Field(_) => None,
         }
     }
 }
@@ -110,6 +110,4 @@ pub enum EnvSource {
     Value(String),
     /// A field of the pod or a resource of its container, known once it runs (`status.podIP`).
     Field(String),
-    /// A ConfigMap or Secret that is not among the manifests (`ConfigMap shop/urls`).
-    Missing(String),
 }

@@ -1,1 +1,158 @@
 //! Manifests: YAML and JSON files in, objects out.
+//!
+//! The way of a file: text → [`parse`] → trees of values with positions → [`document`] opens Lists and finds kind and key
+//! → [`typed`] gives Kubernetes' types → [`check`] and a file for each kind ([`workload`], [`service`], [`endpoints`],
+//! [`config`]) judge and default every field and give the objects of [`crate::api`] → [`clashes`] looks at all of them
+//! together. Errors of all files are collected on the way; if there is one, nothing is handed out.
+
+mod check;
+mod clashes;
+mod config;
+mod document;
+mod endpoints;
+mod finding;
+mod names;
+mod parse;
+mod part;
+mod passed_over;
+mod pod;
+mod scalar;
+mod service;
+mod shown;
+mod tree;
+mod typed;
+mod workload;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+
+use crate::api::{Objects, Service};
+
+pub use finding::{Finding, Position};
+pub use passed_over::{PassedField, PassedOver};
+pub use shown::shown;
+
+use check::Check;
+use config::Configs;
+use document::Document;
+use finding::Findings;
+use part::Part;
+
+/// The text of one file. The library opens no files.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Name to be used in messages.
+    pub name: String,
+    /// Content: YAML of any number of documents, or JSON.
+    pub text: String,
+}
+
+impl SourceFile {
+    /// A file from its bytes. The error names the first place that is not UTF-8.
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Finding> {
+        let name = name.into();
+        String::from_utf8(bytes).map(|text| Self { name: name.clone(), text }).map_err(|error| {
+            let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+            let last_line = before.rsplit('\n').next().unwrap_or_default();
+            let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+            let at = Position { line: count(before.matches('\n').count()), column: count(last_line.chars().count()) };
+            let advice = "save the file as UTF-8".into();
+            Finding { file: name, at, message: "the file is not text in UTF-8".into(), advice }
+        })
+    }
+}
+
+/// What was read from a set of files.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub struct Loaded {
+    /// The objects.
+    pub objects: Objects,
+    /// Kinds and fields that have no effect.
+    pub passed_over: PassedOver,
+    /// What will hardly mean what was intended.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads `files`. The error holds everything that is wrong in all of them, in the order of the files.
+pub fn load(files: &[SourceFile]) -> Result<Loaded, Vec<Finding>> {
+    let mut findings = Findings::default();
+    let mut documents = Vec::new();
+    for file in files {
+        for node in parse::parse(&file.name, &file.text, &mut findings) {
+            Document::open(&file.name, node, &mut findings, &mut documents);
+        }
+    }
+    let mut loading = Loading { findings, ..Loading::default() };
+    loading.read(&documents);
+    loading.finish(files)
+}
+
+/// The objects that have been read so far.
+#[derive(Default)]
+struct Loading<'a> {
+    findings: Findings,
+    loaded: Loaded,
+    configs: Configs,
+    services: Vec<(&'a Document<'a>, Service)>,
+}
+
+impl<'a> Loading<'a> {
+    fn read(&mut self, documents: &'a [Document<'a>]) {
+        clashes::duplicate_objects(documents.iter().filter(|d| Part::of(d).is_some()), &mut self.findings);
+        // Environments refer to ConfigMaps and Secrets of any file, so these come first.
+        let first = |document: &Document<'_>| matches!(Part::of(document), Some(Part::ConfigMap | Part::Secret));
+        for document in documents.iter().filter(|d| first(d)).chain(documents.iter().filter(|d| !first(d))) {
+            match Part::of(document) {
+                Some(part) => self.object(document, part),
+                None => self.loaded.passed_over.kind(document),
+            }
+        }
+        clashes::claims(&self.services, &mut self.findings);
+        clashes::selectors(&self.services, &self.loaded.objects.workloads, &mut self.findings);
+    }
+
+    fn object(&mut self, document: &'a Document<'a>, part: Part) {
+        let Self { findings, loaded: Loaded { objects, passed_over, .. }, configs, .. } = self;
+        let check = &mut Check { document, findings };
+        match part {
+            Part::Workload(kind) => objects.workloads.extend(workload::read(check, kind, configs, passed_over)),
+            Part::Service => self.services.extend(service::read(check, passed_over).map(|s| (document, s))),
+            Part::EndpointSlice => objects.endpoint_slices.extend(endpoints::read_slice(check, passed_over)),
+            Part::Endpoints => {
+                objects.endpoint_slices.extend(endpoints::read_endpoints(check, passed_over).into_iter().flatten())
+            }
+            Part::ConfigMap => {
+                if let Some(object) = check.read::<ConfigMap>(passed_over) {
+                    configs.add_config_map(check, object);
+                }
+            }
+            Part::Secret => {
+                if let Some(object) = check.read::<Secret>(passed_over) {
+                    configs.add_secret(check, object);
+                }
+            }
+            Part::Namespace => {
+                if check.read::<Namespace>(passed_over).is_some() {
+                    check.name("metadata.name", &document.key.name, names::dns_label);
+                    objects.namespaces.push(document.key.name.clone());
+                }
+            }
+        }
+        passed_over.fields_without_effect(document, &part.applied_fields());
+    }
+
+    /// Hands out what was read, if nothing is wrong.
+    fn finish(mut self, files: &[SourceFile]) -> Result<Loaded, Vec<Finding>> {
+        let order = |finding: &Finding| (files.iter().position(|f| f.name == finding.file), finding.at);
+        if !self.findings.errors.is_empty() {
+            self.findings.errors.sort_by_cached_key(order);
+            return Err(self.findings.errors);
+        }
+        self.findings.warnings.sort_by_cached_key(order);
+        self.loaded.warnings = self.findings.warnings;
+        self.loaded.objects.services = self.services.into_iter().map(|(_, service)| service).collect();
+        Ok(self.loaded)
+    }
+}
+
+#[cfg(test)]
+mod tests;

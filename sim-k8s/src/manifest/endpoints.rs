@@ -1,0 +1,105 @@
+//! EndpointSlices and Endpoints written by hand.
+
+use std::net::IpAddr;
+
+use k8s_openapi::api::core::v1::{EndpointSubset, Endpoints};
+use k8s_openapi::api::discovery::v1::{Endpoint as K8sEndpoint, EndpointSlice as K8sEndpointSlice};
+
+use crate::api::{Endpoint, EndpointPort, EndpointSlice, ObjectKey};
+
+use super::check::Check;
+use super::names;
+use super::passed_over::PassedOver;
+
+/// The label by which a slice belongs to a Service (discovery/v1 `LabelServiceName`).
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The document as an EndpointSlice.
+pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Option<EndpointSlice> {
+    let slice = check.read::<K8sEndpointSlice>(passed_over)?;
+    let key = check.key(names::dns_subdomain);
+    let types = ["IPv4", "IPv6", "FQDN"].map(|word| (word, word));
+    let address_type = check.one_of("addressType", Some(&slice.address_type), &types, "");
+    if address_type.is_empty() && !check.says("addressType") {
+        check.error("addressType", "it is missing", "write IPv4 or IPv6");
+    }
+    let mut endpoints = Vec::new();
+    for (index, from) in slice.endpoints.iter().flatten().enumerate() {
+        let path = format!("endpoints[{index}].addresses");
+        let Some(text) = from.addresses.first() else {
+            check.error(&path, "the endpoint has no address", "add one");
+            continue;
+        };
+        // kube-proxy does not use names.
+        if address_type != "FQDN"
+            && let Some(address) = check.address(&format!("{path}[0]"), text)
+        {
+            endpoints.push(endpoint(address, from));
+        }
+    }
+    let mut ports = Vec::new();
+    for (index, from) in slice.ports.iter().flatten().enumerate() {
+        let Some(number) = from.port else { continue };
+        let port = check.port(&format!("ports[{index}].port"), number);
+        let protocol = check.protocol(&format!("ports[{index}].protocol"), from.protocol.as_deref());
+        ports.push(EndpointPort { name: from.name.clone().unwrap_or_default(), protocol, port });
+    }
+    let labels = check.own_labels();
+    let service = labels.get(SERVICE_NAME).map(|name| ObjectKey::new(&key.namespace, name));
+    Some(EndpointSlice { key, service, ports, endpoints })
+}
+
+fn endpoint(address: IpAddr, from: &K8sEndpoint) -> Endpoint {
+    let conditions = from.conditions.clone().unwrap_or_default();
+    let ready = conditions.ready.unwrap_or(true);
+    let zones = from.hints.iter().flat_map(|hints| hints.for_zones.iter().flatten());
+    Endpoint {
+        address,
+        ready,
+        serving: conditions.serving.unwrap_or(ready),
+        terminating: conditions.terminating.unwrap_or_default(),
+        node_name: from.node_name.clone(),
+        zone: from.zone.clone(),
+        for_zones: zones.map(|zone| zone.name.clone()).collect(),
+    }
+}
+
+/// The document as slices: one for each subset of an Endpoints object, as the mirroring controller makes them
+/// (pkg/controller/endpointslicemirroring).
+pub(super) fn read_endpoints(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Option<Vec<EndpointSlice>> {
+    let endpoints = check.read::<Endpoints>(passed_over)?;
+    let service = check.key(names::dns_subdomain);
+    let mut slices = Vec::new();
+    for (index, subset) in endpoints.subsets.iter().flatten().enumerate() {
+        let key = ObjectKey::new(&service.namespace, format!("{}-{index}", service.name));
+        slices.push(from_subset(check, &format!("subsets[{index}]"), subset, key, &service));
+    }
+    Some(slices)
+}
+
+fn from_subset(
+    check: &mut Check<'_>,
+    path: &str,
+    subset: &EndpointSubset,
+    key: ObjectKey,
+    service: &ObjectKey,
+) -> EndpointSlice {
+    let mut endpoints = Vec::new();
+    for (field, list, ready) in
+        [("addresses", &subset.addresses, true), ("notReadyAddresses", &subset.not_ready_addresses, false)]
+    {
+        for (index, from) in list.iter().flatten().enumerate() {
+            let Some(address) = check.address(&format!("{path}.{field}[{index}].ip"), &from.ip) else { continue };
+            let node_name = from.node_name.clone();
+            let (zone, for_zones) = (None, Vec::new());
+            endpoints.push(Endpoint { address, ready, serving: ready, terminating: false, node_name, zone, for_zones });
+        }
+    }
+    let mut ports = Vec::new();
+    for (index, from) in subset.ports.iter().flatten().enumerate() {
+        let port = check.port(&format!("{path}.ports[{index}].port"), from.port);
+        let protocol = check.protocol(&format!("{path}.ports[{index}].protocol"), from.protocol.as_deref());
+        ports.push(EndpointPort { name: from.name.clone().unwrap_or_default(), protocol, port });
+    }
+    EndpointSlice { key, service: Some(service.clone()), ports, endpoints }
+}

@@ -1,0 +1,124 @@
+//! Pod templates.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Container as K8sContainer, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use crate::api::{Container, ContainerPort, PodTemplate};
+
+use super::check::Check;
+use super::config::Configs;
+use super::names;
+use super::shown::shown;
+
+/// The fields of a template that have an effect, each with all below it.
+pub(super) const APPLIED_FIELDS: &[&str] = &[
+    "metadata.labels",
+    "spec.hostNetwork",
+    "spec.nodeName",
+    "spec.nodeSelector",
+    "spec.containers[].name",
+    "spec.containers[].ports",
+    "spec.containers[].env",
+    "spec.containers[].envFrom",
+    "spec.initContainers[].name",
+    "spec.initContainers[].ports",
+    "spec.initContainers[].env",
+    "spec.initContainers[].envFrom",
+    "spec.initContainers[].restartPolicy",
+];
+
+/// The template whose `metadata` and `spec` stand under `path` (`spec.template`; empty for a bare pod).
+pub(super) fn template(
+    check: &mut Check<'_>,
+    configs: &mut Configs,
+    path: &str,
+    metadata: Option<&ObjectMeta>,
+    spec: Option<&PodSpec>,
+) -> PodTemplate {
+    let at = |field: &str| if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") };
+    let labels = check.labels(&at("metadata.labels"), metadata.and_then(|m| m.labels.as_ref()));
+    let Some(spec) = spec.filter(|spec| !spec.containers.is_empty()) else {
+        check.error(&at("spec.containers"), "there is no container", "name at least one container");
+        return PodTemplate::default();
+    };
+    if let Some(node) = &spec.node_name {
+        check.name(&at("spec.nodeName"), node, names::dns_subdomain);
+    }
+    let host_network = spec.host_network.unwrap_or_default();
+    let init = spec.init_containers.iter().flatten().enumerate();
+    let sidecars = init.filter(|(_, c)| c.restart_policy.as_deref() == Some("Always"));
+    let sidecars = sidecars.map(|(i, c)| (format!("spec.initContainers[{i}]"), c, true));
+    let main = spec.containers.iter().enumerate().map(|(i, c)| (format!("spec.containers[{i}]"), c, false));
+    let mut taken = Taken::default();
+    let containers = sidecars.chain(main).map(|(field, from, sidecar)| {
+        let path = at(&field);
+        check.name(&format!("{path}.name"), &from.name, names::dns_label);
+        if !taken.names.insert(from.name.clone()) {
+            let message = format!("the pod has two containers \"{}\"", shown(&from.name));
+            check.error(&format!("{path}.name"), message, "give each container a name of its own");
+        }
+        let ports = ports(check, &path, from, host_network, &mut taken);
+        Container { name: from.name.clone(), sidecar, ports, env: configs.environment(check, &path, from) }
+    });
+    let containers = containers.collect();
+    PodTemplate {
+        labels,
+        host_network,
+        node_name: spec.node_name.clone().filter(|name| !name.is_empty()),
+        node_selector: check.labels(&at("spec.nodeSelector"), spec.node_selector.as_ref()),
+        containers,
+    }
+}
+
+/// What one pod may have only once.
+#[derive(Default)]
+struct Taken {
+    names: BTreeSet<String>,
+    /// Host ports by protocol, address and number (`AccumulateUniqueHostPorts`, pkg/apis/core/validation).
+    host_ports: BTreeSet<(String, String, i32)>,
+}
+
+fn ports(
+    check: &mut Check<'_>,
+    path: &str,
+    container: &K8sContainer,
+    host_network: bool,
+    taken: &mut Taken,
+) -> Vec<ContainerPort> {
+    let mut port_names = BTreeSet::new();
+    let mut ports = Vec::new();
+    for (index, from) in container.ports.iter().flatten().enumerate() {
+        let at = |field: &str| format!("{path}.ports[{index}].{field}");
+        let port = check.port(&at("containerPort"), from.container_port);
+        let protocol = check.protocol(&at("protocol"), from.protocol.as_deref());
+        let mut host_port = from.host_port.filter(|p| *p != 0).map(|p| check.port(&at("hostPort"), p));
+        if host_network {
+            if host_port.is_some_and(|p| p != port) {
+                let message = "it differs from containerPort, but the pod uses the node's network";
+                check.error(&at("hostPort"), message, "write the same number, or leave hostPort out");
+            }
+            // `SetDefaults_PodSpec` (defaultHostNetworkPorts): pkg/apis/core/v1/defaults.go.
+            host_port = Some(port);
+        }
+        if let Some(host_port) = host_port {
+            let place = (protocol.to_string(), from.host_ip.clone().unwrap_or_default(), i32::from(host_port));
+            if !taken.host_ports.insert(place) {
+                check.error(&at("hostPort"), format!("the pod claims port {host_port} of its node twice"), "keep one");
+            }
+        }
+        let name = from.name.clone().filter(|name| !name.is_empty());
+        if let Some(name) = &name {
+            check.name(&at("name"), name, names::port_name);
+            if !port_names.insert(name.clone()) {
+                let message = format!("the container has two ports \"{}\"", shown(name));
+                check.error(&at("name"), message, "give each port a name of its own");
+            }
+        }
+        let host_ip = from.host_ip.as_deref().filter(|ip| !ip.is_empty());
+        let host_ip = host_ip.and_then(|ip| check.address(&at("hostIP"), ip)).filter(|ip| !ip.is_unspecified());
+        ports.push(ContainerPort { name, port, protocol, host_port, host_ip });
+    }
+    ports
+}
