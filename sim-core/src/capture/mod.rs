@@ -3,6 +3,8 @@
 //! A tap sees a frame where the kernel's packet sockets see it: on its way out of a device
 //! (net/core/dev.c, `dev_queue_xmit_nit`) and on its way in (`__netif_receive_skb_core`).
 
+pub mod pcapng;
+
 use bytes::Bytes;
 
 use crate::engine::arena::{DevId, NetnsId};

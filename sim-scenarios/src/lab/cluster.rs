@@ -66,11 +66,17 @@ pub struct Pod {
 /// The gateway's address on the underlay.
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 240, 0, 1);
 
+/// The UDP port of the cluster's VXLAN: flannel's and Linux' own, not IANA's 4789.
+pub const VXLAN_PORT: u16 = 8472;
+
+/// The source ports that outer VXLAN packets are hashed to (`net.ipv4.ip_local_port_range`).
+pub const HASHED_PORTS: std::ops::RangeInclusive<u16> = 32768..=60999;
+
 impl Cluster {
     /// The cluster that `topo` describes; pods get .2, .3, … of their node in the order of the spec.
     pub fn new(topo: &Topo) -> Self {
-        let mut c = Self::default();
-        c.nodes = (1..=topo.nodes).map(|number| Node { name: format!("n{number}"), number }).collect();
+        let nodes = (1..=topo.nodes).map(|number| Node { name: format!("n{number}"), number }).collect();
+        let mut c = Self { nodes, ..Self::default() };
         let mut last_host = [1u8; 256];
         for (name, &node) in &topo.pods {
             let host = &mut last_host[usize::from(node)];
@@ -127,6 +133,11 @@ impl Cluster {
     /// The hardware address of `netns/dev`.
     pub fn mac(&self, name: &str) -> Option<MacAddr> {
         self.macs.get(name).copied()
+    }
+
+    /// The devices of `netns` that have a hardware address of the lab.
+    pub fn devices(&self, netns: &str) -> impl Iterator<Item = &str> {
+        self.macs.keys().filter_map(move |name| name.split_once('/').filter(|(of, _)| *of == netns).map(|(_, dev)| dev))
     }
 
     /// What the lab calls a hardware address: `netns/dev`, `bcast`, or its digits.

@@ -6,9 +6,7 @@ use serde_json::{Map, Value, json};
 use sim_core::wire::ip::UDP;
 
 use super::canon::dumps_sorted;
-
-/// The UDP port of the lab's VXLAN.
-const VXLAN_PORT: u16 = 8472;
+use super::cluster::VXLAN_PORT;
 
 /// A conntrack entry, as `conntrack -L -o extended` tells it.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,11 +5,22 @@
 //! implements [`bench::Bench`], runs the same steps with the same clients and servers, and writes what
 //! happened in the same canonical JSON, so that the two can be compared field by field.
 //!
-//! Reading order: [`spec`] (what is asked for), [`cluster`] (names and addresses), [`bench`] (what it runs
-//! on), [`conntrack`] and [`canon`] (what was seen, and its text).
+//! Reading order: [`spec`] (what is asked for), [`cluster`] and [`topology`] (what is built), [`bench`]
+//! (what it is built on), [`run`] (what is done), [`hops`], [`decode`], [`conntrack`], [`trace`] (what was
+//! seen), [`canon`] (its text), [`compare`] (where it differs).
 
 pub mod bench;
 pub mod canon;
 pub mod cluster;
+pub mod compare;
 pub mod conntrack;
+pub mod decode;
+pub mod forge;
+pub mod hops;
+pub mod run;
 pub mod spec;
+pub mod topology;
+pub mod trace;
+
+#[cfg(test)]
+mod lab_py_tests;

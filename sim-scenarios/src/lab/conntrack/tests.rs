@@ -31,7 +31,7 @@ fn an_entry_reads_as_in_a_golden() {
         ..udp(("10.244.1.2", 1), ("10.244.1.3", 2))
     };
     assert_eq!(
-        super::super::canon::dumps(&canonical(&[icmp], ALL)[0]),
+        crate::lab::canon::dumps(&canonical(&[icmp], ALL)[0]),
         r#"{"p": "icmp", "orig": {"s": "10.244.1.2", "d": "10.244.1.3", "type": 8, "code": 0, "id": 77, "packets": 1, "bytes": 36}, "reply": {"s": "10.244.1.3", "d": "10.244.1.2", "type": 0, "code": 0, "id": 77, "packets": 1, "bytes": 36}, "st": []}"#
     );
 }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use sim_core::wire::eth::MacAddr;
 
+use sim_core::wire::ip::DEFAULT_TTL;
+
 use super::object::{Node, Object, SpecError};
 use super::read_addr;
 use crate::lab::cluster::Cluster;
@@ -168,6 +170,9 @@ pub enum IcmpBody {
     },
 }
 
+/// The identification of packets that name none.
+const DEFAULT_ID: u16 = 0x1234;
+
 /// How deep frames may stand in frames: real traffic has one level.
 const DEEPEST: usize = 8;
 
@@ -203,6 +208,28 @@ impl Arp {
 }
 
 impl Ip {
+    /// A whole packet with the lab's defaults.
+    pub fn new(src: IpAddr, dst: IpAddr, l4: L4, data: Vec<u8>) -> Self {
+        Self {
+            src,
+            dst,
+            ttl: DEFAULT_TTL,
+            id: DEFAULT_ID,
+            df: false,
+            mf: false,
+            off: 0,
+            tos: 0,
+            options: Vec::new(),
+            len: None,
+            bad_checksum: false,
+            cut: None,
+            l4,
+            data,
+            inner: None,
+            size: None,
+        }
+    }
+
     /// Reads `ip` and its siblings `udp`, `tcp`, `icmp`, `data`, `hex`, `size`, `inner`.
     fn read(o: &mut Object<'_>, cluster: &Cluster, depth: usize) -> Result<Self, SpecError> {
         if depth > DEEPEST {
@@ -213,8 +240,8 @@ impl Ip {
         let packet = Self {
             src: read_addr(&ip.need("s")?, cluster)?,
             dst: read_addr(&ip.need("d")?, cluster)?,
-            ttl: ip.or("ttl", 64)?,
-            id: ip.or("id", 0x1234)?,
+            ttl: ip.or("ttl", DEFAULT_TTL)?,
+            id: ip.or("id", DEFAULT_ID)?,
             df: read_flag(&mut ip, "df")?,
             mf: read_flag(&mut ip, "mf")?,
             off: ip.or("off", 0)?,

@@ -43,8 +43,8 @@ pub struct Spec {
     pub cluster: Cluster,
     /// iptables-save text per netns.
     pub rules: IndexMap<String, String>,
-    /// Sysctls per netns, in the order in which they are set.
-    pub sysctl: Vec<(String, IndexMap<String, String>)>,
+    /// Sysctls in the order in which they are set: netns, key, value.
+    pub sysctl: Vec<(String, String, String)>,
     /// Whether a bridge port may send a frame back where it came from.
     pub hairpin: bool,
     /// Whether ARP hops are listed.
@@ -230,7 +230,7 @@ fn read_map<T: serde::de::DeserializeOwned>(
 }
 
 /// `{"nodes" | "pods" | "*" | netns: {key: value}}`, told netns by netns.
-fn read_sysctl(o: &mut Object<'_>, cluster: &Cluster) -> Result<Vec<(String, IndexMap<String, String>)>, SpecError> {
+fn read_sysctl(o: &mut Object<'_>, cluster: &Cluster) -> Result<Vec<(String, String, String)>, SpecError> {
     let mut all = Vec::new();
     let Some(node) = o.take("sysctl") else { return Ok(all) };
     for (who, node) in node.object()?.entries() {
@@ -241,7 +241,9 @@ fn read_sysctl(o: &mut Object<'_>, cluster: &Cluster) -> Result<Vec<(String, Ind
             "*" => cluster.netns.clone(),
             _ => vec![known_netns(who, &node, cluster)?],
         };
-        all.extend(whose.into_iter().map(|netns| (netns, values.clone())));
+        for netns in whose {
+            all.extend(values.iter().map(|(key, value)| (netns.clone(), key.clone(), value.clone())));
+        }
     }
     Ok(all)
 }

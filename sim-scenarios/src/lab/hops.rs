@@ -1,0 +1,91 @@
+//! The hops of one step, in the lab's order and form.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Number, Value};
+use sim_core::capture::{Direction, Hop};
+use sim_core::engine::time::Instant;
+use sim_core::wire::eth::{ETHERTYPE_ARP, ETHERTYPE_IPV6, EthHeader};
+use sim_core::wire::packet::PacketType;
+
+use super::decode::Decoder;
+use super::spec::Common;
+
+/// One order for the hops of all netns: those of one netns stay as its tap saw them, several netns are
+/// merged by stamp, and of equal stamps the netns made first goes first. IPv6 is left out, as in the lab.
+pub fn in_order(hops: Vec<Hop>) -> Vec<Hop> {
+    let mut latest = BTreeMap::new();
+    let mut stamped: Vec<_> = hops
+        .into_iter()
+        .filter(|hop| ethertype(hop) != Some(ETHERTYPE_IPV6))
+        .map(|hop| {
+            let stamp = latest.entry(hop.netns).or_insert((hop.at, hop.stamp));
+            *stamp = (*stamp).max((hop.at, hop.stamp));
+            (*stamp, hop.netns, hop)
+        })
+        .collect();
+    stamped.sort_by_key(|(stamp, netns, _)| (*stamp, *netns));
+    stamped.into_iter().map(|(_, _, hop)| hop).collect()
+}
+
+/// Hops in canonical form. Those that `step` does not ask for are decoded all the same: letters for IP
+/// ids are given out in the order of all of them.
+pub fn canonical(
+    hops: &[Hop],
+    names: &dyn Fn(&Hop) -> (String, String),
+    step: &Common,
+    show_arp: bool,
+    decoder: &mut Decoder<'_>,
+) -> Vec<Value> {
+    let mut out = Vec::new();
+    let mut first = None;
+    for hop in hops {
+        if ethertype(hop) == Some(ETHERTYPE_ARP) && !show_arp {
+            continue;
+        }
+        let frame = decoder.frame(&hop.frame);
+        if !show_arp && frame.get("inner").is_some_and(|inner| inner.get("arp").is_some()) {
+            continue;
+        }
+        let (netns, dev) = names(hop);
+        let only = step.hops_in.as_ref();
+        if only.is_some_and(|only| !only.contains(&netns) && !only.contains(&format!("{netns}/{dev}"))) {
+            continue;
+        }
+        let mut shown = Map::new();
+        shown.insert("n".into(), netns.into());
+        shown.insert("if".into(), dev.into());
+        shown.insert("d".into(), if hop.direction == Direction::Out { "out" } else { "in" }.into());
+        if step.times {
+            let start = *first.get_or_insert(hop.at);
+            shown.insert("t".into(), half_seconds(hop.at, start));
+        }
+        if step.pkttype {
+            shown.insert("pkt".into(), packet_type(hop).into());
+        }
+        shown.extend(frame);
+        out.push(shown.into());
+    }
+    out
+}
+
+/// The time from `start` to `at` in seconds, to the nearest half.
+pub(super) fn half_seconds(at: Instant, start: Instant) -> Value {
+    let halves = (at.since(start).as_millis() + 250) / 500;
+    Number::from_f64(halves as f64 / 2.0).map_or(Value::Null, Value::Number)
+}
+
+fn ethertype(hop: &Hop) -> Option<u16> {
+    EthHeader::read(&hop.frame).map(|eth| eth.ethertype)
+}
+
+/// The packet type as packet(7) names it; what leaves is always outgoing.
+fn packet_type(hop: &Hop) -> &'static str {
+    match (hop.direction, hop.pkt_type) {
+        (Direction::Out, _) | (_, PacketType::Outgoing) => "outgoing",
+        (_, PacketType::Host) => "host",
+        (_, PacketType::Broadcast) => "broadcast",
+        (_, PacketType::Multicast) => "multicast",
+        (_, PacketType::OtherHost) => "otherhost",
+    }
+}

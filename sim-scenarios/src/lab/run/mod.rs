@@ -1,0 +1,337 @@
+//! Runs a spec on a bench: builds the cluster, does the steps, tells what was seen.
+//!
+//! Clients and servers behave as the lab's do: non-blocking sockets, looked at whenever the network has
+//! nothing left to do at the present moment. Time is the bench's; nobody waits for real.
+
+mod clients;
+mod frames;
+mod servers;
+mod tcp;
+mod tools;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+use sim_core::capture::Hop;
+use sim_core::engine::errno::Errno;
+use sim_core::engine::time::Duration;
+
+use super::bench::{Bench, QueuedError, Refused, Sock};
+use super::conntrack::{self, Shown};
+use super::decode::Decoder;
+use super::spec::{Op, Place, Spec, Step, Wanted};
+use super::{hops, topology, trace};
+
+/// Why a spec could not be run to its end.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RunError {
+    /// The bench refused an operation of the building.
+    #[error("building the cluster: {what}: {why}")]
+    Build {
+        /// The operation, in the words of its tool.
+        what: String,
+        /// What the bench said.
+        why: Refused,
+    },
+    /// The bench refused a step.
+    #[error("step {number} ({name}): {why}")]
+    Step {
+        /// Which step, counted from 1.
+        number: usize,
+        /// Its operation.
+        name: String,
+        /// Where it stands in the spec.
+        place: Place,
+        /// What the bench said.
+        why: Refused,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Builds the cluster of `spec` on `bench`, does its steps and returns what happened, one object a step.
+///
+/// `stop` is asked between events; once it says true, the run ends with [`RunError::Interrupted`].
+///
+/// # Errors
+/// What the bench refused, and where.
+pub fn run(spec: &Spec, bench: &mut dyn Bench, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
+    let mut runner = Runner::new(spec, bench, stop);
+    runner.build()?;
+    let mut results = Vec::new();
+    for (index, step) in spec.steps.iter().enumerate() {
+        let result = runner.step(step).map_err(|why| RunError::Step {
+            number: index + 1,
+            name: step.name.clone(),
+            place: step.place,
+            why,
+        })?;
+        if stop() {
+            return Err(RunError::Interrupted);
+        }
+        results.push(result);
+    }
+    Ok(Value::Array(results))
+}
+
+/// How long a process takes to wake up and answer. It also keeps two servers that answer each other
+/// from stopping time.
+const TURN: Duration = Duration::from_micros(20);
+/// The longest that a cluster may take to become quiet.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
+/// For how long nothing must be seen for a cluster to be quiet.
+const QUIET: Duration = Duration::from_millis(40);
+/// How long clients wait for an answer.
+const TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a flow's sender would send next: sequence number, acknowledgment number, window.
+type Next = (u32, u32, u16);
+/// A direction of a TCP connection: source and destination.
+type Flow = ((IpAddr, u16), (IpAddr, u16));
+/// A question asked after every event; an answer ends the waiting.
+type Until<'c> = &'c mut dyn FnMut(&mut dyn Bench) -> Option<Value>;
+
+/// A run under way.
+struct Runner<'a> {
+    spec: &'a Spec,
+    bench: &'a mut dyn Bench,
+    stop: &'a dyn Fn() -> bool,
+    decoder: Decoder<'a>,
+    servers: IndexMap<String, servers::Running>,
+    connections: IndexMap<String, Sock>,
+    next: BTreeMap<Flow, Next>,
+    seen: Vec<Hop>,
+}
+
+impl<'a> Runner<'a> {
+    fn new(spec: &'a Spec, bench: &'a mut dyn Bench, stop: &'a dyn Fn() -> bool) -> Self {
+        Self {
+            spec,
+            bench,
+            stop,
+            decoder: Decoder::new(spec),
+            servers: IndexMap::new(),
+            connections: IndexMap::new(),
+            next: BTreeMap::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Builds the cluster, starts traces and servers, and forgets what was seen of it.
+    fn build(&mut self) -> Result<(), RunError> {
+        let refused = |what: String| |why: Refused| RunError::Build { what, why };
+        for op in topology::setup(self.spec).iter().chain(&topology::no_late_probes(self.spec)) {
+            topology::apply(self.bench, op).map_err(refused(op.to_string()))?;
+        }
+        for netns in &self.spec.trace {
+            self.bench.start_trace(netns).map_err(refused(format!("tracing the rules of {netns}")))?;
+        }
+        for server in &self.spec.servers {
+            self.start_server(server).map_err(refused(format!("starting the server {}", server.key())))?;
+        }
+        let now = self.bench.now();
+        self.bench.run_until(now + Duration::from_millis(20));
+        self.drain();
+        self.seen.clear();
+        Ok(())
+    }
+
+    /// Serves until the network says something to `until`, or for `timeout`.
+    fn pump(&mut self, timeout: Duration, until: Until<'_>) -> Option<Value> {
+        let end = self.bench.now() + timeout;
+        loop {
+            self.turn();
+            let answer = until(self.bench);
+            if answer.is_some() || (self.stop)() {
+                return answer;
+            }
+            match self.bench.next_event().filter(|&at| at <= end) {
+                Some(at) => self.bench.run_until(at),
+                None => {
+                    self.bench.run_until(end.max(self.bench.now()));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Serves for `time`, whatever happens.
+    fn wait(&mut self, time: Duration) {
+        self.pump(time, &mut |_| None);
+    }
+
+    /// Serves until nothing was seen for `quiet`, at most [`SETTLE_LIMIT`].
+    fn settle(&mut self, quiet: Duration) {
+        let end = self.bench.now() + SETTLE_LIMIT;
+        let mut last = self.bench.now();
+        while !(self.stop)() {
+            if self.turn() {
+                last = self.bench.now();
+            }
+            let over = (last + quiet).min(end).max(self.bench.now());
+            match self.bench.next_event().filter(|&at| at <= over) {
+                Some(at) => self.bench.run_until(at),
+                None => return self.bench.run_until(over),
+            }
+        }
+    }
+
+    /// Lets servers answer and collects hops; whether there were any.
+    fn turn(&mut self) -> bool {
+        if self.serve() {
+            let now = self.bench.now();
+            self.bench.run_until(now + TURN);
+        }
+        self.drain()
+    }
+
+    fn drain(&mut self) -> bool {
+        let before = self.seen.len();
+        self.seen.extend(self.bench.drain_hops());
+        self.seen.len() > before
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Value, Refused> {
+        self.decoder.new_step();
+        self.servers.values_mut().for_each(|server| server.seen.clear());
+        let saw = self.operate(step)?;
+        let op = step.name.as_str();
+        if !matches!(op, "fdb" | "neigh" | "rules" | "server" | "stop" | "iplink") {
+            self.settle(step.common.quiet);
+        }
+        self.drain();
+        let mut out = Map::new();
+        out.insert("saw".into(), saw);
+        let hops = self.take_hops(step);
+        let traffic = matches!(op, "udp" | "tcp" | "ping" | "frame" | "tcp_open" | "tcp_io" | "tcp_forge");
+        if step.common.hops && (traffic || !hops.is_empty()) {
+            out.insert("hops".into(), hops.into());
+        }
+        let seen: Map<_, _> = self.servers.iter().filter_map(servers::seen).collect();
+        if !seen.is_empty() {
+            out.insert("server_saw".into(), seen.into());
+        }
+        let traffic = traffic || op == "tcp_close";
+        if traffic || op == "conntrack" {
+            out.extend(self.conntrack(step).map(|ct| ("ct".into(), ct.into())));
+        }
+        let trace = self.take_trace();
+        if traffic && step.common.trace && !trace.is_empty() {
+            out.insert("trace".into(), trace.into());
+        }
+        Ok(out.into())
+    }
+
+    fn take_hops(&mut self, step: &Step) -> Vec<Value> {
+        let seen = hops::in_order(std::mem::take(&mut self.seen));
+        let forging = matches!(step.op, Op::Frame { .. } | Op::TcpForge(_));
+        if !forging {
+            seen.iter().for_each(|hop| frames::note_next(&mut self.next, &hop.frame));
+        }
+        self.decoder.forging = forging && !self.connections.is_empty();
+        let show_arp = step.common.show_arp.unwrap_or(self.spec.show_arp);
+        let bench = &*self.bench;
+        let names = |hop: &Hop| (bench.netns_name(hop.netns), bench.dev_name(hop.netns, hop.dev));
+        hops::canonical(&seen, &names, &step.common, show_arp, &mut self.decoder)
+    }
+
+    fn conntrack(&mut self, step: &Step) -> Option<Map<String, Value>> {
+        let whose = match step.common.ct.as_ref().unwrap_or(&self.spec.ct) {
+            Wanted::Nowhere => return None,
+            Wanted::Nodes => self.spec.cluster.nodes.iter().map(|node| node.name.clone()).collect(),
+            Wanted::These(netns) if netns.is_empty() => return None,
+            Wanted::These(netns) => netns.clone(),
+        };
+        let shown = Shown {
+            timeouts: step.common.timeouts.unwrap_or(self.spec.timeouts),
+            known_ports: self.spec.known_ports.as_deref(),
+        };
+        let tables = whose.into_iter().map(|netns| {
+            let table = conntrack::canonical(&self.bench.conntrack(&netns), shown);
+            (netns, table)
+        });
+        Some(tables.filter(|(_, table)| table.as_array().is_some_and(|t| !t.is_empty())).collect())
+    }
+
+    fn take_trace(&mut self) -> Map<String, Value> {
+        let mut out = Map::new();
+        for netns in &self.spec.trace {
+            let lines: Vec<Value> = self.bench.drain_trace(netns).iter().map(|l| trace::line(l).into()).collect();
+            if !lines.is_empty() {
+                out.insert(netns.clone(), lines.into());
+            }
+        }
+        out
+    }
+
+    fn operate(&mut self, step: &Step) -> Result<Value, Refused> {
+        let timeout = step.common.timeout;
+        let patience = timeout.unwrap_or(TIMEOUT);
+        match &step.op {
+            Op::Udp { client, payload, keep } => self.udp(client, payload, *keep, patience),
+            Op::ManyUdp(many) => self.many_udp(many),
+            Op::Ping(ping) => self.ping(ping, patience, step.common.times),
+            Op::Tcp { client, payload } => self.tcp(client, payload, patience),
+            Op::TcpOpen { name, client } => self.tcp_open(name, client, patience),
+            Op::TcpIo { name, payload } => Ok(self.tcp_io(name, payload, patience)),
+            Op::TcpClose { name } => Ok(self.tcp_close(name, patience)),
+            Op::TcpAbort { name } => self.tcp_abort(name),
+            Op::TcpForge(forge) => self.tcp_forge(forge),
+            Op::Frame { netns, dev, frame } => self.frame(netns, dev, frame, timeout),
+            Op::Rules { netns, text } => self.bench.iptables_restore(netns, text).map(|()| outcome("loaded")),
+            Op::Sysctl { netns, set, get } => self.sysctl(netns, set, get.as_deref()),
+            Op::IpLink { netns, lines } => {
+                lines.iter().try_for_each(|line| self.bench.ip(netns, line)).map(|()| outcome("done"))
+            }
+            Op::Exec { netns, words, show } => self.exec(netns, words, *show),
+            Op::Server(server) => self.start_server(server).map(|()| outcome("started")),
+            Op::Stop(key) => self.stop_server(key),
+            Op::Conntrack => Ok(outcome("conntrack")),
+            Op::Fdb { netns, bridge, permanent } => self.fdb(netns, bridge.as_deref(), *permanent),
+            Op::Neigh { netns } => self.neigh(netns),
+            Op::CtFlush => self.flush_conntrack(),
+            Op::VxPorts { at_least } => Ok(self.vxports(*at_least)),
+            Op::Sleep(time) => {
+                self.wait(*time);
+                Ok(outcome("slept"))
+            }
+        }
+    }
+}
+
+fn outcome(what: &str) -> Value {
+    json!({ "outcome": what })
+}
+
+fn failed(errno: Errno) -> Value {
+    json!({ "outcome": "error", "errno": errno.name() })
+}
+
+/// The oldest entry of a socket's error queue, or `otherwise`.
+fn queued(bench: &mut dyn Bench, sock: &Sock, otherwise: Value) -> Value {
+    let Some(QueuedError { errno, icmp, mtu }) = bench.queued_error(sock) else { return otherwise };
+    let mut out = json!({ "outcome": "error", "errno": errno.name() });
+    match icmp {
+        Some((kind, code, from)) => {
+            out["origin"] = "icmp".into();
+            out["icmp"] = json!([kind, code]);
+            out["from"] = from.to_string().into();
+        }
+        None => out["origin"] = "local".into(),
+    }
+    if mtu != 0 {
+        out["mtu"] = mtu.into();
+    }
+    out
+}
+
+/// A socket call that the lab takes to succeed.
+fn must(what: &str, errno: Errno) -> Refused {
+    Refused::Failed(format!("{what}: {errno}"))
+}

@@ -1,0 +1,108 @@
+//! Steps that use the usual tools.
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+
+use super::{Runner, outcome};
+use crate::lab::bench::Refused;
+use crate::lab::cluster::HASHED_PORTS;
+use crate::lab::topology::sysctl_key;
+
+impl Runner<'_> {
+    pub(super) fn sysctl(
+        &mut self,
+        netns: &str,
+        set: &IndexMap<String, String>,
+        get: Option<&[String]>,
+    ) -> Result<Value, Refused> {
+        for (key, value) in set {
+            self.bench.set_sysctl(netns, &sysctl_key(key), value)?;
+        }
+        let mut out = outcome("sysctl");
+        if let Some(keys) = get {
+            let values = keys.iter().map(|key| {
+                let value = match self.bench.sysctl(netns, &sysctl_key(key)) {
+                    Ok(value) => value.split_whitespace().collect::<Vec<_>>().join(" "),
+                    Err(errno) => format!("error:{errno}"),
+                };
+                (key.clone(), value.into())
+            });
+            out["values"] = Value::Object(values.collect::<Map<_, _>>());
+        }
+        Ok(out)
+    }
+
+    pub(super) fn exec(&mut self, netns: &str, words: &[String], show: bool) -> Result<Value, Refused> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = self.bench.exec(netns, &words)?;
+        let mut out = outcome(&format!("exit {}", output.status));
+        if show {
+            out["out"] = self.named_lines(output.stdout.lines().map(str::trim_end)).into();
+        }
+        Ok(out)
+    }
+
+    pub(super) fn fdb(&mut self, netns: &str, bridge: Option<&str>, permanent: bool) -> Result<Value, Refused> {
+        let mut words = vec!["bridge", "fdb", "show"];
+        words.extend(bridge.map(|name| ["br", name]).into_iter().flatten());
+        let stdout = self.bench.exec(netns, &words)?.stdout;
+        // Group addresses are there from the start; permanent entries are not learned.
+        let learned = |line: &&str| {
+            !line.contains("33:33:") && !line.contains("01:00:5e") && (permanent || !line.contains("permanent"))
+        };
+        let lines = self.named_lines(stdout.lines().filter(learned).map(str::trim));
+        Ok(json!({ "outcome": "fdb", "fdb": lines }))
+    }
+
+    pub(super) fn neigh(&mut self, netns: &str) -> Result<Value, Refused> {
+        let stdout = self.bench.exec(netns, &["ip", "neigh", "show"])?.stdout;
+        let ipv4 = |line: &&str| line.split_whitespace().next().is_some_and(|addr| !addr.contains(':'));
+        let lines: Vec<String> = stdout.lines().filter(ipv4).map(without_counters).collect();
+        let lines = self.named_lines(lines.iter().map(String::as_str));
+        Ok(json!({ "outcome": "neigh", "neigh": lines }))
+    }
+
+    /// A netns without conntrack has nothing to flush: that is no error, as in the lab.
+    pub(super) fn flush_conntrack(&mut self) -> Result<Value, Refused> {
+        let gateway = self.spec.topo.world.then_some("gw");
+        let nodes = self.spec.cluster.nodes.iter().map(|node| node.name.as_str());
+        for netns in nodes.chain(gateway) {
+            if let Err(Refused::NotYet(what)) = self.bench.exec(netns, &["conntrack", "-F"]) {
+                return Err(Refused::NotYet(what));
+            }
+        }
+        Ok(outcome("flushed"))
+    }
+
+    pub(super) fn vxports(&mut self, at_least: Option<u64>) -> Value {
+        let ports = std::mem::take(&mut self.decoder.vxlan_ports);
+        let all_hashed = ports.iter().all(|port| HASHED_PORTS.contains(port));
+        let mut out = json!({ "outcome": "vxports", "all_in_32768_60999": all_hashed });
+        match at_least {
+            Some(n) => out[format!("at_least_{n}")] = (ports.len() as u64 >= n).into(),
+            None => out["different"] = ports.len().into(),
+        }
+        out
+    }
+
+    /// Lines with hardware addresses named, in order.
+    fn named_lines<'l>(&self, lines: impl Iterator<Item = &'l str>) -> Vec<String> {
+        let mut named: Vec<_> = lines.map(|line| self.spec.cluster.name_macs_in(line)).collect();
+        named.sort();
+        named
+    }
+}
+
+/// A line of `ip neigh show` without what counts uses and probes.
+fn without_counters(line: &str) -> String {
+    let mut out = Vec::new();
+    let mut words = line.split_whitespace();
+    while let Some(word) = words.next() {
+        if matches!(word, "used" | "ref" | "probes") {
+            words.next();
+        } else {
+            out.push(word);
+        }
+    }
+    out.join(" ")
+}
