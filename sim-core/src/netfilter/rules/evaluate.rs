@@ -1,0 +1,164 @@
+//! One packet, one table, one hook: the walk over rules (net/ipv4/netfilter/ip_tables.c, `ipt_do_table`).
+
+use super::matches::{Answer, Question};
+use super::packet::RulePacket;
+use super::rule::{Rule, Target};
+use super::state::{ChainState, MatchMemory, RuleState};
+use super::table::{ChainId, Policy, Table};
+use super::targets::nat::Nat;
+use super::targets::reject::RejectWith;
+use super::trace::{Step, TraceStep};
+use crate::netfilter::hooks::Hook;
+
+/// How deep jumps may nest (include/net/netfilter/nf_tables.h, `NFT_JUMP_STACK_SIZE`); deeper rulesets are refused
+/// when they are applied.
+pub const MAX_DEPTH: usize = 16;
+
+/// What a table decided about a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It goes on.
+    Accept,
+    /// It ends here.
+    Drop,
+    /// It ends here, and its sender is told so.
+    Reject(RejectWith),
+    /// It goes on translated, as are all packets of its connection.
+    Nat(Nat),
+}
+
+/// Asks `table` at `hook` about a packet.
+///
+/// MARK, CONNMARK, CT, TCPMSS and TRACE write into `packet`; counters and memories of `state` move on. A table
+/// without built-in chain for the hook accepts. Steps are written to `trace` while the packet is traced.
+pub fn evaluate(
+    table: &Table,
+    state: &mut RuleState,
+    hook: Hook,
+    packet: &mut RulePacket<'_>,
+    trace: Option<&mut Vec<TraceStep>>,
+) -> Verdict {
+    let Some(base) = table.base_chain(hook) else { return Verdict::Accept };
+    let states = &mut state.tables[table.name.index()];
+    if states.len() < table.chains.len() {
+        states.resize_with(table.chains.len(), ChainState::default);
+    }
+    Walk { table, state, packet, trace, stack: [(base, 0); MAX_DEPTH], depth: 0 }.run(base)
+}
+
+/// How the walk leaves a chain.
+enum Leave {
+    /// With a verdict.
+    Verdict(Verdict),
+    /// For another chain.
+    For(ChainId),
+    /// By RETURN or by its end.
+    Return,
+}
+
+struct Walk<'w, 'a> {
+    table: &'w Table,
+    state: &'w mut RuleState,
+    packet: &'w mut RulePacket<'a>,
+    trace: Option<&'w mut Vec<TraceStep>>,
+    /// Where to go on after the end of a chain.
+    stack: [(ChainId, usize); MAX_DEPTH],
+    depth: usize,
+}
+
+impl Walk<'_, '_> {
+    fn run(mut self, base: ChainId) -> Verdict {
+        let (mut at, mut next) = (base, 0);
+        loop {
+            match self.chain(at, next) {
+                Leave::Verdict(verdict) => return verdict,
+                Leave::For(chain) => (at, next) = (chain, 0),
+                Leave::Return if self.depth == 0 => return self.policy(base),
+                Leave::Return => {
+                    self.depth -= 1;
+                    (at, next) = self.stack[self.depth];
+                }
+            }
+        }
+    }
+
+    /// Asks the rules of one chain from number `first` on.
+    fn chain(&mut self, at: ChainId, first: usize) -> Leave {
+        let chain = self.table.chain(at).expect("a jump of an applied ruleset leads to a chain");
+        self.state.tables[self.table.name.index()][at.index()].enter(chain);
+        for (number, entry) in chain.rules.iter().enumerate().skip(first) {
+            match self.ask(at, number, &entry.rule) {
+                Answer::Yes => {}
+                Answer::No => continue,
+                Answer::Hotdrop => return Leave::Verdict(Verdict::Drop),
+            }
+            self.note(at, number, Step::Rule);
+            match &entry.rule.target {
+                None => {}
+                Some(Target::Accept) => return Leave::Verdict(Verdict::Accept),
+                Some(Target::Drop) => return Leave::Verdict(Verdict::Drop),
+                Some(Target::Return) => return Leave::Return,
+                Some(Target::Jump(_)) => {
+                    assert!(self.depth < MAX_DEPTH, "a ruleset that nests too deep was applied");
+                    self.stack[self.depth] = (at, number + 1);
+                    self.depth += 1;
+                    return Leave::For(entry.jump.expect("a jump of an applied ruleset leads somewhere"));
+                }
+                Some(Target::Goto(_)) => {
+                    return Leave::For(entry.jump.expect("a goto of an applied ruleset leads somewhere"));
+                }
+                Some(Target::Action(action)) => {
+                    if let Some(verdict) = action.act(self.packet) {
+                        return Leave::Verdict(verdict);
+                    }
+                }
+            }
+        }
+        if chain.base.is_none() {
+            self.note(at, chain.rules.len(), Step::Return);
+        }
+        Leave::Return
+    }
+
+    /// Whether the packet fits a rule, which then counts it.
+    fn ask(&mut self, at: ChainId, number: usize, rule: &Rule) -> Answer {
+        if !rule.selector.fits(&self.packet.ip, self.packet.in_dev, self.packet.out_dev) {
+            return Answer::No;
+        }
+        let cell = &mut self.state.tables[self.table.name.index()][at.index()].rules[number];
+        for (i, ask) in rule.matches.iter().enumerate() {
+            let mut nothing = MatchMemory::None;
+            let memory = cell.memory.get_mut(i).unwrap_or(&mut nothing);
+            match ask.asks(&mut Question { packet: self.packet, memory, recent: &mut self.state.recent }) {
+                Answer::Yes => {}
+                other => return other,
+            }
+        }
+        cell.counters.add(u32::from(self.packet.ip.total_len));
+        Answer::Yes
+    }
+
+    fn policy(&mut self, at: ChainId) -> Verdict {
+        let chain = self.table.chain(at).expect("a base chain is never removed");
+        let base = chain.base.expect("a walk begins in a base chain");
+        self.state.tables[self.table.name.index()][at.index()].policy.add(u32::from(self.packet.ip.total_len));
+        self.note(at, chain.rules.len(), Step::Policy(base.policy));
+        match base.policy {
+            Policy::Accept => Verdict::Accept,
+            Policy::Drop => Verdict::Drop,
+        }
+    }
+
+    /// Writes a step, with the mark before the rule's target has acted.
+    fn note(&mut self, chain: ChainId, number: usize, step: Step) {
+        if let (true, Some(trace)) = (self.packet.traced, &mut self.trace) {
+            trace.push(TraceStep {
+                table: self.table.name,
+                chain,
+                number: number as u32,
+                step,
+                mark: self.packet.mark,
+            });
+        }
+    }
+}

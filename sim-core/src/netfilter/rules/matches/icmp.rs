@@ -1,0 +1,143 @@
+//! `-m icmp` (net/ipv4/netfilter/ip_tables.c, `icmp_match`).
+
+use std::fmt;
+
+use super::{Answer, Kind, Question};
+use crate::netfilter::hooks::Hook;
+use crate::netfilter::rules::rule::{Cond, Selector};
+use crate::netfilter::text::{Given, TextError, number};
+use crate::wire::ip::ICMP;
+
+/// A type, with one code or any.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IcmpType {
+    /// Every message.
+    Any,
+    /// One type, any code.
+    Type(u8),
+    /// One type and code.
+    Code(u8, u8),
+}
+
+use IcmpType::{Any, Code, Type};
+
+/// The names of extensions/libxt_icmp.h.
+const NAMES: [(&str, IcmpType); 40] = [
+    ("any", Any),
+    ("echo-reply", Type(0)),
+    ("pong", Type(0)),
+    ("destination-unreachable", Type(3)),
+    ("network-unreachable", Code(3, 0)),
+    ("host-unreachable", Code(3, 1)),
+    ("protocol-unreachable", Code(3, 2)),
+    ("port-unreachable", Code(3, 3)),
+    ("fragmentation-needed", Code(3, 4)),
+    ("source-route-failed", Code(3, 5)),
+    ("network-unknown", Code(3, 6)),
+    ("host-unknown", Code(3, 7)),
+    ("network-prohibited", Code(3, 9)),
+    ("host-prohibited", Code(3, 10)),
+    ("TOS-network-unreachable", Code(3, 11)),
+    ("TOS-host-unreachable", Code(3, 12)),
+    ("communication-prohibited", Code(3, 13)),
+    ("host-precedence-violation", Code(3, 14)),
+    ("precedence-cutoff", Code(3, 15)),
+    ("source-quench", Type(4)),
+    ("redirect", Type(5)),
+    ("network-redirect", Code(5, 0)),
+    ("host-redirect", Code(5, 1)),
+    ("TOS-network-redirect", Code(5, 2)),
+    ("TOS-host-redirect", Code(5, 3)),
+    ("echo-request", Type(8)),
+    ("ping", Type(8)),
+    ("router-advertisement", Type(9)),
+    ("router-solicitation", Type(10)),
+    ("time-exceeded", Type(11)),
+    ("ttl-exceeded", Type(11)),
+    ("ttl-zero-during-transit", Code(11, 0)),
+    ("ttl-zero-during-reassembly", Code(11, 1)),
+    ("parameter-problem", Type(12)),
+    ("ip-header-bad", Code(12, 0)),
+    ("required-option-missing", Code(12, 1)),
+    ("timestamp-request", Type(13)),
+    ("timestamp-reply", Type(14)),
+    ("address-mask-request", Type(17)),
+    ("address-mask-reply", Type(18)),
+];
+
+impl IcmpType {
+    fn read(text: &str) -> Result<Self, String> {
+        let named = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|&(_, t)| t);
+        let byte = |text| number(text, 255).map(|n| n as u8);
+        let numbered = || match text.split_once('/') {
+            Some((kind, code)) => Some(Code(byte(kind)?, byte(code)?)),
+            // 255 is how the kernel's form spells "any".
+            None => byte(text).map(|kind| if kind == 255 { Any } else { Type(kind) }),
+        };
+        named
+            .or_else(numbered)
+            .ok_or_else(|| format!("invalid ICMP type {text:?}: a name, TYPE or TYPE/CODE is expected"))
+    }
+
+    fn covers(self, kind: u8, code: u8) -> bool {
+        match self {
+            Any => true,
+            Type(t) => t == kind,
+            Code(t, c) => t == kind && c == code,
+        }
+    }
+}
+
+impl fmt::Display for IcmpType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Any => f.write_str("any"),
+            Type(kind) => write!(f, "{kind}"),
+            Code(kind, code) => write!(f, "{kind}/{code}"),
+        }
+    }
+}
+
+/// ICMP type and code.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Icmp {
+    /// `--icmp-type`; always there in a finished rule.
+    pub kind: Option<Cond<IcmpType>>,
+}
+
+impl Kind for Icmp {
+    const NAME: &'static str = "icmp";
+
+    fn check(&self, selector: &Selector, _: &[Hook]) -> Result<(), String> {
+        super::needs_proto(selector, &[ICMP], "-p icmp")
+    }
+
+    fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
+        if given.name() != "--icmp-type" {
+            return Ok(false);
+        }
+        self.kind = Some(given.cond(IcmpType::read)?);
+        Ok(true)
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        self.kind.map(|_| ()).ok_or_else(|| "--icmp-type is missing".into())
+    }
+
+    fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
+        let packet = &question.packet;
+        if packet.ip.frag_offset != 0 {
+            return Answer::No;
+        }
+        match packet.l4.get(..8) {
+            Some(header) => self.kind.is_none_or(|k| k.says(k.value.covers(header[0], header[1]))).into(),
+            None => Answer::Hotdrop,
+        }
+    }
+}
+
+impl fmt::Display for Icmp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.map_or(Ok(()), |k| write!(f, " {}--icmp-type {}", k.bang(), k.value))
+    }
+}

@@ -1,0 +1,198 @@
+//! The matches: one file each, and one line here.
+
+use std::fmt;
+
+use super::packet::RulePacket;
+use super::rule::Selector;
+use super::state::{MatchMemory, RecentLists};
+use crate::netfilter::hooks::Hook;
+use crate::netfilter::text::{Given, TextError};
+
+pub mod addrtype;
+pub mod comment;
+pub mod connmark;
+pub mod conntrack;
+pub mod icmp;
+pub mod limit;
+pub mod mark;
+pub mod multiport;
+pub mod physdev;
+pub mod ports;
+pub mod recent;
+pub mod sctp;
+pub mod state;
+pub mod statistic;
+pub mod tcp;
+pub mod udp;
+
+/// What a match is asked with.
+pub(crate) struct Question<'q, 'a> {
+    pub(crate) packet: &'q mut RulePacket<'a>,
+    /// What this match of this rule remembers.
+    pub(crate) memory: &'q mut MatchMemory,
+    /// The recent lists of the netns.
+    pub(crate) recent: &'q mut RecentLists,
+}
+
+/// What a match says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// The packet fits.
+    Yes,
+    /// It does not.
+    No,
+    /// The packet is so broken that it is dropped at once (`xt_action_param.hotdrop`).
+    Hotdrop,
+}
+
+impl From<bool> for Answer {
+    fn from(fits: bool) -> Self {
+        if fits { Self::Yes } else { Self::No }
+    }
+}
+
+/// What a match file supplies: its name, its options, its meaning. Printing is its `Display`, each option
+/// with a blank before it, in the order iptables-save writes them.
+pub(crate) trait Kind: Default + fmt::Display {
+    /// The name after `-m`.
+    const NAME: &'static str;
+    /// Why it can only be used in some rules; `Ok` if it can be used in this one.
+    fn check(&self, _selector: &Selector, _hooks: &[Hook]) -> Result<(), String> {
+        Ok(())
+    }
+    /// Takes the option if it is one of its own.
+    fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError>;
+    /// After the last option: what is missing.
+    fn finish(&mut self) -> Result<(), String> {
+        Ok(())
+    }
+    /// Asks the packet.
+    fn asks(&self, question: &mut Question<'_, '_>) -> Answer;
+    /// Whether conntrack must run for it.
+    const NEEDS_CONNTRACK: bool = false;
+    /// What it remembers between packets, at first.
+    fn memory(&self) -> MatchMemory {
+        MatchMemory::None
+    }
+}
+
+macro_rules! register {
+    ($($(#[$doc:meta])* $kind:ident($file:ident),)*) => {
+        /// A match: a further condition of a rule.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub enum Match { $($(#[$doc])* $kind($file::$kind),)* }
+
+        impl Match {
+            /// The names of all matches.
+            pub const NAMES: &'static [&'static str] = &[$($file::$kind::NAME),*];
+
+            /// The name after `-m`.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$kind(_) => $file::$kind::NAME,)* }
+            }
+
+            /// The match called `name`, before any of its options.
+            pub(crate) fn named(name: &str) -> Option<Self> {
+                $(if name == $file::$kind::NAME { return Some(Self::$kind(Default::default())); })*
+                None
+            }
+
+            /// Whether conntrack must run for it.
+            pub fn needs_conntrack(&self) -> bool {
+                match self { $(Self::$kind(_) => $file::$kind::NEEDS_CONNTRACK,)* }
+            }
+
+            pub(crate) fn check(&self, selector: &Selector, hooks: &[Hook]) -> Result<(), String> {
+                match self { $(Self::$kind(m) => m.check(selector, hooks),)* }
+            }
+
+            pub(crate) fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
+                match self { $(Self::$kind(m) => m.option(given),)* }
+            }
+
+            pub(crate) fn finish(&mut self) -> Result<(), String> {
+                match self { $(Self::$kind(m) => m.finish(),)* }
+            }
+
+            pub(crate) fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
+                match self { $(Self::$kind(m) => m.asks(question),)* }
+            }
+
+            pub(crate) fn memory(&self) -> MatchMemory {
+                match self { $(Self::$kind(m) => m.memory(),)* }
+            }
+        }
+
+        impl fmt::Display for Match {
+            /// As iptables-save writes it after the selector: `-m tcp --dport 80`.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Self::$kind(m) => write!(f, "-m {}{m}", $file::$kind::NAME),)* }
+            }
+        }
+    };
+}
+
+register! {
+    /// What kind of address it is.
+    AddrType(addrtype),
+    /// A remark.
+    Comment(comment),
+    /// The connection's mark.
+    Connmark(connmark),
+    /// What conntrack knows.
+    Conntrack(conntrack),
+    /// ICMP type and code.
+    Icmp(icmp),
+    /// So many per time.
+    Limit(limit),
+    /// The packet's mark.
+    Mark(mark),
+    /// Several ports.
+    Multiport(multiport),
+    /// Bridge ports.
+    Physdev(physdev),
+    /// Who was here lately.
+    Recent(recent),
+    /// SCTP ports.
+    Sctp(sctp),
+    /// The older spelling of `conntrack --ctstate`.
+    State(state),
+    /// A share of the packets.
+    Statistic(statistic),
+    /// TCP ports, flags and options.
+    Tcp(tcp),
+    /// UDP ports.
+    Udp(udp),
+}
+
+/// The match that `-p proto` brings along when one of its options is used without `-m` (libxtables `find_proto`).
+pub(crate) fn implied_by(proto: u8) -> Option<Match> {
+    use crate::wire::ip::{ICMP, SCTP, TCP, UDP};
+    Match::named(match proto {
+        TCP => tcp::Tcp::NAME,
+        UDP => udp::Udp::NAME,
+        SCTP => sctp::Sctp::NAME,
+        ICMP => icmp::Icmp::NAME,
+        _ => return None,
+    })
+}
+
+/// The answer of matches that ask for the ports of one protocol.
+pub(crate) fn needs_proto(selector: &Selector, protos: &[u8], spelled: &str) -> Result<(), String> {
+    match selector.only_proto() {
+        Some(proto) if protos.contains(&proto) => Ok(()),
+        _ => Err(format!("it needs {spelled} in the same rule")),
+    }
+}
+
+impl Question<'_, '_> {
+    /// Source and destination port of a packet whose L4 header has at least `header` bytes; else the answer:
+    /// no for a later fragment, hotdrop for a cut header.
+    pub(crate) fn ports(&self, header: usize) -> Result<(u16, u16), Answer> {
+        if self.packet.ip.frag_offset != 0 {
+            return Err(Answer::No);
+        }
+        let b = self.packet.l4.get(..header).ok_or(Answer::Hotdrop)?;
+        Ok((u16::from_be_bytes([b[0], b[1]]), u16::from_be_bytes([b[2], b[3]])))
+    }
+}

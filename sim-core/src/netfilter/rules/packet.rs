@@ -1,0 +1,115 @@
+//! What rules see of a packet, and what they may change.
+
+use std::net::IpAddr;
+
+use super::targets::ct::CtTemplate;
+use super::targets::tcpmss::Mss;
+use crate::engine::rng::Stream;
+use crate::engine::time::Instant;
+use crate::netfilter::conntrack::{Conntrack, Dir, Entry};
+use crate::wire::ip::IpHeader;
+use crate::wire::packet::{CtInfo, CtRef, Packet};
+
+/// What conntrack says about a packet (the states of `--ctstate`, without SNAT and DNAT, which are status bits).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CtState {
+    /// Nothing can be said: no entry, and not exempted.
+    #[default]
+    Invalid,
+    /// The packet starts a connection.
+    New,
+    /// It belongs to a connection, in either direction.
+    Established,
+    /// It is about a connection (ICMP error) or expected by one.
+    Related,
+    /// It was exempted from tracking.
+    Untracked,
+}
+
+/// What conntrack knows about a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CtFacts<'a> {
+    /// Its relation to a connection.
+    pub state: CtState,
+    /// The connection, and the direction the packet travels in; `None` if the packet is INVALID or UNTRACKED.
+    pub flow: Option<(&'a Entry, Dir)>,
+    /// The connection's mark; CONNMARK changes it, and the caller stores it back if there is a connection.
+    pub mark: u32,
+}
+
+impl<'a> CtFacts<'a> {
+    /// What `ct` knows about `packet`.
+    pub fn of(ct: &'a Conntrack, packet: &Packet) -> Self {
+        let Some((_, info, entry)) = ct.of(packet) else {
+            let state = if packet.ct == CtRef::Untracked { CtState::Untracked } else { CtState::Invalid };
+            return Self { state, ..Self::default() };
+        };
+        let state = match info {
+            CtInfo::New => CtState::New,
+            CtInfo::Established | CtInfo::EstablishedReply => CtState::Established,
+            CtInfo::Related | CtInfo::RelatedReply => CtState::Related,
+        };
+        Self { state, flow: Some((entry, Dir::of(info))), mark: entry.mark }
+    }
+}
+
+/// What the FIB says about an address (`RTN_*`, include/uapi/linux/rtnetlink.h).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AddrType {
+    /// 0.0.0.0.
+    Unspec,
+    /// Reached by a gateway or on a link.
+    Unicast,
+    /// One of this netns' own.
+    Local,
+    /// Of everyone on a link.
+    Broadcast,
+    /// Of one of several hosts.
+    Anycast,
+    /// Of a group.
+    Multicast,
+    /// Dropped silently.
+    Blackhole,
+    /// Refused as unreachable.
+    Unreachable,
+    /// Refused as prohibited.
+    Prohibit,
+}
+
+/// Who can tell what kind of address an address is: the FIB of a netns.
+pub trait AddrTypes {
+    /// The type of `addr` (`inet_addr_type`), or with `dev` only as seen on that device (`inet_dev_addr_type`).
+    fn addr_type(&self, addr: IpAddr, dev: Option<&str>) -> AddrType;
+}
+
+/// One packet at one hook.
+pub struct RulePacket<'a> {
+    /// Its IP header.
+    pub ip: IpHeader,
+    /// What follows the IP header.
+    pub l4: &'a [u8],
+    /// The device it came in by; empty if none.
+    pub in_dev: &'a str,
+    /// The device it leaves by; empty if none.
+    pub out_dev: &'a str,
+    /// The bridge port it came in by; empty if it is not bridged.
+    pub physin: &'a str,
+    /// The bridge port it leaves by; empty if it is not bridged or that is not known yet.
+    pub physout: &'a str,
+    /// What conntrack knows.
+    pub ct: CtFacts<'a>,
+    /// What the FIB knows.
+    pub addr_types: &'a dyn AddrTypes,
+    /// Simulated time.
+    pub now: Instant,
+    /// Where `statistic --mode random` draws.
+    pub rng: &'a mut Stream,
+    /// Changed by MARK and CONNMARK: `skb->mark`. The caller stores it back.
+    pub mark: u32,
+    /// Set by TRACE: `skb->nf_trace`. The caller stores it back, and asks later tables with it.
+    pub traced: bool,
+    /// Set by CT: how conntrack shall treat the packet, which it has not seen yet.
+    pub template: Option<CtTemplate>,
+    /// Set by TCPMSS: the caller edits the SYN's MSS option.
+    pub mss: Option<Mss>,
+}
