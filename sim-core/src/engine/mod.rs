@@ -10,3 +10,4 @@ pub mod fingerprint;
 pub mod queue;
 pub mod rng;
 pub mod time;
+pub mod trail;

@@ -9,11 +9,16 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::time::Instant;
+use super::time::{Duration, Instant};
 
-/// Names a scheduled event, to cancel it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct EventId(u64);
+/// Hand-overs of one moment before time moves on by [`STORM_STEP`]: a frame that goes round in a loop of
+/// bridges takes time, as it does in life, so that every run ends.
+const STORM: u32 = 10_000;
+/// How far time moves then.
+const STORM_STEP: Duration = Duration::from_millis(1);
+/// Most hand-overs that wait. The kernel's bound is 1000 for each CPU (`net.core.netdev_max_backlog`); here one
+/// queue serves all netns.
+const BACKLOG_MAX: usize = 100_000;
 
 #[derive(Clone, Debug)]
 struct Entry<E> {
@@ -47,11 +52,12 @@ pub struct Queue<E> {
     seq: u64,
     backlog: VecDeque<E>,
     heap: BinaryHeap<Entry<E>>,
+    handed_over: u32,
 }
 
 impl<E> Default for Queue<E> {
     fn default() -> Self {
-        Self { now: Instant::START, seq: 0, backlog: VecDeque::new(), heap: BinaryHeap::new() }
+        Self { now: Instant::START, seq: 0, backlog: VecDeque::new(), heap: BinaryHeap::new(), handed_over: 0 }
     }
 }
 
@@ -61,17 +67,23 @@ impl<E> Queue<E> {
         self.now
     }
 
-    /// Puts `event` at the end of the zero-delay FIFO.
-    pub fn hand_over(&mut self, event: E) {
+    /// Puts `event` at the end of the zero-delay FIFO; gives it back if too many wait.
+    ///
+    /// # Errors
+    /// The event, if [`BACKLOG_MAX`] wait already.
+    pub fn hand_over(&mut self, event: E) -> Result<(), E> {
+        if self.backlog.len() >= BACKLOG_MAX {
+            return Err(event);
+        }
         self.backlog.push_back(event);
+        Ok(())
     }
 
     /// Schedules `event` at `at`, or now if `at` has passed.
-    pub fn schedule(&mut self, at: Instant, event: E) -> EventId {
+    pub fn schedule(&mut self, at: Instant, event: E) {
         let seq = self.seq;
         self.seq += 1;
         self.heap.push(Entry { at: at.max(self.now), seq, event });
-        EventId(seq)
     }
 
     /// When the next event is due.
@@ -86,12 +98,22 @@ impl<E> Queue<E> {
     ///
     /// Without one, time moves to `until` (unless that is [`Instant::NEVER`]).
     pub fn pop(&mut self, until: Instant) -> Option<E> {
-        if let Some(event) = self.backlog.pop_front() {
+        if self.now <= until
+            && let Some(event) = self.backlog.pop_front()
+        {
+            self.handed_over += 1;
+            if self.handed_over >= STORM {
+                self.handed_over = 0;
+                self.now += STORM_STEP;
+            }
             return Some(event);
         }
         if self.heap.peek().is_some_and(|e| e.at <= until) {
             let entry = self.heap.pop()?;
-            self.now = entry.at;
+            if entry.at > self.now {
+                self.handed_over = 0;
+            }
+            self.now = self.now.max(entry.at);
             return Some(entry.event);
         }
         if until != Instant::NEVER {
@@ -125,10 +147,29 @@ mod tests {
     fn hand_overs_go_before_everything_scheduled_for_the_same_moment() {
         let mut q = Queue::default();
         q.schedule(at(0), "timer");
-        q.hand_over("first");
-        q.hand_over("second");
+        q.hand_over("first").unwrap();
+        q.hand_over("second").unwrap();
         let order: Vec<_> = std::iter::from_fn(|| q.pop(at(0))).collect();
         assert_eq!(order, ["first", "second", "timer"]);
+    }
+
+    #[test]
+    fn a_storm_of_hand_overs_takes_time() {
+        let mut q = Queue::default();
+        q.hand_over(()).unwrap();
+        let mut rounds = 0u32;
+        while q.pop(at(5_000_000)).is_some() {
+            rounds += 1;
+            q.hand_over(()).unwrap();
+        }
+        assert_eq!(rounds, 6 * STORM, "one step of time for each {STORM}");
+    }
+
+    #[test]
+    fn too_many_hand_overs_are_given_back() {
+        let mut q = Queue::default();
+        let kept = (0..BACKLOG_MAX + 5).filter(|n| q.hand_over(*n).is_ok()).count();
+        assert_eq!(kept, BACKLOG_MAX);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 
-use super::eth::ETH_LEN;
+use super::eth::{ETH_LEN, MacAddr};
 use super::ip::IpHeader;
 use crate::engine::arena::{CtId, DevId};
 
@@ -76,6 +76,9 @@ pub struct BridgePorts {
     pub physin: Option<DevId>,
     /// The port it leaves by (`physoutdev`).
     pub physout: Option<DevId>,
+    /// Set while a packet whose destination NAT changed to a neighbour on the same bridge waits for that
+    /// neighbour's address: its own source address, to be put back (`bridged_dnat`, `neigh_header`).
+    pub bridged_dnat: Option<MacAddr>,
 }
 
 /// One packet.
@@ -100,6 +103,11 @@ pub struct Packet {
     pub flow_hash: u32,
     /// Order stamp of the capture tap (`skb->tstamp`); 0 is none. See [`crate::walk`].
     pub stamp: u64,
+    /// Whether it came over `lo` with the route its sender chose, so that it is not routed again
+    /// (`skb_dst_force`, drivers/net/loopback.c).
+    pub looped: bool,
+    /// Whether the raw table asked for a trace of its rules (`skb->nf_trace`).
+    pub trace: bool,
     /// The largest fragment this packet was reassembled from (`IPCB(skb)->frag_max_size`); 0 if it was not.
     pub frag_max: u16,
 }
@@ -122,6 +130,8 @@ impl Packet {
             bridge: None,
             flow_hash: 0,
             stamp: 0,
+            looped: false,
+            trace: false,
             frag_max: 0,
         }
     }
@@ -208,15 +218,20 @@ impl Packet {
         IpHeader::read(self.l3())
     }
 
-    /// Forgets what one netns knew before the packet enters another (`skb_scrub_packet`, net/core/skbuff.c).
-    pub fn scrub(&mut self) {
+    /// Forgets what the stack knew before the packet enters a tunnel or another netns
+    /// (`skb_scrub_packet`, net/core/skbuff.c): the mark and the stamp survive within a netns.
+    pub fn scrub(&mut self, leaves_netns: bool) {
         self.ct = CtRef::None;
-        self.mark = 0;
         self.iif = None;
         self.bridge = None;
-        self.stamp = 0;
+        self.looped = false;
+        self.trace = false;
         self.frag_max = 0;
         self.pkt_type = PacketType::Host;
+        if leaves_netns {
+            self.mark = 0;
+            self.stamp = 0;
+        }
     }
 
     /// Moves the data back if less than `n` bytes of headroom are left; happens only beyond one encapsulation.

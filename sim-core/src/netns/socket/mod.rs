@@ -1,2 +1,142 @@
-//! Sockets of a netns.
+//! Sockets of a netns: UDP, raw ICMP and TCP. Together with the netlink door the only way in.
+
+pub mod error;
+pub mod raw;
 pub mod tcp;
+pub mod udp;
+
+use std::net::{IpAddr, SocketAddr};
+
+pub use error::{ErrorOrigin, SocketError};
+
+use crate::engine::arena::SocketId;
+use crate::wire::ip::IpHeader;
+use raw::RawSocket;
+use udp::{UdpSocket, UdpTable};
+
+/// Bytes a receive queue holds (`net.core.rmem_default`).
+pub const RMEM_DEFAULT: usize = 212_992;
+
+/// A socket by kind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Socket {
+    /// A datagram socket.
+    Udp(SocketId),
+    /// A raw ICMP socket.
+    Raw(SocketId),
+    /// A TCP connection or listener.
+    Tcp(SocketId),
+}
+
+/// What a socket asks of the path MTU (`IP_MTU_DISCOVER`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PmtuDiscovery {
+    /// Never set DF.
+    Dont,
+    /// Set DF unless the datagram has to be cut. The default.
+    #[default]
+    Want,
+    /// Always set DF; a datagram that is too big is refused.
+    Do,
+    /// As [`Self::Do`], but ignore the learned path MTU.
+    Probe,
+}
+
+/// The sockets of a netns but TCP's, which has a table of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets {
+    /// Datagram sockets.
+    pub udp: UdpTable,
+    raw: Vec<RawSocket>,
+    last_id: u32,
+    /// Sockets something happened to, in order, each once.
+    woken: Vec<Socket>,
+}
+
+impl Sockets {
+    /// A fresh id.
+    pub fn new_id(&mut self) -> SocketId {
+        self.last_id += 1;
+        SocketId(self.last_id)
+    }
+
+    /// Takes the sockets something happened to.
+    pub fn take_woken(&mut self) -> Vec<Socket> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Something happened to a socket.
+    pub fn wake(&mut self, socket: Socket) {
+        if !self.woken.contains(&socket) {
+            self.woken.push(socket);
+        }
+    }
+
+    /// Opens a raw ICMP socket, bound to `local` if given.
+    pub fn raw_open(&mut self, local: Option<IpAddr>) -> SocketId {
+        let id = self.new_id();
+        self.raw.push(RawSocket::new(id, local));
+        id
+    }
+
+    /// The raw socket, if it is open.
+    pub fn raw_mut(&mut self, id: SocketId) -> Option<&mut RawSocket> {
+        self.raw.iter_mut().find(|s| s.id == id)
+    }
+
+    /// The UDP socket, if it is open.
+    pub fn udp_mut(&mut self, id: SocketId) -> Option<&mut UdpSocket> {
+        self.udp.get_mut(id)
+    }
+
+    /// Closes a UDP or raw socket.
+    pub fn close(&mut self, id: SocketId) {
+        self.udp.remove(id);
+        self.raw.retain(|s| s.id != id);
+    }
+
+    /// A packet for this host: every raw ICMP socket gets a copy of ICMP. Whether one took it.
+    pub fn raw_deliver(&mut self, ip: &IpHeader, packet: &[u8]) -> bool {
+        if ip.proto != crate::wire::ip::ICMP {
+            return false;
+        }
+        let mut taken = Vec::new();
+        for s in self.raw.iter_mut().filter(|s| s.wants(ip)) {
+            if s.push(ip, packet) {
+                taken.push(s.id);
+            }
+        }
+        taken.iter().for_each(|id| self.wake(Socket::Raw(*id)));
+        !taken.is_empty()
+    }
+
+    /// An ICMP error about an ICMP message of ours.
+    pub fn raw_error(&mut self, quoted: &IpHeader, error: SocketError) {
+        if quoted.proto != crate::wire::ip::ICMP {
+            return;
+        }
+        let mut told = Vec::new();
+        for s in self.raw.iter_mut().filter(|s| s.local.is_none_or(|l| l == quoted.src)) {
+            s.errors.push(error);
+            told.push(s.id);
+        }
+        told.iter().for_each(|id| self.wake(Socket::Raw(*id)));
+    }
+
+    /// A datagram for this host: `None` if nobody listens, else whether there was room for it.
+    pub fn udp_deliver(&mut self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Option<bool> {
+        let id = self.udp.lookup(to, from)?;
+        let taken = self.udp.get_mut(id)?.push(from, to.ip(), data);
+        self.wake(Socket::Udp(id));
+        Some(taken)
+    }
+
+    /// An ICMP error about a datagram from `local` to `remote` (`__udp4_lib_err`).
+    pub fn udp_error(&mut self, local: SocketAddr, remote: SocketAddr, error: SocketError) {
+        let Some(id) = self.udp.lookup(local, remote) else { return };
+        if let Some(s) = self.udp.get_mut(id) {
+            s.error(error);
+            self.wake(Socket::Udp(id));
+        }
+    }
+}

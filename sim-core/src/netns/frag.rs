@@ -1,0 +1,238 @@
+//! Fragments waiting for the rest of their packet (net/ipv4/ip_fragment.c, inet_fragment.c).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::engine::arena::DevId;
+use crate::engine::time::Instant;
+use crate::engine::trail::DropReason;
+use crate::wire::build;
+use crate::wire::ip::IpHeader;
+use crate::wire::packet::Packet;
+
+/// Most bytes of fragments in a netns (`net.ipv4.ipfrag_high_thresh`, 4 MiB).
+pub const HIGH_THRESH: usize = 4 << 20;
+/// Reassembly before conntrack (`IP_DEFRAG_CONNTRACK_IN`).
+pub const USER_CONNTRACK: u8 = 1;
+/// Reassembly for a local socket (`IP_DEFRAG_LOCAL_DELIVER`).
+pub const USER_LOCAL: u8 = 0;
+
+/// What belongs together (RFC 791 3.2), and who asks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Key {
+    src: IpAddr,
+    dst: IpAddr,
+    id: u16,
+    proto: u8,
+    user: u8,
+}
+
+#[derive(Clone, Debug)]
+struct Partial {
+    deadline: Instant,
+    /// Payload pieces by offset.
+    pieces: BTreeMap<u16, Vec<u8>>,
+    /// Length of the payload, once the last fragment is here.
+    total: Option<usize>,
+    /// The first fragment: the header of the whole.
+    first: Option<Packet>,
+    max_size: u16,
+    dev: Option<DevId>,
+}
+
+/// What a fragment led to.
+#[derive(Debug)]
+pub enum Gathered {
+    /// The packet is whole.
+    Whole(Box<Packet>),
+    /// More is missing.
+    Waiting,
+    /// The fragment (and on overlap all its packet) is dropped.
+    Refused(DropReason),
+}
+
+/// A packet that never became whole.
+#[derive(Debug)]
+pub struct Lost {
+    /// Its first fragment, if that came and a local socket was meant.
+    pub first: Option<Packet>,
+    /// Where its fragments came in.
+    pub dev: Option<DevId>,
+}
+
+/// The fragments of a netns.
+#[derive(Clone, Debug, Default)]
+pub struct Frags {
+    partial: BTreeMap<Key, Partial>,
+    bytes: usize,
+}
+
+impl Frags {
+    /// Takes one fragment. An exact duplicate is ignored, an overlap drops the whole packet (RFC 5722 for both
+    /// families; `inet_frag_queue_insert`).
+    pub fn gather(&mut self, packet: Packet, ip: &IpHeader, user: u8, deadline: Instant) -> Gathered {
+        let key = Key { src: ip.src, dst: ip.dst, id: ip.id, proto: ip.proto, user };
+        let Some(payload) = packet.l3().get(usize::from(ip.header_len)..).map(<[u8]>::to_vec) else {
+            return Gathered::Refused(DropReason::IpInHdr);
+        };
+        let (start, end) = (usize::from(ip.frag_offset), usize::from(ip.frag_offset) + payload.len());
+        if end > 65535 || (ip.mf && payload.len() % 8 != 0) || payload.is_empty() {
+            return Gathered::Refused(DropReason::FragReasm);
+        }
+        if self.bytes + payload.len() > HIGH_THRESH {
+            return Gathered::Refused(DropReason::FragTooFar);
+        }
+        let new =
+            || Partial { deadline, pieces: BTreeMap::new(), total: None, first: None, max_size: 0, dev: packet.iif };
+        let partial = self.partial.entry(key).or_insert_with(new);
+        match partial.fit(start, end, ip.mf) {
+            Fit::Duplicate => return Gathered::Waiting,
+            Fit::Overlap => {
+                self.forget(&key);
+                return Gathered::Refused(DropReason::FragReasm);
+            }
+            Fit::New => {}
+        }
+        partial.max_size = partial.max_size.max(ip.total_len);
+        self.bytes += payload.len();
+        partial.pieces.insert(ip.frag_offset, payload);
+        if start == 0 {
+            partial.first = Some(packet);
+        }
+        if !partial.is_whole() {
+            return Gathered::Waiting;
+        }
+        self.forget(&key)
+            .and_then(Partial::join)
+            .map_or(Gathered::Refused(DropReason::FragReasm), |p| Gathered::Whole(Box::new(p)))
+    }
+
+    /// When the oldest incomplete packet is given up; [`Instant::NEVER`] if there is none.
+    pub fn next_deadline(&self) -> Instant {
+        self.partial.values().map(|p| p.deadline).min().unwrap_or(Instant::NEVER)
+    }
+
+    /// Gives up all packets whose time is over.
+    pub fn expire(&mut self, now: Instant) -> Vec<Lost> {
+        let due: Vec<Key> = self.partial.iter().filter(|(_, p)| p.deadline <= now).map(|(k, _)| *k).collect();
+        let mut lost = Vec::new();
+        for key in due {
+            if let Some(p) = self.forget(&key) {
+                lost.push(Lost { first: p.first.filter(|_| key.user == USER_LOCAL), dev: p.dev });
+            }
+        }
+        lost
+    }
+
+    fn forget(&mut self, key: &Key) -> Option<Partial> {
+        let partial = self.partial.remove(key)?;
+        self.bytes -= partial.pieces.values().map(Vec::len).sum::<usize>();
+        Some(partial)
+    }
+}
+
+enum Fit {
+    New,
+    Duplicate,
+    Overlap,
+}
+
+impl Partial {
+    fn fit(&mut self, start: usize, end: usize, more: bool) -> Fit {
+        let same = self.pieces.get(&(start as u16)).is_some_and(|p| start + p.len() == end);
+        if same {
+            return Fit::Duplicate;
+        }
+        let overlaps = |(at, p): (&u16, &Vec<u8>)| usize::from(*at) < end && start < usize::from(*at) + p.len();
+        if self.pieces.iter().any(overlaps) || self.total.is_some_and(|t| end > t || (!more && end != t)) {
+            return Fit::Overlap;
+        }
+        if !more {
+            self.total = Some(end);
+        }
+        Fit::New
+    }
+
+    fn is_whole(&self) -> bool {
+        self.total == Some(self.pieces.values().map(Vec::len).sum()) && self.first.is_some()
+    }
+
+    fn join(self) -> Option<Packet> {
+        let first = self.first?;
+        let mut header = first.ip()?;
+        let payload: Vec<u8> = self.pieces.into_values().flatten().collect();
+        header.mf = false;
+        let mut whole = build::ip(first.id, header, &payload);
+        whole.mark = first.mark;
+        whole.iif = first.iif;
+        whole.pkt_type = first.pkt_type;
+        whole.bridge = first.bridge;
+        whole.stamp = first.stamp;
+        whole.flow_hash = first.flow_hash;
+        whole.frag_max = self.max_size;
+        if first.has_l2() {
+            let l2 = first.len() - first.l3().len();
+            whole.push_l2(&first.data()[..l2]);
+        }
+        Some(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ip::UDP;
+    use crate::wire::packet::PacketId;
+
+    fn fragment(offset: u16, len: usize, mf: bool) -> (Packet, IpHeader) {
+        let mut h = IpHeader::new("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap(), UDP, len);
+        (h.id, h.mf, h.frag_offset) = (7, mf, offset);
+        (build::ip(PacketId(1), h, &vec![offset as u8; len]), h)
+    }
+
+    fn give(frags: &mut Frags, offset: u16, len: usize, mf: bool) -> Gathered {
+        let (p, h) = fragment(offset, len, mf);
+        frags.gather(p, &h, USER_LOCAL, Instant::from_nanos(9))
+    }
+
+    #[test]
+    fn fragments_in_any_order_make_the_packet_whole() {
+        let mut f = Frags::default();
+        assert!(matches!(give(&mut f, 16, 4, false), Gathered::Waiting));
+        assert!(matches!(give(&mut f, 8, 8, true), Gathered::Waiting));
+        let Gathered::Whole(p) = give(&mut f, 0, 8, true) else { panic!() };
+        assert_eq!(p.l3().len(), 40);
+        assert_eq!(p.ip().unwrap().total_len, 40);
+        assert_eq!(f.bytes, 0);
+    }
+
+    #[test]
+    fn an_exact_duplicate_is_ignored_and_an_overlap_drops_everything() {
+        let mut f = Frags::default();
+        give(&mut f, 0, 16, true);
+        assert!(matches!(give(&mut f, 0, 16, true), Gathered::Waiting));
+        assert!(matches!(give(&mut f, 8, 16, true), Gathered::Refused(DropReason::FragReasm)));
+        assert_eq!(f.next_deadline(), Instant::NEVER);
+    }
+
+    #[test]
+    fn what_never_becomes_whole_is_given_up() {
+        let mut f = Frags::default();
+        give(&mut f, 0, 8, true);
+        assert!(f.expire(Instant::from_nanos(8)).is_empty());
+        let lost = f.expire(Instant::from_nanos(9));
+        assert!(lost[0].first.is_some());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut f = Frags::default();
+        let mut refused = 0;
+        for id in 0..u16::MAX {
+            let (p, mut h) = fragment(0, 1024, true);
+            h.id = id;
+            refused += u32::from(matches!(f.gather(p, &h, 0, Instant::START), Gathered::Refused(_)));
+        }
+        assert!(refused > 0 && f.bytes <= HIGH_THRESH);
+    }
+}

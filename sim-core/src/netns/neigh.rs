@@ -1,0 +1,446 @@
+//! Neighbours: who has an address on a link, learned by ARP (IPv4) or ND (IPv6). The state machine is
+//! net/core/neighbour.c; what goes on the wire is decided in [`crate::walk`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use crate::engine::arena::DevId;
+use crate::engine::time::{Duration, Instant};
+use crate::wire::eth::MacAddr;
+use crate::wire::packet::Packet;
+
+/// State of an entry (include/uapi/linux/neighbour.h, `NUD_*`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Nud {
+    /// Asked for, not answered yet.
+    Incomplete,
+    /// Confirmed lately.
+    Reachable,
+    /// Known, not confirmed lately.
+    Stale,
+    /// Used while stale; waits a little for a confirmation from above.
+    Delay,
+    /// Being asked again, by unicast.
+    Probe,
+    /// Did not answer.
+    Failed,
+    /// Set by hand, needs no resolution.
+    Noarp,
+    /// Set by hand, never changes.
+    Permanent,
+}
+
+impl Nud {
+    /// As `ip neigh` prints it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Incomplete => "INCOMPLETE",
+            Self::Reachable => "REACHABLE",
+            Self::Stale => "STALE",
+            Self::Delay => "DELAY",
+            Self::Probe => "PROBE",
+            Self::Failed => "FAILED",
+            Self::Noarp => "NOARP",
+            Self::Permanent => "PERMANENT",
+        }
+    }
+
+    /// `NUD_CONNECTED`: used without any question.
+    pub const fn is_connected(self) -> bool {
+        matches!(self, Self::Permanent | Self::Noarp | Self::Reachable)
+    }
+
+    /// `NUD_VALID`: a hardware address is known.
+    pub const fn is_valid(self) -> bool {
+        !matches!(self, Self::Incomplete | Self::Failed)
+    }
+
+    const fn has_timer(self) -> bool {
+        matches!(self, Self::Incomplete | Self::Reachable | Self::Delay | Self::Probe)
+    }
+}
+
+/// The knobs of a device's neighbours (`net.ipv4.neigh.DEV.*`, defaults of net/ipv4/arp.c `arp_tbl`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NeighConfig {
+    /// `base_reachable_time` after its random factor of 0.5 to 1.5. Default 30 s, not randomised.
+    pub reachable_time: Duration,
+    /// `retrans_time_ms`: between two questions. Default 1 s.
+    pub retrans_time: Duration,
+    /// `delay_first_probe_time`: from first use while stale to the first unicast question. Default 5 s.
+    pub delay_probe_time: Duration,
+    /// `mcast_solicit`: broadcast questions. Default 3.
+    pub mcast_solicit: u32,
+    /// `ucast_solicit`: unicast questions. Default 3.
+    pub ucast_solicit: u32,
+    /// `locktime`: how long a fresh answer is protected from another. Default 1 s.
+    pub locktime: Duration,
+    /// Packets that wait for an answer. The kernel counts bytes (`unres_qlen_bytes`, 212992); 101 small packets fit.
+    pub queue_len: usize,
+}
+
+impl Default for NeighConfig {
+    fn default() -> Self {
+        Self {
+            reachable_time: Duration::from_secs(30),
+            retrans_time: Duration::from_secs(1),
+            delay_probe_time: Duration::from_secs(5),
+            mcast_solicit: 3,
+            ucast_solicit: 3,
+            locktime: Duration::from_secs(1),
+            queue_len: 101,
+        }
+    }
+}
+
+/// Most entries that were not set by hand (`gc_thresh3`).
+pub const GC_THRESH3: usize = 1024;
+/// An unused entry older than this may be collected (`gc_stale_time`).
+pub const GC_STALE_TIME: Duration = Duration::from_secs(60);
+
+/// Which entry.
+pub type NeighKey = (DevId, IpAddr);
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub struct Neigh {
+    /// Its state.
+    pub state: Nud,
+    /// The hardware address; meaningful while the state is valid.
+    pub mac: MacAddr,
+    /// Whether a packet has been sent by it, so that the bridge can write the header itself
+    /// (`neigh->hh`, set by `neigh_resolve_output`).
+    pub header_cached: bool,
+    queue: VecDeque<Packet>,
+    probes: u32,
+    confirmed: Instant,
+    used: Instant,
+    updated: Instant,
+    deadline: Instant,
+    scheduled: Instant,
+}
+
+/// A question to send: to `to`, or to everyone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Solicit {
+    /// The known hardware address, for a unicast question.
+    pub to: Option<MacAddr>,
+}
+
+/// What to do with a packet for a neighbour.
+#[derive(Debug)]
+pub enum NeighOutput {
+    /// Send it to this address.
+    Send(MacAddr, Packet),
+    /// It waits; send a question if there is one. `overflow` had to make room.
+    Held {
+        /// The question.
+        solicit: Option<Solicit>,
+        /// The oldest waiting packet, dropped.
+        overflow: Option<Packet>,
+    },
+    /// The table is full.
+    Refused(Packet),
+}
+
+/// What a timer did.
+#[derive(Debug, Default)]
+pub struct NeighTimer {
+    /// A question to send.
+    pub solicit: Option<Solicit>,
+    /// The packets that waited in vain.
+    pub failed: Vec<Packet>,
+}
+
+/// The neighbours of a netns.
+#[derive(Clone, Debug, Default)]
+pub struct Neighs {
+    table: BTreeMap<NeighKey, Neigh>,
+}
+
+impl Neighs {
+    /// The entry for a key.
+    pub fn get(&self, key: NeighKey) -> Option<&Neigh> {
+        self.table.get(&key)
+    }
+
+    /// All entries by device and address.
+    pub fn iter(&self) -> impl Iterator<Item = (&NeighKey, &Neigh)> {
+        self.table.iter()
+    }
+
+    /// When the entry's timer is due; [`Instant::NEVER`] if it has none.
+    pub fn deadline(&self, key: NeighKey) -> Instant {
+        self.get(key).map_or(Instant::NEVER, |n| n.deadline)
+    }
+
+    /// The entry's deadline, once after each change: whoever gets it schedules the timer.
+    pub fn take_deadline(&mut self, key: NeighKey) -> Option<Instant> {
+        let n = self.table.get_mut(&key)?;
+        if n.deadline == n.scheduled || n.deadline == Instant::NEVER {
+            return None;
+        }
+        n.scheduled = n.deadline;
+        Some(n.deadline)
+    }
+
+    /// Sets an entry by hand (`ip neigh replace … nud permanent`).
+    pub fn set(&mut self, key: NeighKey, mac: MacAddr, state: Nud, now: Instant) -> Vec<Packet> {
+        let n = self.table.entry(key).or_insert_with(|| Neigh::new(now));
+        (n.mac, n.state, n.updated, n.confirmed, n.deadline) = (mac, state, now, now, Instant::NEVER);
+        n.queue.drain(..).collect()
+    }
+
+    /// Removes an entry; its waiting packets are lost.
+    pub fn remove(&mut self, key: NeighKey) -> bool {
+        self.table.remove(&key).is_some()
+    }
+
+    /// Removes all entries of a device.
+    pub fn remove_dev(&mut self, dev: DevId) {
+        self.table.retain(|(d, _), _| *d != dev);
+    }
+
+    /// A packet is to go to the neighbour (`neigh_resolve_output`, `__neigh_event_send`).
+    pub fn output(&mut self, key: NeighKey, packet: Packet, config: &NeighConfig, now: Instant) -> NeighOutput {
+        if !self.table.contains_key(&key) && !self.make_room(now) {
+            return NeighOutput::Refused(packet);
+        }
+        let n = self.table.entry(key).or_insert_with(|| Neigh::new(now));
+        n.used = now;
+        match n.state {
+            Nud::Stale => n.enter(Nud::Delay, now, now + config.delay_probe_time),
+            Nud::Failed => return n.start_asking(packet, config, now),
+            Nud::Incomplete => return NeighOutput::Held { solicit: None, overflow: n.hold(packet, config) },
+            _ => {}
+        }
+        n.header_cached = true;
+        NeighOutput::Send(n.mac, packet)
+    }
+
+    /// An answer or a question told us the hardware address (`neigh_update`). Returns the packets that
+    /// waited for it. `create` makes an entry if there is none (the sender of a question to us).
+    pub fn heard(
+        &mut self,
+        key: NeighKey,
+        mac: MacAddr,
+        heard: Heard,
+        config: &NeighConfig,
+        now: Instant,
+    ) -> Vec<Packet> {
+        if !(self.table.contains_key(&key) || heard.create && self.make_room(now)) {
+            return Vec::new();
+        }
+        let n = self.table.entry(key).or_insert_with(|| Neigh::new(now));
+        n.heard(mac, heard, config, now)
+    }
+
+    /// The entry's timer is due (`neigh_timer_handler`).
+    pub fn timer(&mut self, key: NeighKey, config: &NeighConfig, now: Instant) -> NeighTimer {
+        match self.table.get_mut(&key) {
+            Some(n) if n.deadline <= now => n.timer(config, now),
+            _ => NeighTimer::default(),
+        }
+    }
+
+    /// An upper protocol knows the neighbour works (`dst_confirm`).
+    pub fn confirm(&mut self, key: NeighKey, now: Instant) {
+        if let Some(n) = self.table.get_mut(&key) {
+            n.confirmed = now;
+        }
+    }
+
+    fn make_room(&mut self, now: Instant) -> bool {
+        if self.table.len() < GC_THRESH3 {
+            return true;
+        }
+        self.table.retain(|_, n| !matches!(n.state, Nud::Failed | Nud::Stale) || now.since(n.used) < GC_STALE_TIME);
+        let learned = self.table.values().filter(|n| n.state != Nud::Permanent).count();
+        learned < GC_THRESH3
+    }
+}
+
+/// How an address was heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Heard {
+    /// It answered a question of ours: reachable, not only stale.
+    pub confirms: bool,
+    /// It may replace another address even within the locktime.
+    pub overrides: bool,
+    /// It makes an entry if there is none.
+    pub create: bool,
+}
+
+impl Neigh {
+    fn new(now: Instant) -> Self {
+        Self {
+            state: Nud::Failed,
+            mac: MacAddr::ZERO,
+            header_cached: false,
+            queue: VecDeque::new(),
+            probes: 0,
+            confirmed: Instant::START,
+            used: now,
+            updated: Instant::START,
+            deadline: Instant::NEVER,
+            scheduled: Instant::NEVER,
+        }
+    }
+
+    fn enter(&mut self, state: Nud, now: Instant, deadline: Instant) {
+        self.state = state;
+        self.updated = now;
+        self.deadline = if state.has_timer() { deadline } else { Instant::NEVER };
+    }
+
+    fn start_asking(&mut self, packet: Packet, config: &NeighConfig, now: Instant) -> NeighOutput {
+        self.enter(Nud::Incomplete, now, now + config.retrans_time);
+        self.probes = 1;
+        let overflow = self.hold(packet, config);
+        NeighOutput::Held { solicit: Some(Solicit { to: None }), overflow }
+    }
+
+    fn hold(&mut self, packet: Packet, config: &NeighConfig) -> Option<Packet> {
+        self.queue.push_back(packet);
+        if self.queue.len() > config.queue_len { self.queue.pop_front() } else { None }
+    }
+
+    fn heard(&mut self, mac: MacAddr, heard: Heard, config: &NeighConfig, now: Instant) -> Vec<Packet> {
+        if matches!(self.state, Nud::Permanent | Nud::Noarp) {
+            return Vec::new();
+        }
+        let was_valid = self.state.is_valid();
+        let fresh = self.updated != Instant::START && now < self.updated + config.locktime;
+        if was_valid && mac != self.mac && fresh && !heard.overrides {
+            return Vec::new();
+        }
+        if heard.confirms {
+            self.confirmed = now;
+            self.mac = mac;
+            self.enter(Nud::Reachable, now, now + config.reachable_time);
+        } else if !was_valid || mac != self.mac {
+            self.mac = mac;
+            self.enter(Nud::Stale, now, Instant::NEVER);
+        }
+        self.probes = 0;
+        if was_valid { Vec::new() } else { self.queue.drain(..).collect() }
+    }
+
+    fn timer(&mut self, config: &NeighConfig, now: Instant) -> NeighTimer {
+        match self.state {
+            Nud::Reachable if now < self.confirmed + config.reachable_time => {
+                self.deadline = self.confirmed + config.reachable_time;
+            }
+            Nud::Reachable if now <= self.used + config.delay_probe_time => {
+                self.enter(Nud::Delay, now, now + config.delay_probe_time);
+            }
+            Nud::Reachable => self.enter(Nud::Stale, now, Instant::NEVER),
+            Nud::Delay if now <= self.confirmed + config.delay_probe_time => {
+                self.enter(Nud::Reachable, now, self.confirmed + config.reachable_time);
+            }
+            Nud::Delay => {
+                self.probes = 0;
+                self.enter(Nud::Probe, now, now + config.retrans_time);
+                return self.ask(config, now);
+            }
+            Nud::Probe | Nud::Incomplete => return self.ask(config, now),
+            _ => self.deadline = Instant::NEVER,
+        }
+        NeighTimer::default()
+    }
+
+    /// Asks once more, or gives up.
+    fn ask(&mut self, config: &NeighConfig, now: Instant) -> NeighTimer {
+        let unicast = self.state == Nud::Probe;
+        let limit = if unicast { config.ucast_solicit } else { config.mcast_solicit };
+        if self.probes >= limit {
+            self.enter(Nud::Failed, now, Instant::NEVER);
+            return NeighTimer { solicit: None, failed: self.queue.drain(..).collect() };
+        }
+        self.probes += 1;
+        self.deadline = now + config.retrans_time;
+        NeighTimer { solicit: Some(Solicit { to: unicast.then_some(self.mac) }), failed: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::packet::PacketId;
+
+    const KEY: (DevId, IpAddr) = (DevId(2), IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
+    const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+    const ANSWER: Heard = Heard { confirms: true, overrides: false, create: false };
+
+    fn packet(n: u64) -> Packet {
+        Packet::new(PacketId(n), b"x")
+    }
+
+    fn at(secs: u64) -> Instant {
+        Instant::START + Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_silent_neighbour_is_asked_three_times_and_fails_every_waiting_packet() {
+        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        let NeighOutput::Held { solicit: Some(first), .. } = t.output(KEY, packet(1), &c, at(0)) else { panic!() };
+        assert_eq!(first.to, None);
+        assert!(matches!(t.output(KEY, packet(2), &c, at(0)), NeighOutput::Held { solicit: None, .. }));
+        let mut asked_at = vec![0];
+        let failed = loop {
+            let due = t.deadline(KEY);
+            let done = t.timer(KEY, &c, due);
+            if done.solicit.is_none() {
+                break (due, done.failed.len());
+            }
+            asked_at.push(due.as_nanos() / 1_000_000_000);
+        };
+        assert_eq!(asked_at, [0, 1, 2]);
+        assert_eq!(failed, (at(3), 2));
+    }
+
+    #[test]
+    fn an_answer_releases_what_waited_and_holds_for_the_reachable_time() {
+        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        t.output(KEY, packet(1), &c, at(0));
+        assert_eq!(t.heard(KEY, MAC, ANSWER, &c, at(0)).len(), 1);
+        assert_eq!(t.get(KEY).unwrap().state, Nud::Reachable);
+        t.timer(KEY, &c, at(30));
+        assert_eq!(t.get(KEY).unwrap().state, Nud::Stale, "not used for five seconds");
+        assert!(matches!(t.output(KEY, packet(2), &c, at(31)), NeighOutput::Send(MAC, _)));
+        assert_eq!(t.get(KEY).unwrap().state, Nud::Delay);
+        let asked = t.timer(KEY, &c, at(36));
+        assert_eq!(asked.solicit, Some(Solicit { to: Some(MAC) }), "asked again by unicast");
+    }
+
+    #[test]
+    fn a_second_answer_within_the_locktime_is_ignored() {
+        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        t.output(KEY, packet(1), &c, at(1));
+        t.heard(KEY, MAC, ANSWER, &c, at(1));
+        t.heard(KEY, MacAddr([9; 6]), ANSWER, &c, at(1));
+        assert_eq!(t.get(KEY).unwrap().mac, MAC);
+        t.heard(KEY, MacAddr([9; 6]), ANSWER, &c, at(3));
+        assert_eq!(t.get(KEY).unwrap().mac, MacAddr([9; 6]));
+    }
+
+    #[test]
+    fn the_queue_drops_its_oldest_packet() {
+        let (mut t, c) = (Neighs::default(), NeighConfig { queue_len: 1, ..NeighConfig::default() });
+        t.output(KEY, packet(1), &c, at(0));
+        let NeighOutput::Held { overflow: Some(lost), .. } = t.output(KEY, packet(2), &c, at(0)) else { panic!() };
+        assert_eq!(lost.id, PacketId(1));
+    }
+
+    #[test]
+    fn a_scan_of_a_large_subnet_does_not_grow_the_table_without_bound() {
+        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        let refused = (0..3000u32)
+            .filter(|n| {
+                let key = (DevId(2), IpAddr::V4((0x0a00_0000 + n).into()));
+                matches!(t.output(key, packet(0), &c, at(0)), NeighOutput::Refused(_))
+            })
+            .count();
+        assert_eq!(refused, 3000 - GC_THRESH3);
+    }
+}

@@ -1,0 +1,205 @@
+//! Devices come, go and change (net/core/rtnetlink.c, net/bridge/br_if.c).
+
+use super::{LinkChange, NewKind, NewLink};
+use crate::dev::bridge::{Bridge, BridgePort};
+use crate::dev::veth::Veth;
+use crate::dev::vxlan::Vxlan;
+use crate::dev::{DevKind, Devices};
+use crate::engine::arena::{DevId, NetnsId};
+use crate::engine::errno::Errno;
+use crate::engine::time::Duration;
+use crate::netns::Netns;
+use crate::wire::eth::MacAddr;
+use crate::wire::vxlan::OVERHEAD_V4;
+
+/// Smallest and largest MTU (include/uapi/linux/if_ether.h, `ETH_MIN_MTU`, `ETH_MAX_MTU`).
+const MTU_RANGE: std::ops::RangeInclusive<u32> = 68..=65535;
+/// Default MTU of Ethernet.
+const MTU_DEFAULT: u32 = 1500;
+/// Base of the randomised reachable time.
+const REACHABLE_BASE_MS: u32 = 30_000;
+
+impl Netns {
+    /// Makes a device; of a veth pair with a peer elsewhere only this end, unconnected.
+    pub(crate) fn link_add(&mut self, new: &NewLink, kind: &NewKind) -> Result<DevId, Errno> {
+        let dev_kind = match kind {
+            NewKind::Bridge => DevKind::Bridge(Bridge::default()),
+            NewKind::Veth { .. } => DevKind::Veth(Veth { peer: None }),
+            NewKind::Vxlan { vni, local, lower, port, learning } => {
+                let lower = lower.as_deref().map(|name| self.dev_id(name)).transpose()?;
+                let mut vxlan = Vxlan::new(*vni, *local, lower, *port);
+                vxlan.learning = *learning;
+                DevKind::Vxlan(vxlan)
+            }
+        };
+        let id = self.add_dev(new, dev_kind)?;
+        let own = self.devs.get(id).map(|d| d.mac);
+        if let (Some(mac), Some(bridge)) = (own, self.devs.get_mut(id).and_then(|d| d.bridge_mut())) {
+            bridge.insert_fixed(mac, None);
+        }
+        Ok(id)
+    }
+
+    /// Makes a device of any kind, with the kernel's defaults for what `new` leaves out.
+    pub(crate) fn add_dev(&mut self, new: &NewLink, kind: DevKind) -> Result<DevId, Errno> {
+        let lower_mtu = match &kind {
+            DevKind::Vxlan(v) => v.lower.and_then(|l| self.devs.get(l)).map(|d| d.mtu.saturating_sub(OVERHEAD_V4)),
+            _ => None,
+        };
+        let mtu = new.mtu.unwrap_or(lower_mtu.unwrap_or(MTU_DEFAULT));
+        if !MTU_RANGE.contains(&mtu) || lower_mtu.is_some_and(|limit| mtu > limit) {
+            return Err(Errno::EINVAL);
+        }
+        if new.mac.is_some_and(|m| m.is_multicast() || m == MacAddr::ZERO) {
+            return Err(Errno::EINVAL);
+        }
+        let id = self.devs.add(&new.name, MacAddr::ZERO, mtu, kind)?;
+        let mac = new.mac.unwrap_or_else(|| derived_mac(self.id, id));
+        if let Some(dev) = self.devs.get_mut(id) {
+            dev.mac = mac;
+        }
+        // `neigh_rand_reach_time`: between half and three halves of the base.
+        let reachable = REACHABLE_BASE_MS / 2 + self.streams.neigh.below(REACHABLE_BASE_MS);
+        self.sysctl.add_dev(id, Duration::from_millis(u64::from(reachable)));
+        Ok(id)
+    }
+
+    /// Connects one end of a pair.
+    pub(crate) fn connect_veth(&mut self, dev: DevId, peer: (NetnsId, DevId)) {
+        if let Some(DevKind::Veth(v)) = self.devs.get_mut(dev).map(|d| &mut d.kind) {
+            v.peer = Some(peer);
+        }
+    }
+
+    pub(super) fn link_set(&mut self, name: &str, change: &LinkChange) -> Result<(), Errno> {
+        let id = self.dev_id(name)?;
+        match change {
+            LinkChange::Up(up) => self.set_up(id, *up),
+            LinkChange::Mtu(mtu) => return self.set_mtu(id, *mtu),
+            LinkChange::Address(mac) => return self.set_mac(id, *mac),
+            LinkChange::Master(Some(bridge)) => return self.set_master(id, bridge),
+            LinkChange::Master(None) => self.leave_bridge(id),
+            LinkChange::Hairpin(on) => self.port_mut(id)?.hairpin = *on,
+            LinkChange::Learning(on) => match self.devs.get_mut(id).and_then(|d| d.vxlan_mut()) {
+                Some(vxlan) => vxlan.learning = *on,
+                None => self.port_mut(id)?.learning = *on,
+            },
+            LinkChange::AgeingTime(time) => {
+                self.devs.get_mut(id).and_then(|d| d.bridge_mut()).ok_or(Errno::ENOTSUP)?.ageing_time = *time;
+            }
+        }
+        Ok(())
+    }
+
+    fn port_mut(&mut self, id: DevId) -> Result<&mut BridgePort, Errno> {
+        self.devs.get_mut(id).and_then(|d| d.port.as_mut()).ok_or(Errno::EINVAL)
+    }
+
+    /// Up: the connected routes of its addresses come; down: all its routes and neighbours but the local ones go.
+    fn set_up(&mut self, id: DevId, up: bool) {
+        let Some(dev) = self.devs.get_mut(id) else { return };
+        if std::mem::replace(&mut dev.up, up) == up {
+            return;
+        }
+        if up {
+            self.add_connected_routes(id);
+        } else {
+            self.fib.remove_dev(id, true);
+            self.neighs.remove_dev(id);
+            self.conntrack.masq_device_down(id);
+        }
+    }
+
+    /// A VXLAN device is capped by its lower device when set; lowering that later changes nothing here.
+    fn set_mtu(&mut self, id: DevId, mtu: u32) -> Result<(), Errno> {
+        let dev = self.devs.get(id).ok_or(Errno::ENODEV)?;
+        let lower = dev.vxlan().and_then(|v| v.lower).and_then(|l| self.devs.get(l));
+        let limit = lower.map_or(*MTU_RANGE.end(), |l| l.mtu.saturating_sub(OVERHEAD_V4));
+        if !(MTU_RANGE.contains(&mtu) || id == Devices::LO) || mtu > limit {
+            return Err(Errno::EINVAL);
+        }
+        if let Some(dev) = self.devs.get_mut(id) {
+            dev.mtu = mtu;
+        }
+        Ok(())
+    }
+
+    fn set_mac(&mut self, id: DevId, mac: MacAddr) -> Result<(), Errno> {
+        if mac.is_multicast() || mac == MacAddr::ZERO {
+            return Err(Errno::EADDRNOTAVAIL);
+        }
+        let dev = self.devs.get_mut(id).ok_or(Errno::ENODEV)?;
+        let old = std::mem::replace(&mut dev.mac, mac);
+        if let Some(bridge) = dev.bridge_mut() {
+            bridge.remove(old);
+            bridge.insert_fixed(mac, None);
+        }
+        Ok(())
+    }
+
+    fn set_master(&mut self, id: DevId, bridge: &str) -> Result<(), Errno> {
+        let bridge = self.dev_id(bridge)?;
+        if self.devs.get(bridge).is_none_or(|d| d.bridge().is_none()) || id == Devices::LO || id == bridge {
+            return Err(Errno::EINVAL);
+        }
+        if self.devs.get(id).is_some_and(|d| d.bridge().is_some()) {
+            return Err(Errno::EINVAL);
+        }
+        self.leave_bridge(id);
+        let port = BridgePort { bridge, hairpin: false, learning: true };
+        let mac = self.devs.get_mut(id).map(|d| {
+            d.port = Some(port);
+            d.mac
+        });
+        if let (Some(b), Some(mac)) = (self.devs.get_mut(bridge).and_then(|d| d.bridge_mut()), mac) {
+            b.ports.insert(0, id);
+            b.insert_fixed(mac, None);
+        }
+        Ok(())
+    }
+
+    fn leave_bridge(&mut self, id: DevId) {
+        let Some(port) = self.devs.get_mut(id).and_then(|d| d.port.take()) else { return };
+        let mac = self.devs.get(id).map(|d| d.mac);
+        if let Some(bridge) = self.devs.get_mut(port.bridge).and_then(|d| d.bridge_mut()) {
+            bridge.remove_port(id);
+            mac.map(|mac| bridge.remove(mac));
+        }
+    }
+
+    /// Removes a device with its addresses, routes and neighbours; of a veth the other end's place is returned.
+    pub(crate) fn link_del(&mut self, name: &str) -> Result<Option<(NetnsId, DevId)>, Errno> {
+        let id = self.dev_id(name)?;
+        if id == Devices::LO {
+            return Err(Errno::ENOTSUP);
+        }
+        Ok(self.remove_dev(id))
+    }
+
+    /// As [`Self::link_del`], by id.
+    pub(crate) fn remove_dev(&mut self, id: DevId) -> Option<(NetnsId, DevId)> {
+        self.set_up(id, false);
+        self.leave_bridge(id);
+        let nets: Vec<_> = self.addrs.of(id).map(|a| a.net).collect();
+        for net in nets {
+            self.addrs.remove(id, net);
+        }
+        self.fib.remove_dev(id, false);
+        match self.devs.remove(id)?.kind {
+            DevKind::Veth(v) => v.peer,
+            _ => None,
+        }
+    }
+
+    /// The device called `name`.
+    pub(crate) fn dev_id(&self, name: &str) -> Result<DevId, Errno> {
+        self.devs.by_name(name).map(|d| d.id).ok_or(Errno::ENODEV)
+    }
+}
+
+/// A locally administered address from netns and ifindex.
+fn derived_mac(netns: NetnsId, dev: DevId) -> MacAddr {
+    let [_, a, b, c] = netns.0.to_be_bytes();
+    let [.., d, e] = dev.0.to_be_bytes();
+    MacAddr([0x02, a, b, c, d, e])
+}

@@ -1,0 +1,54 @@
+//! The iptables rules of a netns and what follows from their presence.
+
+use std::sync::Arc;
+
+use crate::netfilter::hooks::Hook;
+use crate::netfilter::rules::{ApplyError, RuleState, Ruleset, TableName, TableOps};
+
+/// Rules and their memory.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// The rules, shared with other netns that have the same.
+    pub set: Arc<Ruleset>,
+    /// Counters and what matches remember.
+    pub state: RuleState,
+    conntrack: bool,
+    nat: bool,
+    any: bool,
+}
+
+impl Rules {
+    /// Applies the operations of one table at once, or none of them.
+    ///
+    /// # Errors
+    /// What iptables refuses.
+    pub fn apply(&mut self, ops: &TableOps, noflush: bool) -> Result<(), ApplyError> {
+        let next = self.set.apply(ops, noflush)?;
+        self.state.follow(&self.set, &next);
+        self.conntrack |= next.needs_conntrack();
+        self.nat = TableName::ALL.iter().any(|t| *t == TableName::Nat && next.table(*t).is_some());
+        self.any = true;
+        self.set = Arc::new(next);
+        Ok(())
+    }
+
+    /// Whether nothing has ever been loaded: packets then pass no hook at all.
+    pub fn is_untouched(&self) -> bool {
+        !self.any
+    }
+
+    /// Whether some rule made the kernel register conntrack's hooks; they stay once registered.
+    pub fn tracks(&self) -> bool {
+        self.conntrack
+    }
+
+    /// Whether the nat table exists, so that its hooks run.
+    pub fn has_nat(&self) -> bool {
+        self.nat
+    }
+
+    /// Whether `table` is asked at `hook`.
+    pub fn asks(&self, table: TableName, hook: Hook) -> bool {
+        self.set.has_hook(table, hook)
+    }
+}

@@ -1,0 +1,328 @@
+//! The sysctls of a netns, by the kernel's names and with its defaults. Values are integers; every name that
+//! can be set changes behaviour, other names are refused with `ENOENT`.
+
+use crate::dev::Devices;
+use crate::engine::arena::{DevId, Map};
+use crate::engine::errno::Errno;
+use crate::engine::time::Duration;
+
+use super::neigh::NeighConfig;
+
+/// `net.ipv4.conf.DEV.*` (net/ipv4/devinet.c).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DevConf {
+    /// 0 no source validation, 1 strict, 2 loose (RFC 3704). Default 0; the larger of `all` and the device counts.
+    pub rp_filter: i64,
+    /// Forward packets received here. Default: `ip_forward`.
+    pub forwarding: i64,
+    /// Route 127/8. Default 0.
+    pub route_localnet: i64,
+    /// Accept packets with a local source address. Default 0.
+    pub accept_local: i64,
+    /// Send redirects. Default 1.
+    pub send_redirects: i64,
+    /// Answer ARP for routed addresses. Default 0.
+    pub proxy_arp: i64,
+    /// 0 answer ARP for every local address, 1 only for those of the device. Default 0.
+    pub arp_ignore: i64,
+}
+
+impl Default for DevConf {
+    fn default() -> Self {
+        Self {
+            rp_filter: 0,
+            forwarding: 0,
+            route_localnet: 0,
+            accept_local: 0,
+            send_redirects: 1,
+            proxy_arp: 0,
+            arp_ignore: 0,
+        }
+    }
+}
+
+/// All sysctls of a netns.
+#[derive(Clone, Debug)]
+pub struct Sysctl {
+    /// `net.ipv4.ip_forward`: forward packets between devices. Default 0.
+    pub ip_forward: i64,
+    /// `net.ipv4.ip_default_ttl`. Default 64.
+    pub default_ttl: i64,
+    /// `net.ipv4.icmp_ratelimit`: milliseconds between two errors to one destination, 0 unlimited. Default 1000.
+    pub icmp_ratelimit: i64,
+    /// `net.ipv4.icmp_echo_ignore_all`. Default 0.
+    pub icmp_echo_ignore_all: i64,
+    /// `net.ipv4.ip_local_port_range`: first and last ephemeral port. Default 32768 60999.
+    pub local_port_range: (u16, u16),
+    /// `net.ipv4.ipfrag_time`: seconds to wait for the rest of a packet. Default 30.
+    pub ipfrag_time: i64,
+    /// `net.ipv4.tcp_timestamps`: 0 off, 1 on. Default 1.
+    pub tcp_timestamps: i64,
+    /// `net.bridge.bridge-nf-call-iptables`: bridged IP packets pass iptables. Default 1 (once br_netfilter is loaded).
+    pub bridge_nf_call_iptables: i64,
+    all: DevConf,
+    default: DevConf,
+    dev: Map<DevId, DevConf>,
+    neigh: Map<DevId, NeighConfig>,
+}
+
+impl Default for Sysctl {
+    fn default() -> Self {
+        Self {
+            ip_forward: 0,
+            default_ttl: 64,
+            icmp_ratelimit: 1000,
+            icmp_echo_ignore_all: 0,
+            local_port_range: (32768, 60999),
+            ipfrag_time: 30,
+            tcp_timestamps: 1,
+            bridge_nf_call_iptables: 1,
+            all: DevConf::default(),
+            default: DevConf::default(),
+            dev: Map::default(),
+            neigh: Map::default(),
+        }
+    }
+}
+
+impl Sysctl {
+    /// A new device takes the values of `default`.
+    pub fn add_dev(&mut self, dev: DevId, reachable_time: Duration) {
+        self.dev.insert(dev, self.default);
+        self.neigh.insert(dev, NeighConfig { reachable_time, ..NeighConfig::default() });
+    }
+
+    /// The neighbour knobs of a device.
+    pub fn neigh(&self, dev: DevId) -> NeighConfig {
+        self.neigh.get(&dev).copied().unwrap_or_default()
+    }
+
+    /// Source validation on a device: the larger of `all` and its own (include/linux/inetdevice.h, `IN_DEV_RPFILTER`).
+    pub fn rp_filter(&self, dev: DevId) -> i64 {
+        self.all.rp_filter.max(self.of(dev).rp_filter)
+    }
+
+    /// Whether packets received on a device are forwarded.
+    pub fn forwarding(&self, dev: DevId) -> bool {
+        self.of(dev).forwarding != 0
+    }
+
+    /// Whether 127/8 is routed on a device (`IN_DEV_ROUTE_LOCALNET`: all or the device).
+    pub fn route_localnet(&self, dev: DevId) -> bool {
+        self.all.route_localnet != 0 || self.of(dev).route_localnet != 0
+    }
+
+    /// Whether local source addresses are accepted from outside (all or the device).
+    pub fn accept_local(&self, dev: DevId) -> bool {
+        self.all.accept_local != 0 || self.of(dev).accept_local != 0
+    }
+
+    /// Whether redirects are sent by a device (all or the device).
+    pub fn send_redirects(&self, dev: DevId) -> bool {
+        self.all.send_redirects != 0 || self.of(dev).send_redirects != 0
+    }
+
+    /// Whether ARP is answered for routed addresses (all or the device).
+    pub fn proxy_arp(&self, dev: DevId) -> bool {
+        self.all.proxy_arp != 0 || self.of(dev).proxy_arp != 0
+    }
+
+    /// For which addresses ARP is answered: the larger of all and the device.
+    pub fn arp_ignore(&self, dev: DevId) -> i64 {
+        self.all.arp_ignore.max(self.of(dev).arp_ignore)
+    }
+
+    fn of(&self, dev: DevId) -> DevConf {
+        self.dev.get(&dev).copied().unwrap_or(self.default)
+    }
+
+    /// Reads a sysctl as `sysctl -n` prints it.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is none of that name.
+    pub fn get(&self, devs: &Devices, key: &str) -> Result<String, Errno> {
+        if key == "net.ipv4.ip_local_port_range" {
+            return Ok(format!("{}\t{}", self.local_port_range.0, self.local_port_range.1));
+        }
+        self.clone().field(devs, key).map(|v| v.to_string()).or_else(|e| self.get_duration(devs, key).ok_or(e))
+    }
+
+    /// Sets a sysctl.
+    ///
+    /// # Errors
+    /// `ENOENT` if there is none of that name, `EINVAL` if the value is not what it takes.
+    pub fn set(&mut self, devs: &Devices, key: &str, value: &str) -> Result<(), Errno> {
+        if key == "net.ipv4.ip_local_port_range" {
+            return self.set_port_range(value);
+        }
+        let number: i64 = value.trim().parse().map_err(|_| Errno::EINVAL)?;
+        if let Some(done) = self.set_duration(devs, key, number) {
+            return done;
+        }
+        *self.field(devs, key)? = number;
+        self.propagate(key, number);
+        Ok(())
+    }
+
+    fn set_port_range(&mut self, value: &str) -> Result<(), Errno> {
+        let mut parts = value.split_whitespace().map(|p| p.parse::<u16>().map_err(|_| Errno::EINVAL));
+        let (Some(low), Some(high), None) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(Errno::EINVAL);
+        };
+        let (low, high) = (low?, high?);
+        if low == 0 || low > high {
+            return Err(Errno::EINVAL);
+        }
+        self.local_port_range = (low, high);
+        Ok(())
+    }
+
+    /// `ip_forward` and `conf.all.forwarding` set every device, `default` included (net/ipv4/devinet.c, `inet_forward_change`).
+    fn propagate(&mut self, key: &str, value: i64) {
+        if matches!(key, "net.ipv4.ip_forward" | "net.ipv4.conf.all.forwarding") {
+            self.ip_forward = value;
+            (self.all.forwarding, self.default.forwarding) = (value, value);
+            self.dev.values_mut().for_each(|d| d.forwarding = value);
+        }
+    }
+
+    fn field(&mut self, devs: &Devices, key: &str) -> Result<&mut i64, Errno> {
+        Ok(match key {
+            "net.ipv4.ip_forward" => &mut self.ip_forward,
+            "net.ipv4.ip_default_ttl" => &mut self.default_ttl,
+            "net.ipv4.icmp_ratelimit" => &mut self.icmp_ratelimit,
+            "net.ipv4.icmp_echo_ignore_all" => &mut self.icmp_echo_ignore_all,
+            "net.ipv4.ipfrag_time" => &mut self.ipfrag_time,
+            "net.ipv4.tcp_timestamps" => &mut self.tcp_timestamps,
+            "net.bridge.bridge-nf-call-iptables" => &mut self.bridge_nf_call_iptables,
+            _ => return self.conf_field(devs, key),
+        })
+    }
+
+    fn conf_field(&mut self, devs: &Devices, key: &str) -> Result<&mut i64, Errno> {
+        let rest = key.strip_prefix("net.ipv4.conf.").ok_or(Errno::ENOENT)?;
+        let (dev, name) = rest.rsplit_once('.').ok_or(Errno::ENOENT)?;
+        let conf = match dev {
+            "all" => &mut self.all,
+            "default" => &mut self.default,
+            dev => {
+                let id = find_dev(devs, dev).ok_or(Errno::ENOENT)?;
+                let default = self.default;
+                self.dev.entry(id).or_insert(default)
+            }
+        };
+        Ok(match name {
+            "rp_filter" => &mut conf.rp_filter,
+            "forwarding" => &mut conf.forwarding,
+            "route_localnet" => &mut conf.route_localnet,
+            "accept_local" => &mut conf.accept_local,
+            "send_redirects" => &mut conf.send_redirects,
+            "proxy_arp" => &mut conf.proxy_arp,
+            "arp_ignore" => &mut conf.arp_ignore,
+            _ => return Err(Errno::ENOENT),
+        })
+    }
+
+    /// `net.ipv4.neigh.DEV.NAME`
+    fn neigh_field(&mut self, devs: &Devices, key: &str) -> Option<(&mut NeighConfig, String)> {
+        let (dev, name) = key.strip_prefix("net.ipv4.neigh.")?.rsplit_once('.')?;
+        let id = find_dev(devs, dev)?;
+        Some((self.neigh.entry(id).or_default(), name.to_owned()))
+    }
+
+    fn set_duration(&mut self, devs: &Devices, key: &str, n: i64) -> Option<Result<(), Errno>> {
+        let (neigh, name) = self.neigh_field(devs, key)?;
+        let Ok(n) = u64::try_from(n) else { return Some(Err(Errno::EINVAL)) };
+        let count = n.min(u64::from(u32::MAX)) as u32;
+        match name.as_str() {
+            "delay_first_probe_time" => neigh.delay_probe_time = Duration::from_secs(n),
+            "base_reachable_time" => neigh.reachable_time = Duration::from_secs(n),
+            "base_reachable_time_ms" => neigh.reachable_time = Duration::from_millis(n),
+            "retrans_time_ms" => neigh.retrans_time = Duration::from_millis(n),
+            "mcast_solicit" => neigh.mcast_solicit = count,
+            "ucast_solicit" => neigh.ucast_solicit = count,
+            "locktime" => neigh.locktime = Duration::from_millis(n.saturating_mul(10)),
+            _ => return Some(Err(Errno::ENOENT)),
+        }
+        Some(Ok(()))
+    }
+
+    fn get_duration(&self, devs: &Devices, key: &str) -> Option<String> {
+        let mut copy = self.clone();
+        let (neigh, name) = copy.neigh_field(devs, key)?;
+        let number = match name.as_str() {
+            "delay_first_probe_time" => neigh.delay_probe_time.as_secs(),
+            "base_reachable_time" => neigh.reachable_time.as_secs(),
+            "base_reachable_time_ms" => neigh.reachable_time.as_millis(),
+            "retrans_time_ms" => neigh.retrans_time.as_millis(),
+            "mcast_solicit" => u64::from(neigh.mcast_solicit),
+            "ucast_solicit" => u64::from(neigh.ucast_solicit),
+            "locktime" => neigh.locktime.as_millis() / 10,
+            _ => return None,
+        };
+        Some(number.to_string())
+    }
+}
+
+impl super::Netns {
+    /// Sets a sysctl, conntrack's among them.
+    pub(crate) fn set_sysctl(&mut self, key: &str, value: &str) -> Result<(), Errno> {
+        if let Some(name) = key.strip_prefix(CONNTRACK) {
+            let value = value.trim().parse().map_err(|_| Errno::EINVAL)?;
+            return self.conntrack.config.set(name, value);
+        }
+        self.sysctl.set(&self.devs, key, value)
+    }
+
+    /// Reads a sysctl, conntrack's among them.
+    pub(crate) fn get_sysctl(&self, key: &str) -> Result<String, Errno> {
+        match key.strip_prefix(CONNTRACK) {
+            Some(name) => self.conntrack.config.get(name).map(|v| v.to_string()).ok_or(Errno::ENOENT),
+            None => self.sysctl.get(&self.devs, key),
+        }
+    }
+}
+
+/// How the names of conntrack's sysctls begin.
+const CONNTRACK: &str = "net.netfilter.nf_conntrack_";
+
+/// A device as a sysctl name spells it: a dot in it becomes a slash (`flannel/1`); the dot is taken too.
+fn find_dev(devs: &Devices, name: &str) -> Option<DevId> {
+    devs.by_name(name).or_else(|| devs.by_name(&name.replace('/', "."))).map(|d| d.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ip_forward_sets_every_device() {
+        let devs = Devices::default();
+        let mut s = Sysctl::default();
+        s.add_dev(Devices::LO, Duration::from_secs(30));
+        s.set(&devs, "net.ipv4.ip_forward", "1").unwrap();
+        assert!(s.forwarding(Devices::LO));
+        assert_eq!(s.get(&devs, "net.ipv4.conf.lo.forwarding").as_deref(), Ok("1"));
+    }
+
+    #[test]
+    fn unknown_names_and_values_are_refused() {
+        let devs = Devices::default();
+        let mut s = Sysctl::default();
+        assert_eq!(s.set(&devs, "net.ipv4.no_such", "1"), Err(Errno::ENOENT));
+        assert_eq!(s.set(&devs, "net.ipv4.conf.eth9.rp_filter", "1"), Err(Errno::ENOENT));
+        assert_eq!(s.set(&devs, "net.ipv4.ip_forward", "yes"), Err(Errno::EINVAL));
+        assert_eq!(s.set(&devs, "net.ipv4.ip_local_port_range", "9 1"), Err(Errno::EINVAL));
+        assert_eq!(s.set(&devs, "net.ipv4.neigh.lo.locktime", "-1"), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn what_is_set_is_read_back() {
+        let devs = Devices::default();
+        let mut s = Sysctl::default();
+        s.set(&devs, "net.ipv4.neigh.lo.delay_first_probe_time", "600").unwrap();
+        assert_eq!(s.get(&devs, "net.ipv4.neigh.lo.delay_first_probe_time").as_deref(), Ok("600"));
+        s.set(&devs, "net.ipv4.ip_local_port_range", "32768\t60999").unwrap();
+        assert_eq!(s.get(&devs, "net.ipv4.ip_local_port_range").as_deref(), Ok("32768\t60999"));
+    }
+}

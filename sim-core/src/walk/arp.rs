@@ -1,0 +1,92 @@
+//! ARP: questions answered, answers believed (net/ipv4/arp.c, `arp_process`).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::{Ctx, Next, Stage, resolve};
+use crate::engine::arena::DevId;
+use crate::engine::trail::DropReason;
+use crate::netns::Netns;
+use crate::netns::fib::{FibKey, RouteKind};
+use crate::netns::neigh::Heard;
+use crate::wire::arp::{Arp, REPLY, REQUEST};
+use crate::wire::eth::{ETHERTYPE_ARP, EthHeader, MacAddr};
+use crate::wire::packet::{Packet, PacketType};
+
+/// An ARP message came in.
+pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Packet) -> Next {
+    let unwanted = matches!(packet.pkt_type, PacketType::OtherHost);
+    let Some(arp) = Arp::read(packet.l3()).filter(|_| !unwanted) else { return Next::Drop(DropReason::OtherHost) };
+    let bad_target = arp.tpa.is_multicast() || (arp.tpa.is_loopback() && !ns.sysctl.route_localnet(dev));
+    if bad_target || !matches!(arp.op, REQUEST | REPLY) {
+        return Next::Drop(DropReason::NotSpecified);
+    }
+    if arp.op == REQUEST && answers_for(ns, dev, arp.tpa, arp.spa) {
+        return answer(ns, ctx, dev, &arp);
+    }
+    let key = (dev, IpAddr::V4(arp.spa));
+    let confirms = arp.op == REPLY && packet.pkt_type == PacketType::Host;
+    let gratuitous = arp.spa == arp.tpa;
+    let heard = Heard { confirms, overrides: gratuitous, create: false };
+    let released = hear(ns, ctx, key, arp.sha, heard);
+    if released.is_empty() { Next::Delivered } else { Next::Several(released) }
+}
+
+/// The target is ours: we learn who asks and answer (a probe from 0.0.0.0 teaches nothing).
+fn answer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, arp: &Arp) -> Next {
+    let Some(own) = ns.devs.get(dev).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown) };
+    let mut stages = Vec::new();
+    if !arp.spa.is_unspecified() {
+        let heard = Heard { confirms: false, overrides: true, create: true };
+        stages = hear(ns, ctx, (dev, IpAddr::V4(arp.spa)), arp.sha, heard);
+    }
+    let reply = Arp { op: REPLY, sha: own, spa: arp.tpa, tha: arp.sha, tpa: arp.spa };
+    stages.insert(0, Stage::Transmit(dev, frame(ctx, own, arp.sha, reply)));
+    Next::Several(stages)
+}
+
+/// Whether a question for `target` on `dev` is answered: any local unicast address unless arp_ignore forbids,
+/// or a routed one with proxy_arp.
+fn answers_for(ns: &Netns, dev: DevId, target: Ipv4Addr, sender: Ipv4Addr) -> bool {
+    let target = IpAddr::V4(target);
+    if ns.fib.kind_of(target) == RouteKind::Local {
+        let on_dev = || ns.addrs.of(dev).any(|a| a.net.addr() == target);
+        return ns.sysctl.arp_ignore(dev) == 0 || on_dev();
+    }
+    if !ns.sysctl.proxy_arp(dev) || !ns.sysctl.forwarding(dev) {
+        return false;
+    }
+    let key = FibKey { src: Some(IpAddr::V4(sender)), iif: Some(dev), ..FibKey::to(target) };
+    ns.fib.lookup(&key).is_some_and(|r| r.kind == RouteKind::Unicast && r.dev != Some(dev))
+}
+
+fn hear(ns: &mut Netns, ctx: &mut Ctx<'_>, key: (DevId, IpAddr), mac: MacAddr, heard: Heard) -> Vec<Stage> {
+    let config = ns.sysctl.neigh(key.0);
+    let packets = ns.neighs.heard(key, mac, heard, &config, ctx.now);
+    resolve::arm(ns, ctx, key);
+    packets.into_iter().map(|p| resolve::again(ns, key, p)).collect()
+}
+
+/// Asks for `target` on `dev` (`arp_solicit`): the sender is the source of the waiting packet if that is
+/// ours, else an address of the device.
+pub(super) fn solicit(
+    ns: &Netns,
+    ctx: &mut Ctx<'_>,
+    dev: DevId,
+    target: IpAddr,
+    to: Option<MacAddr>,
+    src: Option<IpAddr>,
+) -> Option<Stage> {
+    let IpAddr::V4(tpa) = target else { return None };
+    let own = ns.devs.get(dev)?.mac;
+    let ours = src.filter(|s| ns.fib.kind_of(*s) == RouteKind::Local);
+    let spa = ours.or_else(|| ns.addrs.select(dev, Some(target), crate::netns::addr::Scope::Link));
+    let Some(IpAddr::V4(spa)) = spa else { return None };
+    let arp = Arp { op: REQUEST, sha: own, spa, tha: to.unwrap_or(MacAddr::ZERO), tpa };
+    Some(Stage::Transmit(dev, frame(ctx, own, to.unwrap_or(MacAddr::BROADCAST), arp)))
+}
+
+fn frame(ctx: &mut Ctx<'_>, src: MacAddr, dst: MacAddr, arp: Arp) -> Packet {
+    let mut packet = Packet::new(ctx.out.packet_id(), &arp.to_bytes());
+    packet.push_l2(&EthHeader { dst, src, ethertype: ETHERTYPE_ARP }.to_bytes());
+    packet
+}

@@ -1,0 +1,106 @@
+//! br_netfilter: bridged IP packets pass the IP hooks (net/bridge/br_netfilter_hooks.c).
+
+use std::net::IpAddr;
+
+use super::route::{self, InputRoute};
+use super::{After, Next, Stage, hook};
+use crate::engine::arena::DevId;
+use crate::engine::trail::DropReason;
+use crate::netfilter::hooks::Hook;
+use crate::netns::Netns;
+use crate::netns::fib::RouteKind;
+use crate::wire::eth::{ETHERTYPE_IPV4, EthHeader, MacAddr};
+use crate::wire::packet::{BridgePorts, Packet, PacketType};
+
+/// A frame arrived at a bridge port (`br_handle_frame`): PREROUTING runs here if the sysctl says so.
+pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
+    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc) };
+    if eth.src.is_multicast() || eth.src == MacAddr::ZERO || is_link_local(eth.dst) {
+        return Next::Drop(DropReason::BridgeIngress);
+    }
+    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown) };
+    if ns.devs.get(bridge).is_some_and(|b| b.mac == eth.dst) {
+        packet.pkt_type = PacketType::Host;
+    }
+    if ns.sysctl.bridge_nf_call_iptables == 0 || eth.ethertype != ETHERTYPE_IPV4 {
+        return Next::Go(Stage::Switch(port, packet));
+    }
+    if super::receive::check_header(&mut packet).is_err() {
+        return Next::Drop(DropReason::BridgeNfInvalid);
+    }
+    packet.bridge = Some(BridgePorts { physin: Some(port), ..BridgePorts::default() });
+    packet.iif = Some(bridge);
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let after = After::BridgePrerouting { port, daddr: ip.dst };
+    Next::Go(hook::begin(Hook::Prerouting, (Some(bridge), None), after, packet))
+}
+
+/// 01:80:c2:00:00:0x is for the bridge itself, never forwarded; with STP off 01:80:c2:00:00:00 is flooded.
+fn is_link_local(dst: MacAddr) -> bool {
+    dst.0[..5] == [0x01, 0x80, 0xc2, 0, 0] && dst.0[5] != 0 && dst.0[5] <= 0x0f
+}
+
+/// The bridge a port belongs to.
+pub(super) fn bridge_of(ns: &Netns, port: DevId) -> Option<DevId> {
+    Some(ns.devs.get(port)?.port?.bridge)
+}
+
+/// PREROUTING is over (`br_nf_pre_routing_finish`). If NAT changed the destination the frame goes either to
+/// the bridge's own address, to be routed, or straight to a neighbour on the same bridge.
+pub(super) fn prerouting_done(ns: &Netns, port: DevId, daddr: IpAddr, mut packet: Packet) -> Next {
+    packet.iif = Some(port);
+    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    if ip.dst == daddr {
+        return Next::Go(Stage::Switch(port, packet));
+    }
+    match route::lookup_input(ns, &ip, bridge, packet.mark) {
+        InputRoute::Forward(dst) if dst.kind == RouteKind::Unicast && dst.dev == bridge => {
+            to_neighbour(ns, port, dst, packet)
+        }
+        InputRoute::Drop(reason) => Next::Drop(reason),
+        InputRoute::Unreachable { .. } | InputRoute::Forward(_) | InputRoute::Local => {
+            let mac = ns.devs.get(bridge).map_or(MacAddr::ZERO, |b| b.mac);
+            packet.data_mut()[..6].copy_from_slice(&mac.0);
+            packet.pkt_type = PacketType::Host;
+            Next::Go(Stage::Switch(port, packet))
+        }
+    }
+}
+
+/// The new destination is on the same bridge (`br_nf_pre_routing_finish_bridge`): the frame keeps its source
+/// address and TTL. With a cached neighbour header it goes on at once; else by the bridge device's output.
+fn to_neighbour(ns: &Netns, port: DevId, dst: super::Dst, mut packet: Packet) -> Next {
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let key = (dst.dev, dst.via.unwrap_or(ip.dst));
+    if let Some(n) = ns.neighs.get(key)
+        && n.state.is_connected()
+        && n.header_cached
+    {
+        let (mac, own) = (n.mac, ns.devs.get(dst.dev).map_or(MacAddr::ZERO, |d| d.mac));
+        // `neigh_hh_bridge` copies the destination only; the source stays the client's.
+        packet.data_mut()[..6].copy_from_slice(&mac.0);
+        packet.pkt_type = super::receive::packet_type(mac, own);
+        return Next::Go(Stage::Switch(port, packet));
+    }
+    let src = EthHeader::read(packet.data()).map(|e| e.src);
+    if let Some(ports) = &mut packet.bridge {
+        ports.bridged_dnat = src;
+    }
+    packet.pull_l2();
+    Next::Go(Stage::Resolve(dst, packet))
+}
+
+/// A frame to be bridged leaves by `port` (`br_nf_forward_ip`): FORWARD with the bridge as both devices.
+pub(super) fn forward(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
+    let Some(ports) = &mut packet.bridge else { return Next::Go(Stage::Transmit(port, packet)) };
+    ports.physout = Some(port);
+    let bridge = bridge_of(ns, port);
+    packet.iif = bridge;
+    Next::Go(hook::begin(Hook::Forward, (bridge, bridge), After::BridgeForward(port), packet))
+}
+
+/// FORWARD accepted (`br_nf_post_routing`): POSTROUTING, which sees no incoming device.
+pub(super) fn postrouting(ns: &Netns, port: DevId, packet: Packet) -> Next {
+    Next::Go(hook::begin(Hook::Postrouting, (None, bridge_of(ns, port)), After::BridgePostrouting(port), packet))
+}

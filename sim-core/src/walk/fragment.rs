@@ -1,0 +1,98 @@
+//! Too big for the device: fragments; fragments: put together (net/ipv4/ip_output.c `ip_fragment`,
+//! net/ipv4/ip_fragment.c).
+
+use super::{Ctx, Dst, Next, Stage, Timer, icmp, run};
+use crate::engine::time::{Duration, Instant};
+use crate::engine::trail::{DropPlace, DropReason};
+use crate::netns::Netns;
+use crate::netns::frag::Gathered;
+use crate::wire::build;
+use crate::wire::icmp::{DEST_UNREACH, FRAG_NEEDED, TIME_EXCEEDED};
+use crate::wire::packet::Packet;
+
+/// Code of time exceeded: reassembly.
+const EXC_FRAGTIME: u8 = 1;
+
+/// POSTROUTING is over (`ip_finish_output`): whole, or in fragments, to the neighbour.
+pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet: Packet) -> Next {
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let limit = if packet.frag_max != 0 { dst.mtu.min(u32::from(packet.frag_max)) } else { dst.mtu };
+    if packet.l3().len() <= dst.mtu as usize
+        && (packet.frag_max == 0 || packet.l3().len() <= usize::from(packet.frag_max))
+    {
+        return Next::Go(Stage::Resolve(dst, packet));
+    }
+    if ip.df && packet.frag_max == 0 {
+        let answer = icmp::error(ns, ctx, &packet, DEST_UNREACH, FRAG_NEEDED, dst.mtu as u16);
+        return Next::DropAnd(DropReason::PktTooBig, answer.into_iter().collect());
+    }
+    let pieces = split(&packet, limit as usize);
+    Next::Several(pieces.into_iter().map(|p| Stage::Resolve(dst, p)).collect())
+}
+
+/// Cuts a packet into fragments of at most `mtu` bytes, the payload of all but the last a multiple of eight
+/// (RFC 791 3.2). DF is kept only on fragments of a packet that came in with it.
+fn split(packet: &Packet, mtu: usize) -> Vec<Packet> {
+    let Some(ip) = packet.ip() else { return Vec::new() };
+    let header_len = usize::from(ip.header_len);
+    let Some(payload) = packet.l3().get(header_len..) else { return Vec::new() };
+    let step = (mtu.saturating_sub(header_len) / 8 * 8).max(8);
+    let mut out = Vec::new();
+    for (n, chunk) in payload.chunks(step).enumerate() {
+        let mut header = ip;
+        header.frag_offset = ip.frag_offset + (n * step) as u16;
+        header.mf = ip.mf || (n + 1) * step < payload.len();
+        let mut piece = build::ip(packet.id, header, chunk);
+        piece.mark = packet.mark;
+        piece.flow_hash = packet.flow_hash;
+        piece.ct = packet.ct;
+        out.push(piece);
+    }
+    out
+}
+
+/// A fragment to be put together before conntrack or a local socket sees it (`ip_defrag`).
+///
+/// # Errors
+/// Why it is dropped, or `None` if it waits for the rest.
+pub(super) fn defrag(
+    ns: &mut Netns,
+    ctx: &mut Ctx<'_>,
+    packet: Packet,
+    user: u8,
+) -> Result<Packet, Option<DropReason>> {
+    let Some(ip) = packet.ip() else { return Err(Some(DropReason::IpInHdr)) };
+    if !ip.is_fragment() {
+        return Ok(packet);
+    }
+    let timeout = Duration::from_secs(u64::try_from(ns.sysctl.ipfrag_time).unwrap_or(0));
+    match ns.frags.gather(packet, &ip, user, ctx.now + timeout) {
+        Gathered::Whole(packet) => Ok(*packet),
+        Gathered::Waiting => {
+            arm(ns, ctx);
+            Err(None)
+        }
+        Gathered::Refused(reason) => Err(Some(reason)),
+    }
+}
+
+fn arm(ns: &Netns, ctx: &mut Ctx<'_>) {
+    let at = ns.frags.next_deadline();
+    if at != Instant::NEVER {
+        ctx.out.timers.push((at, Timer::Fragments));
+    }
+}
+
+/// Incomplete packets whose time is up; an end host that has the first fragment says so (`ip_expire`).
+pub(super) fn expire(ns: &mut Netns, ctx: &mut Ctx<'_>) {
+    for lost in ns.frags.expire(ctx.now) {
+        let place = DropPlace { netns: ns.id, dev: lost.dev, stage: "defrag", reason: DropReason::FragReasm };
+        ctx.out.drops.count(place);
+        if let Some(first) = lost.first
+            && let Some(stage) = icmp::error(ns, ctx, &first, TIME_EXCEEDED, EXC_FRAGTIME, 0)
+        {
+            run(ns, ctx, stage);
+        }
+    }
+    arm(ns, ctx);
+}

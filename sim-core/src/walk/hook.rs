@@ -1,0 +1,253 @@
+//! A netfilter hook: its functions one after the other, in the order of their priorities
+//! (include/uapi/linux/netfilter_ipv4.h, `enum nf_ip_hook_priorities`; net/netfilter/core.c, `nf_hook_slow`).
+//! Each function is a stage of its own.
+
+mod facts;
+mod mss;
+mod nat;
+mod reject;
+
+use super::{After, Ctx, HookWalk, Next, Stage, after_hook, fragment, output};
+use crate::engine::arena::DevId;
+use crate::engine::trail::DropReason;
+use crate::netfilter::conntrack::{Conntrack, Status, Verdict as Tracked, Zone};
+use crate::netfilter::hooks::Hook;
+use crate::netfilter::rules::targets::ct::CtTemplate;
+use crate::netfilter::rules::{self, TableName, TraceStep, Verdict};
+use crate::netns::Netns;
+use crate::netns::frag::USER_CONNTRACK;
+use crate::wire::packet::{CtRef, Packet};
+
+/// A function registered at a hook.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Function {
+    /// Puts fragments together (`nf_defrag_ipv4`, -400).
+    Defrag,
+    /// Asks a table (raw -300, mangle -150, filter 0, security 50).
+    Table(TableName),
+    /// Finds or makes the conntrack entry (-200).
+    Conntrack,
+    /// Translates (destination -100, source 100).
+    Nat,
+    /// Confirms the entry (last).
+    Confirm,
+}
+
+use Function::{Confirm, Conntrack as Track, Defrag, Nat, Table};
+use TableName::{Filter, Mangle, Raw, Security};
+
+/// The functions of a hook by priority.
+const fn functions(hook: Hook) -> &'static [Function] {
+    match hook {
+        Hook::Prerouting => &[Defrag, Table(Raw), Track, Table(Mangle), Nat],
+        Hook::Input => &[Table(Mangle), Table(Filter), Table(Security), Nat, Confirm],
+        Hook::Forward => &[Table(Mangle), Table(Filter), Table(Security)],
+        Hook::Output => &[Defrag, Table(Raw), Track, Table(Mangle), Nat, Table(Filter), Table(Security)],
+        Hook::Postrouting => &[Table(Mangle), Nat, Confirm],
+    }
+}
+
+/// What a function said.
+enum Said {
+    /// The packet goes on to the next function.
+    Accept,
+    /// It ends here.
+    End(Next),
+}
+
+/// The rules one table asked a traced packet.
+#[derive(Clone, Debug)]
+pub struct TraceGroup {
+    /// In which netns.
+    pub netns: crate::engine::arena::NetnsId,
+    /// At which hook.
+    pub hook: Hook,
+    /// The packet as the table saw it.
+    pub packet: TracedPacket,
+    /// The steps, as `xtables-monitor --trace` and as the legacy backend's log print them.
+    pub steps: Vec<(Option<String>, Option<String>)>,
+}
+
+/// What a trace shows of a packet.
+#[derive(Clone, Debug)]
+pub struct TracedPacket {
+    /// IP header and what follows, at the moment the table was asked.
+    pub l3: bytes::Bytes,
+    /// Incoming device; empty if none.
+    pub indev: String,
+    /// Outgoing device; empty if none.
+    pub outdev: String,
+    /// Mark.
+    pub mark: u32,
+}
+
+/// Runs the next function of a hook, or what comes after it.
+pub(super) fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Next {
+    if ns.rules.is_untouched() {
+        walk.step = usize::MAX;
+    }
+    let Some(function) = functions(walk.hook).get(walk.step) else {
+        return after_hook(ns, ctx, walk.after, walk.packet);
+    };
+    walk.step += 1;
+    let said = match function {
+        Defrag if ns.rules.tracks() => return defrag(ns, ctx, walk),
+        Table(name) if ns.rules.asks(*name, walk.hook) => ask_table(ns, ctx, *name, &mut walk),
+        Track if ns.rules.tracks() => track(ns, ctx, &mut walk),
+        Nat if ns.rules.has_nat() => nat::run(ns, ctx, &mut walk),
+        Confirm if ns.rules.tracks() => tracked(ns.conntrack.confirm(ctx.now, &mut walk.packet)),
+        _ => Said::Accept,
+    };
+    match said {
+        Said::Accept => Next::Go(Stage::Hook(walk)),
+        Said::End(next) => next,
+    }
+}
+
+fn tracked(verdict: Tracked) -> Said {
+    match verdict {
+        Tracked::Accept => Said::Accept,
+        Tracked::Drop => Said::End(Next::Drop(DropReason::ConntrackDrop)),
+    }
+}
+
+fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Next {
+    match fragment::defrag(ns, ctx, walk.packet, USER_CONNTRACK) {
+        Ok(packet) => {
+            walk.packet = packet;
+            Next::Go(Stage::Hook(walk))
+        }
+        Err(reason) => reason.map_or(Next::Held, Next::Drop),
+    }
+}
+
+fn track(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
+    tracked(ns.conntrack.track_in(ctx.now, &mut walk.packet, walk.hook, walk.zone))
+}
+
+/// Asks a table. A change of what routing depends on makes OUTPUT route the packet again.
+fn ask_table(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookWalk) -> Said {
+    let before = route_inputs(&walk.packet);
+    let (verdict, steps) = evaluate(ns, ctx, name, walk);
+    if let Some(group) = steps {
+        ctx.out.traces.push(group);
+    }
+    match verdict {
+        Verdict::Accept | Verdict::Nat(_) => {}
+        Verdict::Drop => return Said::End(Next::Drop(DropReason::NetfilterDrop)),
+        Verdict::Reject(with) => return Said::End(reject::reject(ns, ctx, walk, with)),
+    }
+    if name == Mangle && walk.hook == Hook::Output && route_inputs(&walk.packet) != before {
+        return reroute(ns, walk);
+    }
+    Said::Accept
+}
+
+/// Evaluates one table and stores back what its targets changed.
+fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk) -> (Verdict, Option<TraceGroup>) {
+    let Some(ip) = walk.packet.ip() else { return (Verdict::Accept, None) };
+    let set = std::sync::Arc::clone(&ns.rules.set);
+    let Some(table) = set.table(name) else { return (Verdict::Accept, None) };
+    let ct = rules::CtFacts::of(&ns.conntrack, &walk.packet);
+    let types = facts::Addresses { fib: &ns.fib, devs: &ns.devs };
+    let ports = walk.packet.bridge.unwrap_or_default();
+    let mut steps: Vec<TraceStep> = Vec::new();
+    let mut asked = rules::RulePacket {
+        ip,
+        l4: walk.packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]),
+        in_dev: ns.devs.name(walk.indev),
+        out_dev: ns.devs.name(walk.outdev),
+        physin: ns.devs.name(ports.physin),
+        physout: ns.devs.name(ports.physout),
+        ct,
+        addr_types: &types,
+        now: ctx.now,
+        rng: &mut ns.streams.rules,
+        mark: walk.packet.mark,
+        traced: walk.packet.trace,
+        template: None,
+        mss: None,
+    };
+    let verdict = rules::evaluate(table, &mut ns.rules.state, walk.hook, &mut asked, Some(&mut steps));
+    let (mark, traced, connmark) = (asked.mark, asked.traced, asked.ct.mark);
+    let (template, mss) = (asked.template, asked.mss);
+    let group = (!steps.is_empty()).then(|| group(ns, table, walk, &steps));
+    walk.packet.mark = mark;
+    walk.packet.trace = traced;
+    if let CtRef::Entry(id, _) = walk.packet.ct {
+        ns.conntrack.set_mark(id, connmark);
+    }
+    match template {
+        Some(CtTemplate::Notrack) => walk.packet.ct = CtRef::Untracked,
+        Some(CtTemplate::Zone(zone)) => walk.zone = zone,
+        None => {}
+    }
+    if let Some(mss) = mss {
+        mss::clamp(ns, walk, mss);
+    }
+    (verdict, group)
+}
+
+fn group(ns: &Netns, table: &rules::Table, walk: &HookWalk, steps: &[TraceStep]) -> TraceGroup {
+    let packet = TracedPacket {
+        l3: bytes::Bytes::copy_from_slice(walk.packet.l3()),
+        indev: ns.devs.name(walk.indev).to_owned(),
+        outdev: ns.devs.name(walk.outdev).to_owned(),
+        mark: walk.packet.mark,
+    };
+    let steps = steps.iter().map(|s| (s.nft(table), s.legacy(table))).collect();
+    TraceGroup { netns: ns.id, hook: walk.hook, packet, steps }
+}
+
+/// What the route of a packet of this host depends on.
+fn route_inputs(packet: &Packet) -> Option<(std::net::IpAddr, std::net::IpAddr, u8, u32)> {
+    packet.ip().map(|ip| (ip.src, ip.dst, ip.tos, packet.mark))
+}
+
+/// Finds the route again and goes on with it.
+fn reroute(ns: &Netns, walk: &mut HookWalk) -> Said {
+    match output::route_again(ns, &walk.packet) {
+        Ok(dst) => {
+            walk.outdev = Some(dst.dev);
+            walk.after = After::OutputDone(dst);
+            Said::Accept
+        }
+        Err(reason) => Said::End(Next::Drop(reason)),
+    }
+}
+
+/// An answer about a packet belongs to the packet's connection, be it tentative (`nf_ct_attach`).
+pub(super) fn attach_related(about: &Packet, answer: &mut Packet) {
+    Conntrack::attach(answer, about);
+}
+
+/// Begins a hook.
+pub(super) fn begin(hook: Hook, devs: (Option<DevId>, Option<DevId>), after: After, packet: Packet) -> Stage {
+    let (indev, outdev) = devs;
+    Stage::Hook(HookWalk { hook, step: 0, indev, outdev, after, zone: Zone::default(), packet })
+}
+
+/// Whether the packet's connection is translated.
+pub(super) fn is_translated(ns: &Netns, packet: &Packet) -> bool {
+    ns.conntrack.of(packet).is_some_and(|(_, _, e)| e.status.has_any(Status::SRC_NAT | Status::DST_NAT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conntrack_comes_after_raw_and_before_nat() {
+        for hook in [Hook::Prerouting, Hook::Output] {
+            let at = |f: Function| functions(hook).iter().position(|x| *x == f);
+            assert!(at(Table(Raw)) < at(Track) && at(Track) < at(Nat), "{hook:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_confirmed_last_of_all() {
+        for hook in [Hook::Input, Hook::Postrouting] {
+            assert_eq!(functions(hook).last(), Some(&Confirm));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The nat function of a hook: the first packet of a connection asks the rules, every packet is translated
+//! (net/netfilter/nf_nat_core.c `nf_nat_inet_fn`, nf_nat_proto.c).
+
+use super::{Said, evaluate, facts, reroute, tracked};
+use crate::engine::arena::DevId;
+use crate::engine::trail::DropReason;
+use crate::netfilter::hooks::Hook;
+use crate::netfilter::nat::{self, Manip, NatRange};
+use crate::netfilter::rules::targets::nat::{Nat, NatKind};
+use crate::netfilter::rules::{TableName, Verdict};
+use crate::netns::Netns;
+use crate::netns::addr::Scope;
+use crate::walk::{After, Ctx, HookWalk, Next, output};
+use crate::wire::packet::CtRef;
+
+pub(super) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
+    let before = walk.packet.ip().map(|ip| (ip.dst, walk.packet.mark));
+    if nat::wants_rules(&ns.conntrack, &walk.packet, walk.hook)
+        && let Err(reason) = decide(ns, ctx, walk)
+    {
+        return Said::End(Next::Drop(reason));
+    }
+    if let end @ Said::End(_) = tracked(nat::translate(&mut ns.conntrack, &mut walk.packet, walk.hook, walk.outdev)) {
+        return end;
+    }
+    let after = walk.packet.ip().map(|ip| (ip.dst, walk.packet.mark));
+    if walk.hook == Hook::Output && before != after { reroute(ns, walk) } else { Said::Accept }
+}
+
+/// Asks the nat table and decides this end of the connection.
+fn decide(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Result<(), DropReason> {
+    let (CtRef::Entry(id, _), Some(manip)) = (walk.packet.ct, Manip::of(walk.hook)) else { return Ok(()) };
+    let (verdict, group) = evaluate(ns, ctx, TableName::Nat, walk);
+    ctx.out.traces.extend(group);
+    let range = match verdict {
+        Verdict::Accept => None,
+        Verdict::Drop | Verdict::Reject(_) => return Err(DropReason::NetfilterDrop),
+        Verdict::Nat(nat) => Some(range_of(ns, walk, &nat).ok_or(DropReason::NetfilterDrop)?),
+    };
+    nat::setup(&mut ns.conntrack, ctx.now, id, manip, range.as_ref(), &mut ns.streams.nat);
+    Ok(())
+}
+
+/// A target's ranges, with the device's address filled in; `None` if the device has none.
+fn range_of(ns: &Netns, walk: &HookWalk, nat: &Nat) -> Option<NatRange> {
+    let fixed = |addr| Some((addr, addr));
+    let (addrs, masq_dev) = match nat.kind {
+        NatKind::Dnat | NatKind::Snat => (nat.addrs, None),
+        NatKind::Masquerade => (fixed(masquerade_address(ns, walk)?), walk.outdev),
+        NatKind::Redirect if walk.hook == Hook::Output => (fixed(facts::LOCALHOST), None),
+        NatKind::Redirect => (fixed(first_address(ns, walk.indev?)?), None),
+    };
+    let random = nat.random || nat.random_fully;
+    let (ports, base_port, persistent) = (nat.ports, nat.base_port, nat.persistent);
+    Some(NatRange { addrs, ports, base_port, random, persistent, masq_dev })
+}
+
+/// The address of the leaving device, chosen by the next hop (`nf_nat_masquerade_ipv4`).
+fn masquerade_address(ns: &Netns, walk: &HookWalk) -> Option<std::net::IpAddr> {
+    let to = walk.packet.ip()?.dst;
+    match walk.after {
+        After::PostroutingDone(dst) => output::masquerade_address(ns, &dst, to),
+        _ => ns.addrs.select(walk.outdev?, Some(to), Scope::Universe),
+    }
+}
+
+/// The first address of a device (`nf_nat_redirect_ipv4`).
+fn first_address(ns: &Netns, dev: DevId) -> Option<std::net::IpAddr> {
+    ns.addrs.of(dev).next().map(|a| a.net.addr())
+}

@@ -1,0 +1,68 @@
+//! REJECT: the packet ends, its sender is told (net/ipv4/netfilter/nf_reject_ipv4.c).
+
+use super::{attach_related, output};
+use crate::engine::trail::DropReason;
+use crate::netfilter::hooks::Hook;
+use crate::netfilter::rules::targets::reject::RejectWith;
+use crate::netns::Netns;
+use crate::netns::fib::{FibKey, RouteKind};
+use crate::walk::{Ctx, HookWalk, Next, Stage, icmp};
+use crate::wire::build;
+use crate::wire::eth::{ETHERTYPE_IPV4, EthHeader};
+use crate::wire::icmp::DEST_UNREACH;
+use crate::wire::ip::{IpHeader, TCP};
+use crate::wire::l4::{self, ACK, RST, TcpHeader};
+use crate::wire::packet::Packet;
+
+/// Drops the packet and sends what `with` says.
+pub(super) fn reject(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, with: RejectWith) -> Next {
+    let answer = match with.icmp_code() {
+        Some(code) => unreachable(ns, ctx, walk, code),
+        None => reset(ns, ctx, walk),
+    };
+    Next::DropAnd(DropReason::NetfilterReject, answer.into_iter().collect())
+}
+
+/// Nothing is sent about a packet whose own checksum is wrong (`nf_send_unreach`, `nf_reject_verify_csum`).
+fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> Option<Stage> {
+    let ip = walk.packet.ip()?;
+    let l4 = walk.packet.l3().get(usize::from(ip.header_len)..)?;
+    let checked = !ip.is_fragment() && l4::checksum_offset(ip.proto).is_some();
+    if checked && !l4::checksum_ok(ip.src, ip.dst, ip.proto, l4) {
+        return None;
+    }
+    icmp::error(ns, ctx, &walk.packet, DEST_UNREACH, code, 0)
+}
+
+/// `nf_send_reset`: sequence 0 (or what the packet acknowledged), id 0, DF, from the packet's destination.
+fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
+    let ip = walk.packet.ip().filter(|ip| ip.proto == TCP && ip.frag_offset == 0)?;
+    let l4 = walk.packet.l3().get(usize::from(ip.header_len)..)?;
+    let tcp = TcpHeader::read(l4).filter(|t| !t.has(RST))?;
+    if !l4::checksum_ok(ip.src, ip.dst, TCP, l4) || ns.fib.kind_of(ip.src) == RouteKind::Broadcast {
+        return None;
+    }
+    let flags = u32::from(tcp.has(l4::SYN)) + u32::from(tcp.has(l4::FIN));
+    let len = l4.len().saturating_sub(usize::from(tcp.header_len)) as u32;
+    let (seq, ack, answer_flags) =
+        if tcp.has(ACK) { (tcp.ack, 0, RST) } else { (0, tcp.seq.wrapping_add(flags + len), RST | ACK) };
+    let head = TcpHeader { src: tcp.dst, dst: tcp.src, seq, ack, flags: answer_flags, ..TcpHeader::default() };
+    let mut header = IpHeader::new(ip.dst, ip.src, TCP, 20);
+    header.df = true;
+    header.ttl = ns.default_ttl();
+    let mut answer = build::tcp(ctx.out.packet_id(), header, head, &[], &[]);
+    attach_related(&walk.packet, &mut answer);
+    if let Some(port) = walk.packet.bridge.and_then(|b| b.physin).filter(|_| walk.hook != Hook::Output) {
+        return swap_back(&walk.packet, port, answer);
+    }
+    let key = FibKey { src: (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst), ..FibKey::to(ip.src) };
+    let (dst, _) = output::route_output(ns, key).ok()?;
+    Some(Stage::LocalOut(dst, answer))
+}
+
+/// A bridged packet is answered on the port it came in by, with its addresses swapped.
+fn swap_back(packet: &Packet, port: crate::engine::arena::DevId, mut answer: Packet) -> Option<Stage> {
+    let eth = EthHeader::read(packet.data()).filter(|_| packet.has_l2())?;
+    answer.push_l2(&EthHeader { dst: eth.src, src: eth.dst, ethertype: ETHERTYPE_IPV4 }.to_bytes());
+    Some(Stage::Transmit(port, answer))
+}

@@ -1,0 +1,346 @@
+//! Verbs: the stages a packet goes through inside one netns.
+//!
+//! ```text
+//!             event                                        local socket
+//!               │                                               │
+//!            receive ── bridge port? ── bridge_hooks ─ switch   output ─► OUTPUT
+//!               │ (PREROUTING here if bridge-nf)  │ │           │
+//!           ip_receive ◄─────── to the bridge ────┘ │           │
+//!               │                                   │           │
+//!          PREROUTING ─► route ─► forward ─► FORWARD ─► POSTROUTING ─► resolve ─► transmit ─► event
+//!                          └────► INPUT ─► deliver ─► socket, decap, ICMP answer     │ vxlan: output
+//! ```
+//!
+//! A stage is a function from (netns, context, packet) to what comes [`Next`]. The loop in [`run`] keeps the
+//! ordered worklist; drop accounting and the trace of stages live there, once. A call stack never leaves a
+//! netns: frames for another one (or for `lo`) go to the [`Outbox`] and become events.
+
+mod arp;
+mod bridge_hooks;
+mod deliver;
+mod forward;
+mod fragment;
+mod hook;
+mod icmp;
+mod output;
+mod receive;
+mod resolve;
+mod route;
+mod socket_io;
+mod switch;
+mod transmit;
+mod tunnel;
+
+use std::net::IpAddr;
+
+use crate::capture::{Direction, Hop};
+use crate::engine::arena::{DevId, LinkId, NetnsId};
+use crate::engine::time::Instant;
+use crate::engine::trail::{DropCounters, DropPlace, DropReason};
+use crate::netfilter::conntrack::Zone;
+use crate::netfilter::hooks::Hook;
+use crate::netns::Netns;
+use crate::netns::fib::RouteKind;
+use crate::netns::neigh::NeighKey;
+use crate::wire::packet::{Packet, PacketId, PacketType};
+
+pub use hook::{TraceGroup, TracedPacket};
+pub(crate) use socket_io::{send_icmp_echo, send_udp, take_woken, udp_bind, udp_connect};
+
+/// Where a routed packet goes (`struct dst_entry`, `struct rtable`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Dst {
+    pub kind: RouteKind,
+    pub dev: DevId,
+    /// The next hop; `None` if the destination itself is on the link.
+    pub via: Option<IpAddr>,
+    /// Preferred source address.
+    pub src: Option<IpAddr>,
+    /// Largest packet towards the destination.
+    pub mtu: u32,
+}
+
+/// What is called after the last function of a hook accepted (`okfn` of `NF_HOOK`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum After {
+    /// PREROUTING of a routed packet: [`route::route_input`].
+    Route,
+    /// INPUT: [`deliver::deliver`].
+    Deliver,
+    /// FORWARD: [`output::output`].
+    ForwardDone(Dst),
+    /// OUTPUT: [`output::output`].
+    OutputDone(Dst),
+    /// POSTROUTING: [`fragment::finish_output`].
+    PostroutingDone(Dst),
+    /// PREROUTING at a bridge port, with the destination before it: [`bridge_hooks::prerouting_done`].
+    BridgePrerouting { port: DevId, daddr: IpAddr },
+    /// FORWARD between bridge ports: [`bridge_hooks::postrouting`].
+    BridgeForward(DevId),
+    /// POSTROUTING before a bridge port: [`transmit::transmit`].
+    BridgePostrouting(DevId),
+}
+
+/// A packet on its way through the functions of one hook (`struct nf_hook_state`).
+#[derive(Debug)]
+pub(crate) struct HookWalk {
+    pub hook: Hook,
+    /// Index of the next function.
+    pub step: usize,
+    pub indev: Option<DevId>,
+    pub outdev: Option<DevId>,
+    pub after: After,
+    /// The conntrack zone the raw table chose.
+    pub zone: Zone,
+    pub packet: Packet,
+}
+
+/// A stage with what it works on.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    Receive(DevId, Packet),
+    BridgeInput(DevId, Packet),
+    Switch(DevId, Packet),
+    BridgeForward { port: DevId, packet: Packet },
+    BridgeXmit(DevId, Packet),
+    ArpReceive(DevId, Packet),
+    IpReceive(DevId, Packet),
+    Hook(HookWalk),
+    Forward(Dst, Packet),
+    LocalOut(Dst, Packet),
+    Resolve(Dst, Packet),
+    Transmit(DevId, Packet),
+    Encapsulate(DevId, Packet),
+}
+
+impl Stage {
+    /// The stage's name, as drop reports show it.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Receive(..) => "receive",
+            Self::BridgeInput(..) => "bridge",
+            Self::Switch(..) => "switch",
+            Self::BridgeForward { .. } => "bridge_forward",
+            Self::BridgeXmit(..) => "bridge_xmit",
+            Self::ArpReceive(..) => "arp",
+            Self::IpReceive(..) => "ip_receive",
+            Self::Hook(h) => match h.hook {
+                Hook::Prerouting => "PREROUTING",
+                Hook::Input => "INPUT",
+                Hook::Forward => "FORWARD",
+                Hook::Output => "OUTPUT",
+                Hook::Postrouting => "POSTROUTING",
+            },
+            Self::Forward(..) => "forward",
+            Self::LocalOut(..) => "output",
+            Self::Resolve(..) => "resolve",
+            Self::Transmit(..) => "transmit",
+            Self::Encapsulate(..) => "vxlan",
+        }
+    }
+
+    fn packet(&self) -> &Packet {
+        match self {
+            Self::Receive(_, p)
+            | Self::BridgeInput(_, p)
+            | Self::Switch(_, p)
+            | Self::BridgeForward { packet: p, .. }
+            | Self::BridgeXmit(_, p)
+            | Self::ArpReceive(_, p)
+            | Self::IpReceive(_, p)
+            | Self::Forward(_, p)
+            | Self::LocalOut(_, p)
+            | Self::Resolve(_, p)
+            | Self::Transmit(_, p)
+            | Self::Encapsulate(_, p) => p,
+            Self::Hook(h) => &h.packet,
+        }
+    }
+}
+
+/// What comes after a stage.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// One more stage.
+    Go(Stage),
+    /// Several, in this order, each to its end before the next (flood, fragments, a reply before the packet).
+    Several(Vec<Stage>),
+    /// The packet waits in a table (ARP queue, reassembly).
+    Held,
+    /// It reached a socket or a handler of this host.
+    Delivered,
+    /// It left the netns, or goes round by `lo`.
+    Transmitted,
+    /// It is gone.
+    Drop(DropReason),
+    /// It is gone, and these go out because of it.
+    DropAnd(DropReason, Vec<Stage>),
+}
+
+/// Where a frame that leaves a netns goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// To a device, at once.
+    Dev(NetnsId, DevId),
+    /// Into this end of an underlay wire.
+    Link(LinkId, u8),
+}
+
+/// A timer a netns asks for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Timer {
+    /// A neighbour's state machine.
+    Neigh(NeighKey),
+    /// The oldest incomplete packet.
+    Fragments,
+}
+
+/// What a walk leaves behind for the world: frames, timers, captured hops, counts. Its buffers are reused.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outbox {
+    pub frames: Vec<(Target, Packet)>,
+    pub timers: Vec<(Instant, Timer)>,
+    pub hops: Vec<Hop>,
+    pub traces: Vec<TraceGroup>,
+    pub drops: DropCounters,
+    /// Whether taps copy frames.
+    pub capture: bool,
+    pub hop_count: u64,
+    /// The packet of this host that OUTPUT dropped last.
+    output_drop: Option<PacketId>,
+    last_packet: u64,
+    last_stamp: u64,
+}
+
+impl Outbox {
+    /// A fresh packet id.
+    pub(crate) fn packet_id(&mut self) -> PacketId {
+        self.last_packet += 1;
+        PacketId(self.last_packet)
+    }
+
+    /// Whether OUTPUT dropped this packet, which its sender is told at once (`nf_hook_slow`: EPERM).
+    pub(crate) fn take_output_drop(&mut self, id: PacketId) -> bool {
+        self.output_drop.take() == Some(id)
+    }
+
+    /// A fresh order stamp.
+    pub(crate) fn stamp(&mut self) -> u64 {
+        self.last_stamp += 1;
+        self.last_stamp
+    }
+}
+
+/// What a walk needs besides the netns.
+pub(crate) struct Ctx<'a> {
+    pub now: Instant,
+    pub out: &'a mut Outbox,
+}
+
+impl Ctx<'_> {
+    /// A tap: the frame passes `dev`. An incoming frame bears the stamp of its hand-over.
+    fn tap(&mut self, ns: &Netns, dev: DevId, direction: Direction, packet: &Packet) {
+        self.out.hop_count += 1;
+        if !self.out.capture {
+            return;
+        }
+        let stamp = match direction {
+            Direction::In if packet.stamp != 0 => packet.stamp,
+            _ => self.out.stamp(),
+        };
+        let pkt_type = if direction == Direction::Out { PacketType::Outgoing } else { packet.pkt_type };
+        let frame = bytes::Bytes::copy_from_slice(packet.data());
+        let netns = ns.id;
+        self.out.hops.push(Hop { at: self.now, stamp, netns, dev, direction, pkt_type, packet: packet.id, frame });
+    }
+}
+
+/// Walks a packet from `first` to its end, and all that comes of it.
+pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
+    let mut worklist = std::mem::take(&mut ns.worklist.0);
+    worklist.push(first);
+    while let Some(stage) = worklist.pop() {
+        tracing::trace!(at = %ctx.now, netns = ns.name.as_str(), packet = stage.packet().id.0, stage = stage.name());
+        let (name, dev, id) = (stage.name(), stage.packet().iif, stage.packet().id);
+        let at_output = matches!(&stage, Stage::Hook(h) if h.hook == Hook::Output);
+        let reason = match step(ns, ctx, stage) {
+            Next::Go(stage) => {
+                worklist.push(stage);
+                continue;
+            }
+            Next::Several(stages) => {
+                worklist.extend(stages.into_iter().rev());
+                continue;
+            }
+            Next::Held | Next::Delivered | Next::Transmitted => continue,
+            Next::Drop(reason) => reason,
+            Next::DropAnd(reason, answers) => {
+                worklist.extend(answers.into_iter().rev());
+                reason
+            }
+        };
+        if at_output && reason == DropReason::NetfilterDrop {
+            ctx.out.output_drop = Some(id);
+        }
+        ctx.out.drops.count(DropPlace { netns: ns.id, dev, stage: name, reason });
+    }
+    ns.worklist.0 = worklist;
+    ns.conntrack.discard_tentative();
+}
+
+fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, stage: Stage) -> Next {
+    match stage {
+        Stage::Receive(dev, packet) => receive::receive(ns, ctx, dev, packet),
+        Stage::BridgeInput(port, packet) => bridge_hooks::input(ns, port, packet),
+        Stage::Switch(port, packet) => switch::switch(ns, ctx, port, packet),
+        Stage::BridgeForward { port, packet } => bridge_hooks::forward(ns, port, packet),
+        Stage::BridgeXmit(bridge, packet) => switch::bridge_xmit(ns, ctx, bridge, packet),
+        Stage::ArpReceive(dev, packet) => arp::receive(ns, ctx, dev, packet),
+        Stage::IpReceive(dev, packet) => receive::ip_receive(ns, dev, packet),
+        Stage::Hook(walk) => hook::step(ns, ctx, walk),
+        Stage::Forward(dst, packet) => forward::forward(ns, ctx, dst, packet),
+        Stage::LocalOut(dst, packet) => output::local_out(ns, dst, packet),
+        Stage::Resolve(dst, packet) => resolve::resolve(ns, ctx, dst, packet),
+        Stage::Transmit(dev, packet) => transmit::transmit(ns, ctx, dev, packet),
+        Stage::Encapsulate(dev, packet) => tunnel::encapsulate(ns, ctx, dev, packet),
+    }
+}
+
+/// Continues after a hook whose functions all accepted.
+fn after_hook(ns: &mut Netns, ctx: &mut Ctx<'_>, after: After, packet: Packet) -> Next {
+    match after {
+        After::Route => route::route_input(ns, ctx, packet),
+        After::Deliver => deliver::deliver(ns, ctx, packet),
+        After::ForwardDone(dst) | After::OutputDone(dst) => output::output(dst, packet),
+        After::PostroutingDone(dst) => fragment::finish_output(ns, ctx, dst, packet),
+        After::BridgePrerouting { port, daddr } => bridge_hooks::prerouting_done(ns, port, daddr, packet),
+        After::BridgeForward(port) => bridge_hooks::postrouting(ns, port, packet),
+        After::BridgePostrouting(port) => Next::Go(Stage::Transmit(port, packet)),
+    }
+}
+
+/// A timer of the netns is due.
+pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
+    match timer {
+        Timer::Neigh(key) => resolve::neigh_timer(ns, ctx, key),
+        Timer::Fragments => fragment::expire(ns, ctx),
+    }
+}
+
+/// Stages waiting their turn in a walk; empty between walks, kept only for its capacity.
+#[derive(Debug, Default)]
+pub(crate) struct Worklist(Vec<Stage>);
+
+impl Clone for Worklist {
+    fn clone(&self) -> Self {
+        assert!(self.0.is_empty(), "a netns is cloned between walks");
+        Self::default()
+    }
+}
+
+/// Sends a frame built outside the stack straight out of a device (an AF_PACKET socket, net/packet/af_packet.c).
+pub(crate) fn send_frame(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, frame: &[u8]) {
+    let mut packet = Packet::new(ctx.out.packet_id(), frame);
+    packet.set_l2();
+    run(ns, ctx, Stage::Transmit(dev, packet));
+}

@@ -1,0 +1,75 @@
+//! A packet leaves the host: its own through OUTPUT, all through POSTROUTING (net/ipv4/ip_output.c).
+
+use std::net::IpAddr;
+
+use super::route::dst_of;
+use super::{After, Dst, Next, hook};
+use crate::engine::errno::Errno;
+use crate::engine::trail::DropReason;
+use crate::netfilter::hooks::Hook;
+use crate::netns::Netns;
+use crate::netns::addr::Scope;
+use crate::netns::fib::{FibKey, RouteKind};
+use crate::wire::packet::Packet;
+
+/// The route of a packet of this host, with its source address (`ip_route_output_key_hash_rcu`).
+///
+/// # Errors
+/// What the route's kind says: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES`, `EINVAL`.
+pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Errno> {
+    let route = ns.fib.lookup(&key).ok_or(Errno::ENETUNREACH)?;
+    match route.kind {
+        RouteKind::Unicast | RouteKind::Local | RouteKind::Broadcast => {}
+        RouteKind::Blackhole => return Err(Errno::EINVAL),
+        RouteKind::Unreachable => return Err(Errno::EHOSTUNREACH),
+        RouteKind::Prohibit => return Err(Errno::EACCES),
+    }
+    let mut dst = dst_of(ns, route).ok_or(Errno::ENETUNREACH)?;
+    let src = match key.src.filter(|s| !s.is_unspecified()) {
+        Some(src) => src,
+        None if route.kind == RouteKind::Local => route.src.unwrap_or(key.dst),
+        None => source_for(ns, &dst).ok_or(Errno::ENETUNREACH)?,
+    };
+    if route.kind == RouteKind::Local {
+        dst.dev = crate::dev::Devices::LO;
+        dst.mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |lo| lo.mtu);
+    } else if src.is_loopback() && !ns.sysctl.route_localnet(dst.dev) {
+        return Err(Errno::EINVAL);
+    }
+    if let Some(mtu) = ns.pmtu.get(key.dst) {
+        dst.mtu = dst.mtu.min(mtu);
+    }
+    Ok((dst, src))
+}
+
+/// The preferred source of a route (`fib_result_prefsrc`).
+fn source_for(ns: &Netns, dst: &Dst) -> Option<IpAddr> {
+    dst.src.or_else(|| ns.addrs.select(dst.dev, dst.via, Scope::Universe))
+}
+
+/// The address MASQUERADE gives to packets that leave by `dst` (net/netfilter/nf_nat_masquerade.c).
+pub(super) fn masquerade_address(ns: &Netns, dst: &Dst, to: IpAddr) -> Option<IpAddr> {
+    ns.addrs.select(dst.dev, Some(dst.via.unwrap_or(to)), Scope::Universe)
+}
+
+/// A packet of this host with its route: OUTPUT.
+pub(super) fn local_out(ns: &Netns, dst: Dst, packet: Packet) -> Next {
+    if ns.devs.get(dst.dev).is_none_or(|d| !d.up) {
+        return Next::Drop(DropReason::DevDown);
+    }
+    Next::Go(hook::begin(Hook::Output, (None, Some(dst.dev)), After::OutputDone(dst), packet))
+}
+
+/// The packet leaves by `dst` (`ip_output`): POSTROUTING. Its incoming device is still shown to rules.
+pub(super) fn output(dst: Dst, mut packet: Packet) -> Next {
+    let indev = packet.iif.take();
+    Next::Go(hook::begin(Hook::Postrouting, (indev, Some(dst.dev)), After::PostroutingDone(dst), packet))
+}
+
+/// The route after a rule changed what it depends on (net/ipv4/netfilter.c, `ip_route_me_harder`).
+pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, DropReason> {
+    let ip = packet.ip().ok_or(DropReason::IpInHdr)?;
+    let src = (ns.fib.kind_of(ip.src) == RouteKind::Local).then_some(ip.src);
+    let key = FibKey { dst: ip.dst, src, mark: packet.mark, iif: None, oif: None };
+    route_output(ns, key).map(|(dst, _)| dst).map_err(|_| DropReason::IpOutNoRoutes)
+}

@@ -1,0 +1,40 @@
+//! Between sockets and the walk: what applications send becomes packets, what is delivered becomes wake-ups.
+
+mod datagram;
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::engine::errno::Errno;
+use crate::netns::Netns;
+use crate::netns::socket::{PmtuDiscovery, Socket};
+
+pub(crate) use datagram::{send_icmp_echo, send_udp, udp_bind, udp_connect};
+
+/// Takes the sockets of all kinds something happened to.
+pub(crate) fn take_woken(ns: &mut Netns) -> Vec<Socket> {
+    ns.sockets.take_woken()
+}
+
+/// A free ephemeral port: a random start in `ip_local_port_range`, then upwards.
+pub(super) fn ephemeral_port(ns: &mut Netns, in_use: impl Fn(&Netns, u16) -> bool) -> Result<u16, Errno> {
+    let (low, high) = ns.sysctl.local_port_range;
+    let span = u32::from(high - low) + 1;
+    let start = ns.streams.ports.below(span);
+    (0..span).map(|n| low + ((start + n) % span) as u16).find(|port| !in_use(ns, *port)).ok_or(Errno::EADDRINUSE)
+}
+
+/// Whether DF is set on a packet of a socket (include/net/ip.h, `ip_dont_fragment`).
+const fn dont_fragment(pmtu: PmtuDiscovery) -> bool {
+    !matches!(pmtu, PmtuDiscovery::Dont)
+}
+
+/// Whether the address can be bound: unspecified, or ours.
+fn can_bind(ns: &Netns, ip: IpAddr) -> Result<(), Errno> {
+    let ours = ip.is_unspecified() || ns.fib.kind_of(ip) == crate::netns::fib::RouteKind::Local;
+    if ours { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
+}
+
+/// An address that cannot be a peer.
+fn check_peer(peer: SocketAddr) -> Result<(), Errno> {
+    if peer.port() == 0 || peer.ip().is_unspecified() { Err(Errno::EINVAL) } else { Ok(()) }
+}

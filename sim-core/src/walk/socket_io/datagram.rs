@@ -1,0 +1,135 @@
+//! UDP datagrams and ICMP echo requests of applications (net/ipv4/udp.c, raw.c, `ip_append_data`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::super::output::route_output;
+use super::super::{Ctx, Dst, Stage, run};
+use super::{can_bind, check_peer, dont_fragment, ephemeral_port};
+use crate::engine::arena::SocketId;
+use crate::engine::errno::Errno;
+use crate::netns::Netns;
+use crate::netns::fib::FibKey;
+use crate::netns::socket::udp::UdpSocket;
+use crate::netns::socket::{PmtuDiscovery, SocketError};
+use crate::wire::build;
+use crate::wire::icmp::{ECHO, IcmpHeader};
+use crate::wire::ip::{ICMP, IpHeader, UDP};
+
+/// Largest payload of a UDP datagram over IPv4.
+const MAX_UDP: usize = 65535 - 28;
+
+/// What of a socket shapes its packets.
+#[derive(Clone, Copy)]
+struct Shape {
+    ttl: Option<u8>,
+    tos: u8,
+    pmtu: PmtuDiscovery,
+}
+
+/// Opens a UDP socket bound to `local`; port 0 takes an ephemeral one.
+///
+/// # Errors
+/// `EADDRNOTAVAIL`, `EADDRINUSE`.
+pub(crate) fn udp_bind(ns: &mut Netns, mut local: SocketAddr, reuse: bool) -> Result<SocketId, Errno> {
+    can_bind(ns, local.ip())?;
+    if local.port() == 0 {
+        local.set_port(ephemeral_port(ns, |ns, port| ns.sockets.udp.port_in_use(port))?);
+    }
+    let id = ns.sockets.new_id();
+    let mut socket = UdpSocket::bound(local);
+    socket.reuse = reuse;
+    ns.sockets.udp.insert(id, socket)?;
+    Ok(id)
+}
+
+/// Connects a UDP socket: the route must exist, and fixes the source address (`ip4_datagram_connect`).
+///
+/// # Errors
+/// What the route says, `EINVAL` for an address that cannot be a peer, `ENOENT` for a closed socket.
+pub(crate) fn udp_connect(ns: &mut Netns, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
+    check_peer(peer)?;
+    let local = ns.sockets.udp_mut(id).ok_or(Errno::ENOENT)?.local;
+    let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
+    let (_, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
+    if let Some(socket) = ns.sockets.udp_mut(id) {
+        socket.local.set_ip(src);
+        socket.remote = Some(peer);
+    }
+    Ok(())
+}
+
+/// Sends a datagram to `to`, or to the connected peer.
+///
+/// # Errors
+/// What the route says, `EMSGSIZE` for what must not be cut and is too big, `EPERM` if OUTPUT dropped it.
+pub(crate) fn send_udp(
+    ns: &mut Netns,
+    ctx: &mut Ctx<'_>,
+    id: SocketId,
+    to: Option<SocketAddr>,
+    data: &[u8],
+) -> Result<(), SocketError> {
+    let refused = |errno| SocketError::local(errno, 0);
+    let socket = ns.sockets.udp_mut(id).ok_or(refused(Errno::ENOENT))?;
+    let peer = to.or(socket.remote).ok_or(refused(Errno::EINVAL))?;
+    let (local, shape) = (socket.local, Shape { ttl: socket.ttl, tos: socket.tos, pmtu: socket.pmtu });
+    check_peer(peer).map_err(refused)?;
+    if data.len() > MAX_UDP {
+        return Err(refused(Errno::EMSGSIZE));
+    }
+    let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
+    let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) }).map_err(refused)?;
+    let segment = build::udp_segment(&IpHeader::new(src, peer.ip(), UDP, 0), local.port(), peer.port(), data);
+    send(ns, ctx, dst, (src, peer.ip(), UDP), shape, &segment)
+}
+
+/// Sends an ICMP echo request from a raw socket. `id_seq` are identifier and sequence number.
+///
+/// # Errors
+/// As [`send_udp`].
+pub(crate) fn send_icmp_echo(
+    ns: &mut Netns,
+    ctx: &mut Ctx<'_>,
+    socket: SocketId,
+    to: IpAddr,
+    (id, seq): (u16, u16),
+    data: &[u8],
+) -> Result<(), SocketError> {
+    let refused = |errno| SocketError::local(errno, 0);
+    let s = ns.sockets.raw_mut(socket).ok_or(refused(Errno::ENOENT))?;
+    let (local, shape) = (s.local, Shape { ttl: s.ttl, tos: s.tos, pmtu: s.pmtu });
+    let (dst, src) = route_output(ns, FibKey { src: local, ..FibKey::to(to) }).map_err(refused)?;
+    let [a, b] = id.to_be_bytes();
+    let [c, d] = seq.to_be_bytes();
+    let message = IcmpHeader { kind: ECHO, code: 0, rest: [a, b, c, d] }.to_bytes(data);
+    send(ns, ctx, dst, (src, to, ICMP), shape, &message)
+}
+
+/// Wraps `l4` into an IP packet and walks it out. Too big for the path it is cut into fragments without DF,
+/// or refused if the socket demands DF.
+fn send(
+    ns: &mut Netns,
+    ctx: &mut Ctx<'_>,
+    dst: Dst,
+    (src, to, proto): (IpAddr, IpAddr, u8),
+    shape: Shape,
+    l4: &[u8],
+) -> Result<(), SocketError> {
+    let device_mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |d| d.mtu);
+    let mtu = if shape.pmtu == PmtuDiscovery::Probe { device_mtu } else { dst.mtu };
+    let too_big = l4.len() + 20 > mtu as usize;
+    if too_big && matches!(shape.pmtu, PmtuDiscovery::Do | PmtuDiscovery::Probe) {
+        return Err(SocketError::local(Errno::EMSGSIZE, mtu));
+    }
+    let mut header = IpHeader::new(src, to, proto, l4.len());
+    header.df = dont_fragment(shape.pmtu) && !too_big;
+    header.tos = shape.tos;
+    header.ttl = shape.ttl.unwrap_or(ns.default_ttl());
+    // Raw sockets that demand DF send id 0 (`ip_select_ident_segs`: no id is needed where nothing is cut).
+    let no_id = proto == ICMP && shape.pmtu == PmtuDiscovery::Do;
+    header.id = if no_id { 0 } else { ns.ip_ids.draw() };
+    let packet = build::ip(ctx.out.packet_id(), header, l4);
+    let id = packet.id;
+    run(ns, ctx, Stage::LocalOut(dst, packet));
+    if ctx.out.take_output_drop(id) { Err(SocketError::local(Errno::EPERM, 0)) } else { Ok(()) }
+}

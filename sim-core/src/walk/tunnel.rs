@@ -1,0 +1,125 @@
+//! VXLAN: encapsulation on transmit, decapsulation on delivery (drivers/net/vxlan/vxlan_core.c).
+
+use std::net::IpAddr;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Ctx, Next, Stage, Target, output};
+use crate::engine::arena::DevId;
+use crate::engine::trail::DropReason;
+use crate::netns::Netns;
+use crate::netns::fib::FibKey;
+use crate::wire::eth::{ETH_LEN, EthHeader, MacAddr};
+use crate::wire::ip::{IpHeader, UDP};
+use crate::wire::packet::Packet;
+use crate::wire::{build, edit, l4, vxlan};
+
+/// The frame gets its outer headers and leaves as a packet of this host (`vxlan_xmit_one`).
+pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Packet) -> Next {
+    let Some(v) = ns.devs.get(dev).and_then(|d| d.vxlan()) else { return Next::Drop(DropReason::DevDown) };
+    let dst_mac = EthHeader::read(packet.data()).map_or(MacAddr::ZERO, |e| e.dst);
+    let Some(remote) = v.remote(dst_mac) else { return Next::Drop(DropReason::VxlanNoRemote) };
+    let (vni, port, local) = (v.vni, v.port, v.local);
+    let key = FibKey { src: local, mark: packet.mark, ..FibKey::to(remote) };
+    let Ok((dst, src)) = output::route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes) };
+    if dst.dev == dev {
+        return Next::Drop(DropReason::TunnelDepth);
+    }
+    let src_port = source_port(ns.sysctl.local_port_range, &packet);
+    let mut outer = outer_packet(packet, src, remote, (src_port, port), vni);
+    edit::set_id(outer.l3_mut(), ns.ip_ids.draw());
+    ctx.out.stamp();
+    Next::Go(Stage::LocalOut(dst, outer))
+}
+
+/// UDP, IP and VXLAN headers around the frame: TTL 64, DF clear, checksum present, of the inner type of
+/// service only ECN, and that never as "congestion experienced" (net/ipv4/ip_tunnel_core.c, `INET_ECN_encapsulate`).
+fn outer_packet(mut packet: Packet, src: IpAddr, dst: IpAddr, ports: (u16, u16), vni: u32) -> Packet {
+    let inner_tos = packet.ip().map_or(0, |ip| ip.tos);
+    packet.scrub(false);
+    packet.push_l3(&vxlan::header(vni));
+    let mut header = IpHeader::new(src, dst, UDP, packet.len() + 8);
+    header.tos = match inner_tos & 3 {
+        3 => 2,
+        ecn => ecn,
+    };
+    let udp = build::udp_segment(&header, ports.0, ports.1, packet.data());
+    packet.push_l3(&udp[..8]);
+    packet.push_l3(&header.to_bytes());
+    packet
+}
+
+/// The outer source port is a hash of the inner flow within the local port range, the same for both
+/// directions (include/net/udp.h, `udp_flow_src_port`).
+fn source_port((low, high): (u16, u16), packet: &Packet) -> u16 {
+    let hash = if packet.flow_hash != 0 { packet.flow_hash } else { flow_hash(packet) };
+    let span = u64::from(high - low);
+    (u64::from(low) + ((u64::from(hash ^ (hash << 16)) * span) >> 32)) as u16
+}
+
+/// A symmetric hash of addresses, protocol and ports (net/core/flow_dissector.c, `__skb_get_hash_symmetric`).
+fn flow_hash(packet: &Packet) -> u32 {
+    let Some(ip) = packet.ip() else { return 1 };
+    let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
+    let (sp, dp) = if ip.is_fragment() { (0, 0) } else { l4::ports(ip.proto, l4).unwrap_or((0, 0)) };
+    let octets = |a: IpAddr| match a {
+        IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
+        IpAddr::V6(a) => a.octets(),
+    };
+    let (a, b) = ((octets(ip.src), sp), (octets(ip.dst), dp));
+    let (low, high) = if a <= b { (a, b) } else { (b, a) };
+    let mut key = [0u8; 37];
+    key[..16].copy_from_slice(&low.0);
+    key[16..32].copy_from_slice(&high.0);
+    key[32..34].copy_from_slice(&low.1.to_be_bytes());
+    key[34..36].copy_from_slice(&high.1.to_be_bytes());
+    key[36] = ip.proto;
+    (xxh3_64(&key) as u32).max(1)
+}
+
+/// The VXLAN device that listens on a UDP port, if one does.
+pub(super) fn listens(ns: &Netns, port: u16) -> bool {
+    ns.devs.iter().any(|d| d.up && d.vxlan().is_some_and(|v| v.port == port))
+}
+
+/// A UDP datagram for a VTEP (`vxlan_rcv`): the inner frame is received by the VXLAN device, by an event as
+/// the kernel's GRO cells do it. `packet` begins with the outer IP header of `header_len` bytes.
+pub(super) fn decapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, header_len: usize, mut packet: Packet) -> Next {
+    let Some(port) = packet.l3().get(header_len + 2..header_len + 4).map(|p| u16::from_be_bytes([p[0], p[1]])) else {
+        return Next::Drop(DropReason::HdrTrunc);
+    };
+    let outer_tos = packet.ip().map_or(0, |ip| ip.tos);
+    packet.pull(header_len + 8);
+    let Some(vni) = vxlan::vni(packet.data()) else { return Next::Drop(DropReason::VxlanInvalidHdr) };
+    packet.pull(vxlan::VXLAN_LEN);
+    let found = ns.devs.iter().find(|d| d.up && d.vxlan().is_some_and(|v| v.port == port && v.vni == vni));
+    let Some(dev) = found else { return Next::Drop(DropReason::VxlanInvalidHdr) };
+    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc) };
+    if eth.src == dev.mac {
+        return Next::Drop(DropReason::VxlanInvalidSmac);
+    }
+    let id = dev.id;
+    packet.scrub(false);
+    packet.set_l2();
+    if decapsulate_ecn(outer_tos, &mut packet).is_err() {
+        return Next::Drop(DropReason::VxlanInvalidHdr);
+    }
+    ctx.out.frames.push((Target::Dev(ns.id, id), packet));
+    Next::Transmitted
+}
+
+/// RFC 6040 section 4.2: congestion seen on the way is passed on; a packet that cannot say so is dropped.
+fn decapsulate_ecn(outer_tos: u8, packet: &mut Packet) -> Result<(), ()> {
+    const CE: u8 = 3;
+    if outer_tos & 3 != CE || packet.data().len() < ETH_LEN + 20 {
+        return Ok(());
+    }
+    let Some(ip) = packet.ip() else { return Ok(()) };
+    match ip.tos & 3 {
+        0 => Err(()),
+        _ => {
+            edit::set_tos(packet.l3_mut(), ip.tos | CE);
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! The whole network: netns, wires, and the queue of events. [`World::step`] is one event.
+//!
+//! An agent changes a netns by the one door ([`World::ip`], [`World::bridge`], [`World::iptables_restore`],
+//! [`World::sysctl`] …), an application speaks through its sockets ([`World::udp_send`] …). Both see only
+//! names, ids and errnos. A world is plain data: a clone is a fork of the run.
+
+mod door;
+mod packets;
+mod sockets;
+
+pub use door::RestoreError;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::capture::Hop;
+use crate::engine::arena::{DevId, Map, NetnsId};
+use crate::engine::errno::Errno;
+use crate::engine::fingerprint::Fingerprint;
+use crate::engine::queue::Queue;
+use crate::engine::rng::Seed;
+use crate::engine::time::{Duration, Instant};
+use crate::engine::trail::DropCounters;
+use crate::link::Link;
+use crate::netns::Netns;
+use crate::netns::socket::Socket;
+use crate::walk::{self, Ctx, Outbox, Stage, Timer, TraceGroup};
+use crate::wire::packet::Packet;
+
+/// How long after something happened to a socket its application runs (a scheduler's wake-up latency).
+pub const WAKE_LATENCY: Duration = Duration::from_micros(20);
+
+/// Something that will happen.
+#[derive(Clone, Debug)]
+enum Event {
+    /// A device receives a frame.
+    Receive(NetnsId, DevId, Box<Packet>),
+    /// A timer of a netns is due.
+    Timer(NetnsId, Timer),
+    /// An application whose socket something happened to runs.
+    Wake(NetnsId, Socket),
+    /// A time an application asked for has come.
+    Alarm(u64),
+}
+
+/// What an event was, for whoever drives the world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Happened {
+    /// A frame was received or a timer ran: nothing for an application.
+    Inside,
+    /// Something happened to this socket: data, room, a connection, an error.
+    Wake(NetnsId, Socket),
+    /// The time asked for with [`World::alarm`] has come.
+    Alarm(u64),
+}
+
+/// A whole network.
+#[derive(Clone, Debug)]
+pub struct World {
+    seed: Seed,
+    queue: Queue<Event>,
+    netns: Vec<Arc<Netns>>,
+    by_name: BTreeMap<String, NetnsId>,
+    links: Vec<Link>,
+    out: Outbox,
+    fingerprint: Fingerprint,
+    /// Sockets with a wake-up on its way.
+    waking: Map<(NetnsId, Socket), ()>,
+    watched: Option<(u64, Option<String>)>,
+}
+
+impl World {
+    /// An empty world. Everything random in it comes from `seed`.
+    pub fn new(seed: Seed) -> Self {
+        Self {
+            seed,
+            queue: Queue::default(),
+            netns: Vec::new(),
+            by_name: BTreeMap::new(),
+            links: Vec::new(),
+            out: Outbox::default(),
+            fingerprint: Fingerprint::default(),
+            waking: Map::default(),
+            watched: None,
+        }
+    }
+
+    /// The seed it was made with.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// Simulated time.
+    pub fn now(&self) -> Instant {
+        self.queue.now()
+    }
+
+    /// When the next event is due.
+    pub fn next_at(&self) -> Option<Instant> {
+        self.queue.next_at()
+    }
+
+    /// Adds a netns with nothing but `lo`.
+    ///
+    /// # Errors
+    /// `EEXIST` if the name is taken.
+    pub fn add_netns(&mut self, name: &str) -> Result<NetnsId, Errno> {
+        if self.by_name.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        let id = NetnsId(self.netns.len() as u32);
+        self.netns.push(Arc::new(Netns::new(id, name, self.seed)));
+        self.by_name.insert(name.to_owned(), id);
+        self.record(1, &[u64::from(id.0)], name.as_bytes());
+        Ok(id)
+    }
+
+    /// The netns called `name`.
+    pub fn netns_id(&self, name: &str) -> Option<NetnsId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// A netns, to look at.
+    pub fn netns(&self, id: NetnsId) -> &Netns {
+        &self.netns[id.index()]
+    }
+
+    /// All netns by id.
+    pub fn all_netns(&self) -> impl Iterator<Item = &Netns> {
+        self.netns.iter().map(Arc::as_ref)
+    }
+
+    /// Lets the next event happen, if one is due at or before `until`; else time moves to `until`.
+    pub fn step(&mut self, until: Instant) -> Option<Happened> {
+        let event = self.queue.pop(until)?;
+        Some(match event {
+            Event::Receive(netns, dev, packet) => {
+                let words = [u64::from(netns.0), u64::from(dev.0), packet.id.0];
+                self.record(2, &words, packet.data());
+                self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, *packet)));
+                Happened::Inside
+            }
+            Event::Timer(netns, timer) => {
+                self.record(3, &[u64::from(netns.0)], format!("{timer:?}").as_bytes());
+                self.walk(netns, |ns, ctx| walk::timer(ns, ctx, timer));
+                Happened::Inside
+            }
+            Event::Wake(netns, socket) => {
+                self.waking.remove(&(netns, socket));
+                self.record(4, &[u64::from(netns.0)], format!("{socket:?}").as_bytes());
+                Happened::Wake(netns, socket)
+            }
+            Event::Alarm(token) => {
+                self.record(5, &[token], &[]);
+                Happened::Alarm(token)
+            }
+        })
+    }
+
+    /// Asks for [`Happened::Alarm`] with `token` at `at`.
+    pub fn alarm(&mut self, at: Instant, token: u64) {
+        self.queue.schedule(at, Event::Alarm(token));
+    }
+
+    /// The hash of everything that has happened.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Packets dropped so far, by place and reason.
+    pub fn drops(&self) -> &DropCounters {
+        &self.out.drops
+    }
+
+    /// Frames that passed a device so far, captured or not.
+    pub fn hop_count(&self) -> u64 {
+        self.out.hop_count
+    }
+
+    /// Switches the taps of all devices on or off. Default off.
+    pub fn capture(&mut self, on: bool) {
+        self.out.capture = on;
+    }
+
+    /// Takes the hops captured since the last call.
+    pub fn drain_hops(&mut self) -> Vec<Hop> {
+        std::mem::take(&mut self.out.hops)
+    }
+
+    /// Takes the rule traces since the last call.
+    pub fn drain_traces(&mut self) -> Vec<TraceGroup> {
+        std::mem::take(&mut self.out.traces)
+    }
+
+    /// Keeps a description of event number `n` (counted from 0) when it happens.
+    pub fn watch_event(&mut self, n: u64) {
+        self.watched = Some((n, None));
+    }
+
+    /// The description of the watched event, once it has happened.
+    pub fn watched_event(&self) -> Option<&str> {
+        self.watched.as_ref()?.1.as_deref()
+    }
+
+    /// Mixes one event into the fingerprint.
+    fn record(&mut self, kind: u8, words: &[u64], bytes: &[u8]) {
+        let now = self.now();
+        if let Some((n, text)) = &mut self.watched
+            && *n == self.fingerprint.events()
+        {
+            let kinds = ["", "netns added", "frame received", "timer", "wake-up", "alarm", "door", "socket call"];
+            let kind = kinds.get(usize::from(kind)).unwrap_or(&"");
+            let shown = bytes.iter().take(64).fold(String::new(), |s, b| s + &format!("{b:02x}"));
+            *text = Some(format!("at {now}: {kind} {words:?} {shown}"));
+        }
+        self.fingerprint.event(now.as_nanos(), kind, words, bytes);
+    }
+
+    /// Runs `f` on a netns and lets what it left behind happen: frames to other netns, timers, wake-ups.
+    fn walk<T>(&mut self, netns: NetnsId, f: impl FnOnce(&mut Netns, &mut Ctx<'_>) -> T) -> T {
+        let now = self.now();
+        let ns = Arc::make_mut(&mut self.netns[netns.index()]);
+        ns.pmtu.advance(now);
+        let done = f(ns, &mut Ctx { now, out: &mut self.out });
+        let woken = walk::take_woken(ns);
+        for socket in woken {
+            if self.waking.insert((netns, socket), ()).is_none() {
+                self.queue.schedule(now + WAKE_LATENCY, Event::Wake(netns, socket));
+            }
+        }
+        self.schedule_left_behind(netns, now);
+        done
+    }
+}

@@ -1,0 +1,197 @@
+//! The one door, by netns: every operation is one event of the stream.
+
+use std::sync::Arc;
+
+use super::World;
+use crate::dev::DevKind;
+use crate::dev::eth::Eth;
+use crate::engine::arena::{DevId, LinkId, NetnsId};
+use crate::engine::errno::Errno;
+use crate::link::{Link, LinkConfig};
+use crate::netfilter::conntrack::Filter;
+use crate::netfilter::rules::{ApplyError, TableName};
+use crate::netfilter::text::{self, Restore, TextError};
+use crate::netns::Netns;
+use crate::netns::netlink::{CommandError, NewKind, NewLink, Op, words};
+use crate::wire::eth::MacAddr;
+
+/// Why rules were not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The text is not understood.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The tables refuse what it asks.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// Recorded as the kind of a door's event.
+const DOOR: u8 = 6;
+
+impl World {
+    /// Carries out one line of `ip -batch` (without `ip`).
+    ///
+    /// # Errors
+    /// What is not understood, or what the kernel refuses; nothing is changed then.
+    pub fn ip(&mut self, netns: NetnsId, line: &str) -> Result<(), CommandError> {
+        let op = words::ip(line)?;
+        self.record(DOOR, &[u64::from(netns.0)], line.as_bytes());
+        self.apply(netns, &op)
+    }
+
+    /// Carries out one line of `bridge -batch` (without `bridge`).
+    ///
+    /// # Errors
+    /// As [`Self::ip`].
+    pub fn bridge(&mut self, netns: NetnsId, line: &str) -> Result<(), CommandError> {
+        let op = words::bridge(line)?;
+        self.record(DOOR, &[u64::from(netns.0)], line.as_bytes());
+        self.apply(netns, &op)
+    }
+
+    fn apply(&mut self, netns: NetnsId, op: &Op) -> Result<(), CommandError> {
+        match op {
+            Op::LinkAdd(new, NewKind::Veth { peer, netns: other }) => {
+                let other = match other {
+                    Some(name) => self.netns_id(name).ok_or_else(|| CommandError::NoNetns(name.clone()))?,
+                    None => netns,
+                };
+                Ok(self.add_veth((netns, new), (other, peer))?)
+            }
+            Op::LinkDel(dev) => {
+                let peer = self.netns_mut(netns).link_del(dev)?;
+                if let Some((other, dev)) = peer {
+                    self.netns_mut(other).remove_dev(dev);
+                }
+                Ok(())
+            }
+            op => {
+                let now = self.now();
+                Ok(self.walk(netns, |ns, _| ns.apply(op, now))?)
+            }
+        }
+    }
+
+    /// Makes a veth pair, or nothing.
+    fn add_veth(&mut self, a: (NetnsId, &NewLink), b: (NetnsId, &NewLink)) -> Result<(), Errno> {
+        let kind = || DevKind::Veth(crate::dev::veth::Veth { peer: None });
+        let first = self.netns_mut(a.0).add_dev(a.1, kind())?;
+        let second = match self.netns_mut(b.0).add_dev(b.1, kind()) {
+            Ok(dev) => dev,
+            Err(errno) => {
+                self.netns_mut(a.0).remove_dev(first);
+                return Err(errno);
+            }
+        };
+        self.netns_mut(a.0).connect_veth(first, (b.0, second));
+        self.netns_mut(b.0).connect_veth(second, (a.0, first));
+        Ok(())
+    }
+
+    /// Joins two new network cards by an underlay wire.
+    ///
+    /// # Errors
+    /// `EEXIST`, `EINVAL` as for any new device; then neither is made.
+    pub fn add_link(
+        &mut self,
+        config: LinkConfig,
+        a: (NetnsId, &str, Option<MacAddr>),
+        b: (NetnsId, &str, Option<MacAddr>),
+    ) -> Result<LinkId, Errno> {
+        let id = LinkId(self.links.len() as u32);
+        let mut make = |end: u8, (netns, name, mac): (NetnsId, &str, Option<MacAddr>)| {
+            let new = NewLink { name: name.to_owned(), mac, mtu: None };
+            self.netns_mut(netns).add_dev(&new, DevKind::Eth(Eth { link: id, end }))
+        };
+        let first = make(0, a)?;
+        let second = match make(1, b) {
+            Ok(dev) => dev,
+            Err(errno) => {
+                self.netns_mut(a.0).remove_dev(first);
+                return Err(errno);
+            }
+        };
+        self.record(DOOR, &[u64::from(a.0.0), u64::from(b.0.0), u64::from(id.0)], a.1.as_bytes());
+        self.links.push(Link::new(id, config, [(a.0, first), (b.0, second)], self.seed));
+        Ok(id)
+    }
+
+    /// A wire's behaviour, to look at.
+    pub fn link_config(&self, link: LinkId) -> Option<LinkConfig> {
+        self.links.get(link.index()).map(|l| l.config)
+    }
+
+    /// Changes a wire's behaviour, for frames sent from now on.
+    pub fn set_link_config(&mut self, link: LinkId, config: LinkConfig) {
+        self.record(DOOR, &[u64::from(link.0)], format!("{config:?}").as_bytes());
+        if let Some(l) = self.links.get_mut(link.index()) {
+            l.config = config;
+        }
+    }
+
+    /// Loads iptables-restore text; each table's COMMIT is one event. With `noflush` tables keep what the text
+    /// does not name.
+    ///
+    /// # Errors
+    /// Text that is refused changes nothing; of text that is refused by a later table's COMMIT the earlier
+    /// tables stay, as with the real tool.
+    pub fn iptables_restore(&mut self, netns: NetnsId, text: &str, noflush: bool) -> Result<(), RestoreError> {
+        let restore = Restore::parse(text)?.zeroed();
+        for table in &restore.tables {
+            self.record(DOOR, &[u64::from(netns.0), u64::from(noflush)], text.as_bytes());
+            self.netns_mut(netns).rules.apply(table, noflush)?;
+        }
+        Ok(())
+    }
+
+    /// The rules as `iptables-save` prints them; with counters as `iptables-save -c`.
+    pub fn iptables_save(&self, netns: NetnsId, counters: bool) -> String {
+        let rules = &self.netns(netns).rules;
+        text::save(&rules.set, &rules.state, counters)
+    }
+
+    /// Whether the netns has this table.
+    pub fn has_table(&self, netns: NetnsId, table: TableName) -> bool {
+        self.netns(netns).rules.set.table(table).is_some()
+    }
+
+    /// Sets a sysctl by its dotted name.
+    ///
+    /// # Errors
+    /// `ENOENT` for an unknown name, `EINVAL` for a value it does not take.
+    pub fn sysctl(&mut self, netns: NetnsId, key: &str, value: &str) -> Result<(), Errno> {
+        self.record(DOOR, &[u64::from(netns.0)], format!("{key}={value}").as_bytes());
+        self.netns_mut(netns).set_sysctl(key, value)
+    }
+
+    /// Reads a sysctl as `sysctl -n` prints it.
+    ///
+    /// # Errors
+    /// `ENOENT` for an unknown name.
+    pub fn sysctl_get(&self, netns: NetnsId, key: &str) -> Result<String, Errno> {
+        self.netns(netns).get_sysctl(key)
+    }
+
+    /// `conntrack -D`: deletes the entries that fit; how many.
+    pub fn conntrack_delete(&mut self, netns: NetnsId, filter: &Filter) -> usize {
+        let now = self.now();
+        self.record(DOOR, &[u64::from(netns.0)], format!("{filter:?}").as_bytes());
+        self.netns_mut(netns).conntrack.delete(now, filter)
+    }
+
+    /// `conntrack -F`: deletes all entries; how many.
+    pub fn conntrack_flush(&mut self, netns: NetnsId) -> usize {
+        self.record(DOOR, &[u64::from(netns.0)], b"flush");
+        self.netns_mut(netns).conntrack.flush()
+    }
+
+    /// The device called `name` in a netns.
+    pub fn dev_id(&self, netns: NetnsId, name: &str) -> Option<DevId> {
+        self.netns(netns).devs.by_name(name).map(|d| d.id)
+    }
+
+    pub(super) fn netns_mut(&mut self, id: NetnsId) -> &mut Netns {
+        Arc::make_mut(&mut self.netns[id.index()])
+    }
+}

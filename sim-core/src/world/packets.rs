@@ -1,0 +1,57 @@
+//! What a walk leaves behind becomes events: frames between netns and into wires, timers.
+
+use super::{Event, World};
+use crate::engine::arena::NetnsId;
+use crate::engine::time::Instant;
+use crate::engine::trail::{DropPlace, DropReason};
+use crate::link::Passage;
+use crate::walk::Target;
+use crate::wire::packet::Packet;
+
+impl World {
+    pub(super) fn schedule_left_behind(&mut self, netns: NetnsId, now: Instant) {
+        let mut frames = std::mem::take(&mut self.out.frames);
+        for (target, packet) in frames.drain(..) {
+            match target {
+                Target::Dev(to, dev) => {
+                    if self.queue.hand_over(Event::Receive(to, dev, Box::new(packet))).is_err() {
+                        let reason = DropReason::CpuBacklog;
+                        self.out.drops.count(DropPlace { netns: to, dev: Some(dev), stage: "backlog", reason });
+                    }
+                }
+                Target::Link(link, end) => self.send_into(link, end, packet, now),
+            }
+        }
+        self.out.frames = frames;
+        let mut timers = std::mem::take(&mut self.out.timers);
+        for (at, timer) in timers.drain(..) {
+            self.queue.schedule(at, Event::Timer(netns, timer));
+        }
+        self.out.timers = timers;
+    }
+
+    fn send_into(&mut self, link: crate::engine::arena::LinkId, end: u8, mut packet: Packet, now: Instant) {
+        let Some(wire) = self.links.get_mut(link.index()) else { return };
+        let (netns, dev) = wire.far_end(end);
+        match wire.send(end, packet.len(), now) {
+            Passage::Lost(reason) => {
+                let place = DropPlace { netns, dev: Some(dev), stage: "link", reason };
+                self.out.drops.count(place);
+            }
+            Passage::Arrives { at, again, flip } => {
+                packet.stamp = 0;
+                if let Some(again) = again {
+                    self.queue.schedule(again, Event::Receive(netns, dev, Box::new(packet.clone())));
+                }
+                if let Some(bit) = flip {
+                    let len = packet.len() as u32 * 8;
+                    let bit = bit.checked_rem(len).unwrap_or(0);
+                    if let Some(byte) = packet.data_mut().get_mut(bit as usize / 8) {
+                        *byte ^= 1 << (bit % 8);
+                    }
+                }
+                self.queue.schedule(at, Event::Receive(netns, dev, Box::new(packet)));
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The second door: the system calls of applications. Each call that sends is one event.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+
+use super::World;
+use crate::engine::arena::{DevId, NetnsId, SocketId};
+use crate::engine::errno::Errno;
+use crate::netns::socket::raw::RawSocket;
+use crate::netns::socket::udp::{Datagram, UdpSocket};
+use crate::netns::socket::{Socket, SocketError};
+use crate::walk;
+use crate::wire::ip::IpHeader;
+
+/// Recorded as the kind of a socket call's event.
+const CALL: u8 = 7;
+
+impl World {
+    fn call(&mut self, netns: NetnsId, socket: Option<SocketId>, data: &[u8]) {
+        self.record(CALL, &[u64::from(netns.0), socket.map_or(0, |s| u64::from(s.0))], data);
+    }
+
+    /// Opens a UDP socket bound to `local` (port 0: an ephemeral one); `reuse` is `SO_REUSEADDR`.
+    ///
+    /// # Errors
+    /// `EADDRNOTAVAIL`, `EADDRINUSE`.
+    pub fn udp_bind(&mut self, netns: NetnsId, local: SocketAddr, reuse: bool) -> Result<SocketId, Errno> {
+        self.call(netns, None, local.to_string().as_bytes());
+        walk::udp_bind(self.netns_mut(netns), local, reuse)
+    }
+
+    /// Connects a UDP socket: the source address is chosen, only the peer's datagrams and errors are received.
+    ///
+    /// # Errors
+    /// What the route says (`ENETUNREACH`, `EHOSTUNREACH`, `EACCES`, `EINVAL`).
+    pub fn udp_connect(&mut self, netns: NetnsId, socket: SocketId, peer: SocketAddr) -> Result<(), Errno> {
+        self.call(netns, Some(socket), peer.to_string().as_bytes());
+        walk::udp_connect(self.netns_mut(netns), socket, peer)
+    }
+
+    /// Sends a datagram to `to`, or to the connected peer.
+    ///
+    /// # Errors
+    /// What the route says, `EMSGSIZE` with the MTU, `EPERM` if a rule of OUTPUT dropped it.
+    pub fn udp_send(
+        &mut self,
+        netns: NetnsId,
+        socket: SocketId,
+        to: Option<SocketAddr>,
+        data: &[u8],
+    ) -> Result<(), SocketError> {
+        self.call(netns, Some(socket), data);
+        self.walk(netns, |ns, ctx| walk::send_udp(ns, ctx, socket, to, data))
+    }
+
+    /// Takes the oldest datagram.
+    ///
+    /// # Errors
+    /// A pending ICMP error once, else `EAGAIN`.
+    pub fn udp_recv(&mut self, netns: NetnsId, socket: SocketId) -> Result<Datagram, Errno> {
+        self.udp(netns, socket).ok_or(Errno::ENOENT)?.recv()
+    }
+
+    /// A UDP socket, to set its options and read its error queue.
+    pub fn udp(&mut self, netns: NetnsId, socket: SocketId) -> Option<&mut UdpSocket> {
+        self.netns_mut(netns).sockets.udp_mut(socket)
+    }
+
+    /// Opens a raw ICMP socket, bound to `local` if given.
+    pub fn raw_open(&mut self, netns: NetnsId, local: Option<IpAddr>) -> SocketId {
+        self.call(netns, None, b"raw");
+        self.netns_mut(netns).sockets.raw_open(local)
+    }
+
+    /// A raw socket, to set its options and read its error queue.
+    pub fn raw(&mut self, netns: NetnsId, socket: SocketId) -> Option<&mut RawSocket> {
+        self.netns_mut(netns).sockets.raw_mut(socket)
+    }
+
+    /// Takes the oldest packet of a raw socket: IP header and ICMP message.
+    pub fn raw_recv(&mut self, netns: NetnsId, socket: SocketId) -> Option<(IpHeader, Bytes)> {
+        self.raw(netns, socket)?.recv()
+    }
+
+    /// Sends an ICMP echo request with identifier `id` and sequence number `seq`.
+    ///
+    /// # Errors
+    /// As [`Self::udp_send`].
+    pub fn ping(
+        &mut self,
+        netns: NetnsId,
+        socket: SocketId,
+        to: IpAddr,
+        id_seq: (u16, u16),
+        data: &[u8],
+    ) -> Result<(), SocketError> {
+        self.call(netns, Some(socket), data);
+        self.walk(netns, |ns, ctx| walk::send_icmp_echo(ns, ctx, socket, to, id_seq, data))
+    }
+
+    /// Closes a UDP or raw socket.
+    pub fn close(&mut self, netns: NetnsId, socket: SocketId) {
+        self.call(netns, Some(socket), b"close");
+        self.netns_mut(netns).sockets.close(socket);
+    }
+
+    /// Sends a frame of any bytes straight out of a device (an AF_PACKET socket).
+    pub fn send_frame(&mut self, netns: NetnsId, dev: DevId, frame: &[u8]) {
+        self.call(netns, None, frame);
+        self.walk(netns, |ns, ctx| walk::send_frame(ns, ctx, dev, frame));
+    }
+
+    /// Tells the application again that something waits (it read only part of what there is).
+    pub fn wake(&mut self, netns: NetnsId, socket: Socket) {
+        self.walk(netns, |ns, _| ns.sockets.wake(socket));
+    }
+}
