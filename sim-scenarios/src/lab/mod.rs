@@ -7,7 +7,7 @@
 //!
 //! Reading order: [`spec`] (what is asked for), [`cluster`] and [`topology`] (what is built), [`bench`]
 //! (what it is built on), [`run`] (what is done), [`hops`], [`decode`], [`conntrack`], [`trace`] (what was
-//! seen), [`canon`] (its text), [`compare`] (where it differs).
+//! seen), [`canon`] (its text), [`compare`] and [`side_by_side`] (where it differs).
 
 pub mod bench;
 pub mod canon;
@@ -18,6 +18,7 @@ pub mod decode;
 pub mod forge;
 pub mod hops;
 pub mod run;
+pub mod side_by_side;
 pub mod spec;
 pub mod topology;
 pub mod trace;
