@@ -1,8 +1,8 @@
 //! Services.
 
+use sim_core::engine::time::Duration;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 

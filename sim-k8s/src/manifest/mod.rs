@@ -11,6 +11,7 @@ mod config;
 mod document;
 mod endpoints;
 mod finding;
+mod list_file;
 mod names;
 mod parse;
 mod part;
@@ -28,6 +29,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use crate::api::{Objects, Service};
 
 pub use finding::{Finding, Position};
+pub(crate) use list_file::ListFile;
 pub use passed_over::{PassedField, PassedOver};
 pub use shown::shown;
 

@@ -1,9 +1,9 @@
 //! Services (`ValidateService`: pkg/apis/core/validation/validation.go; defaults: `SetDefaults_Service`,
 //! pkg/apis/core/v1/defaults.go).
 
+use sim_core::engine::time::Duration;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service as K8sService, ServicePort as K8sServicePort, ServiceSpec};

@@ -91,6 +91,7 @@ impl serde::de::Error for TypeError {
                 "put it in quotes"
             }
             (_, "a list") => "begin each element with \"- \"",
+            (_, wanted) if wanted.starts_with("a map") => "write its fields below, each as name: value",
             _ => "see the field's description in the Kubernetes API reference",
         };
         Self { place: None, message: format!("expected {wanted}, found {}", in_sight(found)), advice }
@@ -113,7 +114,7 @@ fn in_words(expected: &str) -> String {
         "a map" => "a map of text".into(),
         "IntOrString" => "a whole number (32 bits) or text".into(),
         // The types of Kubernetes give their own names.
-        name => format!("a map ({name})"),
+        name => format!("a map ({})", name.trim_start_matches("struct ")),
     }
 }
 

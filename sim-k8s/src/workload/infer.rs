@@ -1,0 +1,186 @@
+//! The calls that environments speak of.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use sim_core::engine::time::Duration;
+
+use crate::api::{
+    ClusterIp, Container, EnvVar, Labels, ObjectKey, Objects, Protocol, Service, ServicePort, ServiceType, Workload,
+    WorkloadKind,
+};
+
+use super::address::{Address, addresses};
+use super::call::{Call, Caller, Fault, NotCalled, Plan, Why};
+
+/// What a name ends with that says which cluster it belongs to.
+const CLUSTER_DOMAIN: &str = ".svc.cluster.local";
+/// Endings of the names of variables that hold a host, whose port is in a variable of its own (`DB_HOST`, `DB_PORT`).
+const HOST_ENDINGS: [&str; 8] =
+    ["_SERVICE_HOST", "_HOST", "_HOSTNAME", "_SERVER", "_SERVICE", "_ADDRESS", "_ADDR", "_ENDPOINT"];
+
+/// Who calls whom: each Service port that an environment value of a workload names is called once by that workload, and
+/// each that nobody names once by some other workload.
+pub fn infer_calls(objects: &Objects) -> Plan {
+    let mut inference = Inference {
+        services: objects.services.iter().map(|service| (&service.key, service)).collect(),
+        by_address: by_address(&objects.services),
+        plan: Plan::default(),
+        called: BTreeSet::new(),
+    };
+    for workload in objects.workloads.iter().filter(|w| has_pods(w)) {
+        for container in &workload.template.containers {
+            for variable in &container.env {
+                inference.variable(workload, container, variable);
+            }
+        }
+    }
+    inference.uncalled(objects);
+    inference.plan
+}
+
+fn by_address(services: &[Service]) -> BTreeMap<IpAddr, &Service> {
+    let fixed = services.iter().filter_map(|service| match &service.cluster_ip {
+        ClusterIp::Fixed(addresses) => Some((service, addresses)),
+        _ => None,
+    });
+    fixed.flat_map(|(service, addresses)| addresses.iter().map(move |address| (*address, service))).collect()
+}
+
+fn has_pods(workload: &Workload) -> bool {
+    workload.kind == WorkloadKind::DaemonSet || workload.replicas > 0
+}
+
+struct Inference<'a> {
+    services: BTreeMap<&'a ObjectKey, &'a Service>,
+    by_address: BTreeMap<IpAddr, &'a Service>,
+    plan: Plan,
+    /// The calls so far, by caller and port: a workload that names a port twice calls it once.
+    called: BTreeSet<(Caller, ObjectKey, u16, Protocol)>,
+}
+
+impl<'a> Inference<'a> {
+    fn variable(&mut self, workload: &Workload, container: &Container, variable: &EnvVar) {
+        let Some(value) = variable.value() else { return };
+        for address in addresses(value) {
+            let whole = address.text == value.trim();
+            match self.target(workload, container, variable, &address, whole) {
+                Some(Ok((service, port))) => {
+                    let why = Why::Environment {
+                        container: container.name.clone(),
+                        name: variable.name.clone(),
+                        value: address.text.to_owned(),
+                    };
+                    self.call(Caller::Workload(workload.reference()), service, port, why);
+                }
+                Some(Err(fault)) => self.plan.not_called.push(NotCalled::Value {
+                    from: workload.reference(),
+                    container: container.name.clone(),
+                    name: variable.name.clone(),
+                    value: address.text.to_owned(),
+                    fault,
+                }),
+                None => {}
+            }
+        }
+    }
+
+    /// What `address` leads to. `None` if it is no address at all: a word that no Service has for its name, or that is the
+    /// workload's own (`SERVICE_NAME=cart`).
+    fn target(
+        &self,
+        workload: &Workload,
+        container: &Container,
+        variable: &EnvVar,
+        address: &Address<'_>,
+        whole: bool,
+    ) -> Option<Result<(&'a Service, &'a ServicePort), Fault>> {
+        let Some(service) = self.service(address.host, &workload.key.namespace) else {
+            return address.looks_like_one().then_some(Err(Fault::NoService));
+        };
+        let bare = address.port.is_none() && address.scheme.is_none();
+        if bare && (!whole || selects(service, &workload.template.labels)) {
+            return None;
+        }
+        if let ServiceType::ExternalName(_) = service.service_type {
+            return Some(Err(Fault::ExternalName(service.key.clone())));
+        }
+        let numbered = |number: u16| service.ports.iter().find(|port| port.port == number);
+        let written = address.port.or_else(|| bare.then(|| port_beside(container, variable)).flatten());
+        let port = match written {
+            Some(number) => numbered(number),
+            None => address.port_of_scheme().and_then(numbered).or(service.ports.first()),
+        };
+        Some(port.map(|port| (service, port)).ok_or_else(|| Fault::NoPort(service.key.clone())))
+    }
+
+    /// The Service that `host` means to a pod of `namespace` (the search list of a pod's resolv.conf), be it its own name or
+    /// that of a pod behind it.
+    fn service(&self, host: &str, namespace: &str) -> Option<&'a Service> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.by_address.get(&address).copied();
+        }
+        let host = host.to_ascii_lowercase();
+        let find = |namespace: &str, name: &str| self.services.get(&ObjectKey::new(namespace, name)).copied();
+        let qualified = host.strip_suffix(CLUSTER_DOMAIN).or_else(|| host.strip_suffix(".svc"));
+        let parts: Vec<&str> = qualified.unwrap_or(&host).split('.').collect();
+        match (parts.as_slice(), qualified.is_some()) {
+            ([name], false) => find(namespace, name),
+            ([name, namespace] | [_, name, namespace], true) => find(namespace, name),
+            ([first, second], false) => find(second, first).or_else(|| find(namespace, second)),
+            ([_, name, namespace], false) => find(namespace, name),
+            _ => None,
+        }
+    }
+
+    fn call(&mut self, from: Caller, service: &Service, port: &ServicePort, why: Why) {
+        let (service, protocol, port) = (service.key.clone(), port.protocol, port.port);
+        if self.called.insert((from.clone(), service.clone(), port, protocol)) {
+            self.plan.calls.push(Call { from, service, port, protocol, count: 1, every: Duration::ZERO, why });
+        }
+    }
+
+    /// Adds a call for each port that has none, the callers taking turns.
+    fn uncalled(&mut self, objects: &Objects) {
+        let named: BTreeSet<_> = self.plan.calls.iter().map(|c| (c.service.clone(), c.port, c.protocol)).collect();
+        let services = objects.services.iter().filter(|s| !matches!(s.service_type, ServiceType::ExternalName(_)));
+        let ports = services.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+        let nobody = ports.filter(|(service, port)| !named.contains(&(service.key.clone(), port.port, port.protocol)));
+        for (turn, (service, port)) in nobody.enumerate() {
+            let candidates = callers(service, &objects.workloads);
+            match candidates.get(turn % candidates.len().max(1)) {
+                Some(caller) => self.call(Caller::Workload(caller.reference()), service, port, Why::Uncalled),
+                None => self.plan.not_called.push(NotCalled::Port { service: service.key.clone(), port: port.port }),
+            }
+        }
+    }
+}
+
+/// Whether the pods of `labels` stand behind `service`.
+fn selects(service: &Service, labels: &Labels) -> bool {
+    service.pod_selector().is_some_and(|selector| selector.matches(labels))
+}
+
+/// Who may call `service`: workloads of its namespace that do not stand behind it; else of any namespace; else those that
+/// do.
+fn callers<'a>(service: &Service, workloads: &'a [Workload]) -> Vec<&'a Workload> {
+    let near = |w: &&Workload| w.key.namespace == service.key.namespace;
+    let behind = |w: &&Workload| near(w) && selects(service, &w.template.labels);
+    let all: Vec<&Workload> = workloads.iter().filter(|w| has_pods(w)).collect();
+    let others: Vec<&Workload> = all.iter().copied().filter(|w| !behind(w)).collect();
+    let neighbours: Vec<&Workload> = others.iter().copied().filter(near).collect();
+    [neighbours, others, all].into_iter().find(|list| !list.is_empty()).unwrap_or_default()
+}
+
+/// The port in the variable that goes with `variable`: `DB_PORT` with `DB_HOST`.
+fn port_beside(container: &Container, variable: &EnvVar) -> Option<u16> {
+    let stem = HOST_ENDINGS.iter().find_map(|ending| variable.name.strip_suffix(ending)).unwrap_or(&variable.name);
+    let beside = |ending: &str| {
+        let name = format!("{stem}{ending}");
+        container.env.iter().find(|other| other.name == name).and_then(EnvVar::value)?.trim().parse().ok()
+    };
+    beside("_PORT").or_else(|| beside("_SERVICE_PORT"))
+}
+
+#[cfg(test)]
+mod tests;
