@@ -24,7 +24,9 @@ pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) ->
         check.error("addressType", "it is missing", "write IPv4 or IPv6");
     }
     let mut endpoints = Vec::new();
-    for (index, from) in slice.endpoints.iter().flatten().enumerate() {
+    // Optional in some versions of Kubernetes' types, not in others.
+    let listed: Option<Vec<K8sEndpoint>> = slice.endpoints.into();
+    for (index, from) in listed.iter().flatten().enumerate() {
         let path = format!("endpoints[{index}].addresses");
         let Some(text) = from.addresses.first() else {
             check.error(&path, "the endpoint has no address", "add one");
