@@ -257,10 +257,11 @@ impl Ctx<'_> {
 
 /// Walks a packet from `first` to its end, and all that comes of it.
 pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
+    let _span = tracing::trace_span!("walk", at = %ctx.now, netns = ns.name, packet = first.packet().id.0).entered();
     let mut worklist = std::mem::take(&mut ns.worklist.0);
     worklist.push(first);
     while let Some(stage) = worklist.pop() {
-        tracing::trace!(at = %ctx.now, netns = ns.name.as_str(), packet = stage.packet().id.0, stage = stage.name());
+        tracing::trace!(packet = stage.packet().id.0, stage = stage.name());
         let (name, dev, id) = (stage.name(), stage.packet().iif, stage.packet().id);
         let at_output = matches!(&stage, Stage::Hook(h) if h.hook == Hook::Output);
         let reason = match step(ns, ctx, stage) {

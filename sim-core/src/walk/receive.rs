@@ -52,7 +52,7 @@ pub(super) fn ip_receive(ns: &Netns, dev: DevId, mut packet: Packet) -> Next {
         return Next::Drop(reason);
     }
     packet.pull_l2();
-    let hooked = packet.bridge.take().is_some() && ns.devs.get(dev).is_some_and(|d| d.bridge().is_some());
+    let hooked = packet.bridge.is_some() && ns.devs.get(dev).is_some_and(|d| d.bridge().is_some());
     let mut stage = hook::begin(Hook::Prerouting, (Some(dev), None), After::Route, packet);
     if let (true, Stage::Hook(walk)) = (hooked, &mut stage) {
         walk.step = usize::MAX;

@@ -6,7 +6,7 @@
 
 use bytes::BytesMut;
 
-use super::eth::{ETH_LEN, MacAddr};
+use super::eth::{ETH_LEN, EthHeader, MacAddr};
 use super::ip::IpHeader;
 use crate::engine::arena::{CtId, DevId};
 
@@ -169,6 +169,12 @@ impl Packet {
     /// Whether an L2 header stands before the network header.
     pub fn has_l2(&self) -> bool {
         self.l3 > self.start
+    }
+
+    /// The Ethernet header the packet came with, be it pulled (`eth_hdr(skb)`): the bytes before the network header.
+    /// Meaningful only until another header is pushed.
+    pub fn last_eth(&self) -> Option<EthHeader> {
+        EthHeader::read(self.buf.get(self.l3.checked_sub(ETH_LEN)?..)?)
     }
 
     /// Declares that the data begins with an Ethernet header and the network header follows it.

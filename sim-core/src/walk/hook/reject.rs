@@ -62,7 +62,7 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
 
 /// A bridged packet is answered on the port it came in by, with its addresses swapped.
 fn swap_back(packet: &Packet, port: crate::engine::arena::DevId, mut answer: Packet) -> Option<Stage> {
-    let eth = EthHeader::read(packet.data()).filter(|_| packet.has_l2())?;
+    let eth = packet.last_eth()?;
     answer.push_l2(&EthHeader { dst: eth.src, src: eth.dst, ethertype: ETHERTYPE_IPV4 }.to_bytes());
     Some(Stage::Transmit(port, answer))
 }
