@@ -17,6 +17,8 @@ pub mod rule;
 pub mod state;
 pub mod table;
 pub mod targets;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 
 pub use apply::{ApplyError, Op, TableOps};

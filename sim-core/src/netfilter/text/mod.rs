@@ -10,6 +10,8 @@ use std::fmt;
 pub mod restore;
 pub mod rule;
 pub mod save;
+#[cfg(test)]
+mod tests;
 pub(crate) mod words;
 
 pub use restore::Restore;

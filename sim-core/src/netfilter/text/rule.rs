@@ -34,6 +34,39 @@ const PROTOCOLS: [(&str, u8); 15] = [
     ("ipv6", 41),
 ];
 
+/// Targets of iptables that are not here; any other unknown name is that of a chain.
+const OTHER_TARGETS: [&str; 29] = [
+    "AUDIT",
+    "CHECKSUM",
+    "CLASSIFY",
+    "CLUSTERIP",
+    "CONNSECMARK",
+    "DNPT",
+    "DSCP",
+    "ECN",
+    "HL",
+    "HMARK",
+    "IDLETIMER",
+    "LED",
+    "MIRROR",
+    "NETMAP",
+    "NFQUEUE",
+    "QUEUE",
+    "RATEEST",
+    "SAME",
+    "SECMARK",
+    "SET",
+    "SNPT",
+    "SYNPROXY",
+    "TARPIT",
+    "TCPOPTSTRIP",
+    "TEE",
+    "TOS",
+    "TPROXY",
+    "TTL",
+    "ULOG",
+];
+
 /// A protocol by name or number; 0 is every protocol.
 pub(crate) fn protocol(text: &str) -> Result<u8, String> {
     if text.eq_ignore_ascii_case("all") {
@@ -240,7 +273,13 @@ impl Draft {
             return Err(given.fail(format!("multiple {} flags not allowed", given.name())));
         }
         self.has_target = true;
-        let name = given.value(|name| chain_name(name).map(str::to_owned))?;
+        let name = given.value(|name| {
+            if !goto && OTHER_TARGETS.contains(&name) {
+                let known = Action::NAMES.join(", ");
+                return Err(format!("target {name:?} is not supported: ACCEPT, DROP, RETURN, a chain, {known}"));
+            }
+            chain_name(name).map(str::to_owned)
+        })?;
         self.target = match (name.as_str(), Action::named(&name)) {
             _ if goto => Some(Target::Goto(name.into())),
             ("ACCEPT", _) => Some(Target::Accept),

@@ -13,8 +13,8 @@ use crate::netfilter::text::{Given, TextError};
 /// Longest name of a list (`XT_RECENT_NAME_LEN` 200, with the final zero).
 const MAX_NAME: usize = 199;
 
-/// Most stamps a list keeps of an address (`XT_RECENT_MAX_NSTAMPS`).
-const MAX_STAMPS: u32 = 256;
+/// Most stamps a list keeps of an address (`XT_RECENT_MAX_NSTAMPS` since Linux 6.11).
+const MAX_STAMPS: u32 = 65_536;
 
 /// What is done with the list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

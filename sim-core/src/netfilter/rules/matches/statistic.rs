@@ -18,13 +18,6 @@ const DECIMALS: u32 = 11;
 pub struct Probability(pub u32);
 
 impl Probability {
-    /// One chance in `n`, as `1/n` written with ten decimals reads (kube-proxy's spelling).
-    pub fn one_in(n: u32) -> Self {
-        const TEN_DECIMALS: u64 = 10_000_000_000;
-        let n = u64::from(n.max(1));
-        Self::fixed((TEN_DECIMALS + n / 2) / n, TEN_DECIMALS)
-    }
-
     /// Reads a decimal number from 0 to 1, rounded to the nearest unit (`lround(0x80000000 * p)`).
     fn read(text: &str) -> Result<Self, String> {
         let wrong = || format!("invalid probability {text:?}: a decimal number from 0 to 1 is expected");

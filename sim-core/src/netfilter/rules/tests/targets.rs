@@ -1,0 +1,98 @@
+//! What each target does.
+
+use super::{At, Bench, FORWARD, datagram};
+use crate::engine::time::Instant;
+use crate::netfilter::conntrack::bench::{ip, tcp};
+use crate::netfilter::conntrack::{Conntrack, ConntrackConfig, Zone, ZoneDir};
+use crate::netfilter::hooks::Hook;
+use crate::netfilter::rules::targets::ct::CtTemplate;
+use crate::netfilter::rules::targets::nat::{Nat, NatKind};
+use crate::netfilter::rules::targets::reject::RejectWith;
+use crate::netfilter::rules::targets::tcpmss::Mss;
+use crate::netfilter::rules::{CtFacts, TableName, Verdict};
+use crate::wire::l4::SYN;
+
+#[test]
+fn marks_are_changed_bit_by_bit_and_the_walk_goes_on() {
+    for (option, before, after) in [
+        ("--or-mark 0x4000", 0x8001, 0xc001),
+        ("--xor-mark 0x4000", 0x4001, 0x1),
+        ("--and-mark 0xff", 0x4001, 0x1),
+        ("--set-mark 0x5/0xf0", 0xff, 0x0f),
+        ("--set-xmark 0x5/0xf", 0xff, 0xf5),
+        ("--set-mark 7", 0xff, 7),
+    ] {
+        let mut bench = Bench::forward(&format!("-A FORWARD -j MARK {option}\n-A FORWARD -j DROP"));
+        let result = bench.send(&datagram(), &At { mark: before, ..FORWARD });
+        assert_eq!((result.verdict, result.mark), (Verdict::Drop, after), "{option}");
+    }
+}
+
+#[test]
+fn connmark_copies_between_packet_and_connection() {
+    let mut ct = Conntrack::new(ConntrackConfig::default());
+    let mut packet = datagram();
+    let _ = ct.track_in(Instant::START, &mut packet, Hook::Prerouting, Zone::default());
+    let facts = CtFacts { mark: 0x30, ..CtFacts::of(&ct, &packet) };
+    let at = At { mark: 0x5, ct: facts, ..FORWARD };
+    let run = |option: &str, at: &At<'_>| {
+        let result = Bench::forward(&format!("-A FORWARD -j CONNMARK {option}")).send(&packet, at);
+        (result.mark, result.ct_mark)
+    };
+    assert_eq!(run("--save-mark", &at), (0x5, 0x5));
+    assert_eq!(run("--save-mark --mask 0xf", &at), (0x5, 0x35));
+    assert_eq!(run("--restore-mark", &at), (0x30, 0x30));
+    assert_eq!(run("--restore-mark --nfmask 0x1 --ctmask 0xff", &at), (0x34, 0x30));
+    assert_eq!(run("--set-xmark 0x1/0xf0", &at), (0x5, 0x1));
+    assert_eq!(run("--save-mark", &At { mark: 0x5, ..FORWARD }), (0x5, 0), "no connection, no change");
+}
+
+#[test]
+fn a_reject_says_how() {
+    let mut bench = Bench::forward("-A FORWARD -j REJECT");
+    assert_eq!(bench.send(&datagram(), &FORWARD).verdict, Verdict::Reject(RejectWith::PortUnreachable));
+    assert_eq!(RejectWith::HostProhibited.icmp_code(), Some(10));
+    assert_eq!(RejectWith::TcpReset.icmp_code(), None);
+}
+
+#[test]
+fn a_translation_ends_the_walk_with_its_range() {
+    let mut bench = Bench::new(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n\
+         -A PREROUTING -p udp -j DNAT --to-destination 10.244.2.2:8080\n-A PREROUTING -j DNAT --to-destination 1.1.1.1\n\
+         -A POSTROUTING -j MASQUERADE --random-fully\nCOMMIT\n",
+    );
+    let at = At { table: TableName::Nat, hook: Hook::Prerouting, out_dev: "", ..FORWARD };
+    let nat = Nat::to(NatKind::Dnat, ip("10.244.2.2"), Some(8080));
+    assert_eq!(bench.send(&datagram(), &at).verdict, Verdict::Nat(nat));
+    let at = At { hook: Hook::Postrouting, ..at };
+    let Verdict::Nat(masquerade) = bench.send(&datagram(), &at).verdict else { panic!("no translation") };
+    assert!(masquerade.kind == NatKind::Masquerade && masquerade.range().random && masquerade.addrs.is_none());
+}
+
+#[test]
+fn ct_leaves_a_template_and_the_first_one_counts() {
+    let mut bench = Bench::new(
+        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j CT --zone-orig 5\n-A PREROUTING -j CT --notrack\nCOMMIT\n",
+    );
+    let at = At { table: TableName::Raw, hook: Hook::Prerouting, ..FORWARD };
+    let zone = CtTemplate::Zone(Zone { id: 5, dir: ZoneDir::Orig });
+    assert_eq!(bench.send(&datagram(), &at).template, Some(zone));
+    let segment = tcp("10.0.0.1:1", "10.0.0.2:2", SYN, 1, 0, b"");
+    assert_eq!(bench.send(&segment, &at).template, Some(CtTemplate::Notrack));
+}
+
+#[test]
+fn tcpmss_asks_for_an_edit() {
+    let mut bench = Bench::forward("-A FORWARD -p tcp --syn -j TCPMSS --set-mss 1400");
+    let segment = tcp("10.0.0.1:1", "10.0.0.2:2", SYN, 1, 0, b"");
+    assert_eq!(bench.send(&segment, &FORWARD).mss, Some(Mss::Set(1400)));
+    assert_eq!(bench.send(&datagram(), &FORWARD).mss, None);
+}
+
+#[test]
+fn log_counts_and_goes_on() {
+    let mut bench = Bench::forward("-A FORWARD -j LOG --log-prefix x\n-A FORWARD -j NFLOG\n-A FORWARD -j DROP");
+    assert!(!bench.passes(&datagram()));
+    assert_eq!((bench.counted("FORWARD", 0).0, bench.counted("FORWARD", 1).0), (1, 1));
+}
