@@ -80,8 +80,8 @@ impl Ruleset {
         let table = match old {
             Some(old) if noflush => old.clone(),
             // Serials go on, so that no new rule inherits the state of an old one.
-            Some(old) => Table { next_serial: old.next_serial, ..Table::new(ops.table) },
-            None => Table::new(ops.table),
+            Some(old) => Table::new(ops.table, old.next_serial),
+            None => Table::new(ops.table, 0),
         };
         let mut draft = Draft::new(table);
         for (line, op) in &ops.ops {
@@ -118,10 +118,7 @@ impl Draft {
         match op {
             Op::Declare { chain, policy, counters } => self.declare(chain, *policy, *counters),
             Op::New(chain) if self.table.find(chain).is_some() => Err("Chain already exists".into()),
-            Op::New(chain) => {
-                self.create(chain);
-                Ok(())
-            }
+            Op::New(chain) => self.create(chain),
             Op::Flush(Some(chain)) => {
                 let id = self.find(chain)?;
                 self.edit(id).rules.clear();
@@ -208,10 +205,7 @@ impl Draft {
                 self.edit(id).rules.clear();
                 Ok(())
             }
-            (None, _) => {
-                self.create(chain);
-                Ok(())
-            }
+            (None, _) => self.create(chain),
         }
     }
 
@@ -228,7 +222,10 @@ impl Draft {
         Ok(())
     }
 
-    fn create(&mut self, name: &Arc<str>) {
+    fn create(&mut self, name: &Arc<str>) -> Result<(), String> {
+        if ["ACCEPT", "DROP", "QUEUE", "RETURN"].contains(&&**name) {
+            return Err(format!("chain name may not clash with target name {name}"));
+        }
         let serial = self.serial();
         let chain =
             Arc::new(Chain { name: name.clone(), base: None, rules: Vec::new(), serial, uses: Default::default() });
@@ -244,6 +241,7 @@ impl Draft {
         };
         self.table.users.insert(name.clone(), id);
         self.touched.insert(id);
+        Ok(())
     }
 
     fn remove(&mut self, chain: Option<&Arc<str>>) -> Result<(), String> {

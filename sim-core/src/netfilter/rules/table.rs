@@ -165,8 +165,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table as it is first made: built-in chains, policy ACCEPT, no rules.
-    pub fn new(name: TableName) -> Self {
+    /// The table as it is first made: built-in chains, policy ACCEPT, no rules; serials from `serial` on.
+    pub(crate) fn new(name: TableName, serial: u64) -> Self {
         let base = |hook: &Hook| {
             let base = Base { hook: *hook, policy: Policy::Accept, counters: Counters::default() };
             Some(Arc::new(Chain {
@@ -183,7 +183,7 @@ impl Table {
             free: Vec::new(),
             reach: Vec::new(),
             users: BTreeMap::new(),
-            next_serial: 1,
+            next_serial: serial + 1,
             recent: BTreeMap::new(),
         }
     }

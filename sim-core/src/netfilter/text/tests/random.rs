@@ -2,14 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{SPELLINGS, load};
+use super::{load, spellings};
 use crate::netfilter::rules::{RuleState, Ruleset};
 use crate::netfilter::text::{Restore, save};
 
 /// Words of which rules are made, right and wrong ones.
 fn word() -> impl Strategy<Value = String> {
     let known: Vec<String> =
-        SPELLINGS.iter().flat_map(|(_, written, _)| written.split(' ')).map(str::to_owned).collect();
+        spellings().into_iter().flat_map(|(_, written, _)| written.split(' ')).map(str::to_owned).collect();
     prop_oneof![
         8 => proptest::sample::select(known),
         1 => "[ -~]{0,12}",

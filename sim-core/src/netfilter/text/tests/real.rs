@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use super::{SPELLINGS, load, table};
+use super::{load, spellings, table};
 use crate::netfilter::rules::{RuleState, Ruleset};
 use crate::netfilter::text::{Restore, save};
 
@@ -103,8 +103,8 @@ fn the_real_tools_print_every_spelling_as_we_do() {
         return;
     }
     for name in ["filter", "mangle", "raw", "nat"] {
-        let of_table = SPELLINGS.iter().filter(|(table, ..)| *table == name);
-        let rules: Vec<_> = of_table.map(|(_, written, _)| *written).collect();
+        let of_table = spellings().into_iter().filter(|(table, ..)| *table == name);
+        let rules: Vec<_> = of_table.map(|(_, written, _)| written).collect();
         let text = table(name, &rules.join("\n"));
         let ours = save(&load(&text).unwrap(), &RuleState::default(), true);
         assert_eq!(real(&text).unwrap(), Ok(ours), "{name}");
@@ -167,4 +167,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("filter", "-I x 5 -j ACCEPT"),
     ("filter", "-D x -j ACCEPT"),
     ("filter", "-N x"),
+    ("filter", "-N ACCEPT"),
+    ("filter", ":DROP - [0:0]"),
 ];
