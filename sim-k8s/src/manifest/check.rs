@@ -12,6 +12,9 @@ use super::passed_over::PassedOver;
 use super::shown::shown;
 use super::typed;
 
+/// Bytes of the labels of one object: each pod may have a copy.
+const MAX_LABEL_BYTES: usize = 16 << 10;
+
 /// A document and the findings about it. Its methods turn a field of Kubernetes' types into one of ours; where the field
 /// is wrong they note an error and give some value, which nobody sees because nothing with errors is handed out.
 pub(super) struct Check<'a> {
@@ -82,8 +85,12 @@ impl Check<'_> {
     /// Labels, or a plain selector.
     pub(super) fn labels(&mut self, path: &str, labels: Option<&Labels>) -> Labels {
         let labels = labels.cloned().unwrap_or_default();
+        let bytes: usize = labels.iter().map(|(key, value)| key.len() + value.len()).sum();
         if let Some(fault) = super::names::labels(&labels) {
             self.error(path, fault, "choose a label of that form");
+        } else if bytes > MAX_LABEL_BYTES {
+            let message = format!("these labels take {bytes} bytes; at most {MAX_LABEL_BYTES} are taken");
+            self.error(path, message, "use fewer labels");
         }
         labels
     }

@@ -50,10 +50,21 @@ pub(super) fn claims(services: &[(&Document<'_>, Service)], findings: &mut Findi
     }
 }
 
+/// Labels that controllers give to pods, and no template has.
+const ADDED_LABELS: [&str; 6] = [
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/job-name",
+    "controller-revision-hash",
+    "job-name",
+    "pod-template-hash",
+    "statefulset.kubernetes.io/pod-name",
+];
+
 /// Warns of Services whose selector matches no pod of the manifests.
 pub(super) fn selectors(services: &[(&Document<'_>, Service)], workloads: &[Workload], findings: &mut Findings) {
     for (document, service) in services {
-        let Some(selector) = service.pod_selector() else { continue };
+        let Some(mut selector) = service.pod_selector() else { continue };
+        selector.requirements.retain(|requirement| !ADDED_LABELS.contains(&requirement.key.as_str()));
         let mut pods = workloads.iter().filter(|w| w.key.namespace == service.key.namespace);
         if matches!(service.service_type, ServiceType::ExternalName(_))
             || pods.any(|w| selector.matches(&w.template.labels))

@@ -73,9 +73,19 @@ impl<'a> Document<'a> {
         }
     }
 
+    /// Kinds and keys of the objects that made it.
+    pub(super) fn owners(&self) -> impl Iterator<Item = (&str, ObjectKey)> {
+        let owners = self.node.at_path("metadata.ownerReferences").map(Node::items).unwrap_or_default();
+        owners.iter().filter_map(|owner| {
+            let text = |field: &str| owner.get(field).and_then(Node::text);
+            Some((text("kind")?, ObjectKey::new(&self.key.namespace, text("name")?)))
+        })
+    }
+
     /// A finding about the field at `path`.
     pub(super) fn finding(&self, path: &str, message: &str, advice: String) -> Finding {
-        let message = format!("{self}: {path}: {message}");
+        let colon = if path.is_empty() { "" } else { ": " };
+        let message = format!("{self}: {path}{colon}{message}");
         Finding { file: self.file.to_owned(), at: self.node.position_of(path), message, advice }
     }
 }

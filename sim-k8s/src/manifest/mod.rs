@@ -24,6 +24,8 @@ mod tree;
 mod typed;
 mod workload;
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 
 use crate::api::{Objects, Service};
@@ -74,18 +76,36 @@ pub struct Loaded {
     pub warnings: Vec<Finding>,
 }
 
+/// Objects that a set of files may hold: twice what a large cluster has in Services and workloads, as every Service is
+/// compared with every workload.
+const MAX_OBJECTS: usize = 20_000;
+
 /// Reads `files`. The error holds everything that is wrong in all of them, in the order of the files.
 pub fn load(files: &[SourceFile]) -> Result<Loaded, Vec<Finding>> {
-    let mut findings = Findings::default();
+    let mut loading = Loading::default();
     let mut documents = Vec::new();
     for file in files {
-        for node in parse::parse(&file.name, &file.text, &mut findings) {
-            Document::open(&file.name, node, &mut findings, &mut documents);
+        for node in parse::parse(&file.name, &file.text, &mut loading.findings) {
+            if is_kustomization(&file.name) && node.get("kind").is_none() {
+                loading.loaded.passed_over.other("kustomization.yaml");
+            } else {
+                Document::open(&file.name, node, &mut loading.findings, &mut documents);
+            }
         }
     }
-    let mut loading = Loading { findings, ..Loading::default() };
-    loading.read(&documents);
+    if let Some(document) = documents.get(MAX_OBJECTS) {
+        let message = format!("the files hold {} objects; at most {MAX_OBJECTS} are taken", documents.len());
+        loading.findings.error(document.finding("", &message, "run fewer files at once".into()));
+    } else {
+        loading.read(&documents);
+    }
     loading.finish(files)
+}
+
+/// kustomize's own file may lie among the manifests, and need not say what it is.
+fn is_kustomization(file: &str) -> bool {
+    let name = file.rsplit(['/', '\\']).next().unwrap_or_default();
+    matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
 }
 
 /// The objects that have been read so far.
@@ -102,14 +122,28 @@ impl<'a> Loading<'a> {
         clashes::duplicate_objects(documents.iter().filter(|d| Part::of(d).is_some()), &mut self.findings);
         // Environments refer to ConfigMaps and Secrets of any file, so these come first.
         let first = |document: &Document<'_>| matches!(Part::of(document), Some(Part::ConfigMap | Part::Secret));
+        let present: BTreeSet<_> = documents.iter().map(|d| (d.kind.as_str(), &d.key)).collect();
         for document in documents.iter().filter(|d| first(d)).chain(documents.iter().filter(|d| !first(d))) {
             match Part::of(document) {
+                // `kubectl get all -o yaml` lists a Deployment and the pods made from it.
+                Some(_) if document.owners().any(|(kind, key)| present.contains(&(kind, &key))) => {
+                    self.loaded.passed_over.other(&format!("{} made by another object", document.kind));
+                }
                 Some(part) => self.object(document, part),
-                None => self.loaded.passed_over.kind(document),
+                None => self.passed_over(document),
             }
         }
         clashes::claims(&self.services, &mut self.findings);
         clashes::selectors(&self.services, &self.loaded.objects.workloads, &mut self.findings);
+    }
+
+    fn passed_over(&mut self, document: &Document<'_>) {
+        self.loaded.passed_over.kind(document);
+        if let Some(current) = part::current_version(document) {
+            let message = format!("Kubernetes serves {} no longer, so it is passed over", shown(&document.api_version));
+            let advice = format!("write {current}");
+            self.findings.warn(document.finding("apiVersion", &message, advice));
+        }
     }
 
     fn object(&mut self, document: &'a Document<'a>, part: Part) {
@@ -151,6 +185,10 @@ impl<'a> Loading<'a> {
         }
         self.findings.warnings.sort_by_cached_key(order);
         self.loaded.warnings = self.findings.warnings;
+        // The control plane writes the endpoints of a Service with a selector; those of a dump are out of date.
+        let selecting = self.services.iter().filter(|(_, service)| service.selector.is_some());
+        let selecting: BTreeSet<_> = selecting.map(|(_, service)| service.key.clone()).collect();
+        self.loaded.objects.endpoint_slices.retain(|s| s.service.as_ref().is_none_or(|key| !selecting.contains(key)));
         self.loaded.objects.services = self.services.into_iter().map(|(_, service)| service).collect();
         Ok(self.loaded)
     }

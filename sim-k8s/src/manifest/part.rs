@@ -93,3 +93,17 @@ impl Part {
         applied
     }
 }
+
+/// The version to write instead, if `document` is of a kind that has a part here in a version that Kubernetes has given up
+/// (<https://kubernetes.io/docs/reference/using-api/deprecation-guide/>).
+pub(super) fn current_version(document: &Document<'_>) -> Option<&'static str> {
+    match (document.api_version.as_str(), document.kind.as_str()) {
+        (
+            "extensions/v1beta1" | "apps/v1beta1" | "apps/v1beta2",
+            "Deployment" | "DaemonSet" | "ReplicaSet" | "StatefulSet",
+        ) => Some("apps/v1"),
+        ("batch/v1beta1" | "batch/v2alpha1", "CronJob") => Some("batch/v1"),
+        ("discovery.k8s.io/v1beta1", "EndpointSlice") => Some("discovery.k8s.io/v1"),
+        _ => None,
+    }
+}

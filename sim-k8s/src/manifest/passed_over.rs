@@ -10,7 +10,7 @@ use super::tree::{Node, Value};
 /// What was passed over, each once, in alphabetical order.
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct PassedOver {
-    /// Kinds (`apps/v1 Deployment`) and how many objects of each.
+    /// Kinds (`networking.k8s.io/v1 Ingress`) and how many objects of each.
     pub kinds: BTreeMap<String, usize>,
     /// Fields, and in how many objects of the kind they stand.
     pub fields: BTreeMap<PassedField, usize>,
@@ -37,8 +37,12 @@ impl fmt::Display for PassedField {
 impl PassedOver {
     /// Notes an object of a kind that has no part here.
     pub(super) fn kind(&mut self, document: &Document<'_>) {
-        let kind = format!("{} {}", shown(&document.api_version), shown(&document.kind));
-        *self.kinds.entry(kind).or_default() += 1;
+        self.other(&format!("{} {}", shown(&document.api_version), shown(&document.kind)));
+    }
+
+    /// Notes an object that has no part here for some other reason, which `what` tells.
+    pub(super) fn other(&mut self, what: &str) {
+        *self.kinds.entry(what.to_owned()).or_default() += 1;
     }
 
     /// Notes the fields of one object that Kubernetes does not know.

@@ -139,6 +139,51 @@ fn kinds_and_fields_without_effect_are_listed_once() {
 }
 
 #[test]
+fn a_version_that_kubernetes_gave_up_is_a_warning() {
+    let old = deployment("web", "").replace("apps/v1", "extensions/v1beta1");
+    insta::assert_snapshot!(lines(&loaded(&old).warnings));
+}
+
+#[test]
+fn a_dump_of_a_cluster_makes_each_pod_once() {
+    let owned = |kind: &str, name: &str, owner: &str, owner_name: &str, rest: &str| {
+        format!(
+            "---\nkind: {kind}\nmetadata:\n  name: {name}\n  ownerReferences: [{{kind: {owner}, name: {owner_name}, \
+             controller: true}}]\n{rest}"
+        )
+    };
+    let pod = "apiVersion: v1\nspec: {containers: [{name: main}]}\n";
+    let slice = "apiVersion: discovery.k8s.io/v1\naddressType: IPv4\nendpoints: [{addresses: [10.1.2.3]}]\n";
+    let text = [
+        deployment("web", ""),
+        owned("Pod", "web-1", "Deployment", "web", pod),
+        owned("Pod", "job-1", "Job", "elsewhere", pod),
+        format!("---\n{}", service("web", "  selector: {app: web}\n  ports: [{port: 80}]\n")),
+        owned("EndpointSlice", "web-x", "Service", "web", slice),
+        "---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\nsubsets: [{addresses: [{ip: 10.1.2.3}]}]\n"
+            .into(),
+    ];
+    let loaded = loaded(&text.concat());
+    let names: Vec<_> = loaded.objects.workloads.iter().map(|w| w.key.name.as_str()).collect();
+    assert_eq!(names, ["web", "job-1"]);
+    assert_eq!(loaded.objects.endpoint_slices, []);
+    assert_eq!(loaded.passed_over.kinds["Pod made by another object"], 1);
+}
+
+#[test]
+fn a_kustomization_among_the_manifests_is_passed_over() {
+    let file = |name: &str| SourceFile { name: name.into(), text: "resources: [web.yaml]\n".into() };
+    assert_eq!(load(&[file("base/kustomization.yaml")]).expect("loads").passed_over.kinds["kustomization.yaml"], 1);
+    load(&[file("values.yaml")]).expect_err("other files must say what they are");
+}
+
+#[test]
+fn a_service_for_one_pod_of_a_stateful_set_is_no_cause_for_a_warning() {
+    let selector = "  selector: {app: web, statefulset.kubernetes.io/pod-name: web-0}\n  ports: [{port: 80}]\n";
+    assert_eq!(loaded(&format!("{}---\n{}", deployment("web", ""), service("web-0", selector))).warnings, []);
+}
+
+#[test]
 fn bytes_that_are_not_text_are_an_error_with_a_place() {
     let file = SourceFile::from_bytes("a.yaml", b"a: 1\nb: \xff\n".to_vec()).expect_err("refused");
     assert_eq!(file.to_string(), "a.yaml:2:4: the file is not text in UTF-8\n  save the file as UTF-8");

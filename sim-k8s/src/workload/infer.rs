@@ -143,14 +143,20 @@ impl<'a> Inference<'a> {
     /// Adds a call for each port that has none, the callers taking turns.
     fn uncalled(&mut self, objects: &Objects) {
         let named: BTreeSet<_> = self.plan.calls.iter().map(|c| (c.service.clone(), c.port, c.protocol)).collect();
-        let services = objects.services.iter().filter(|s| !matches!(s.service_type, ServiceType::ExternalName(_)));
-        let ports = services.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
-        let nobody = ports.filter(|(service, port)| !named.contains(&(service.key.clone(), port.port, port.protocol)));
-        for (turn, (service, port)) in nobody.enumerate() {
+        let mut turn = 0;
+        for service in objects.services.iter().filter(|s| !matches!(s.service_type, ServiceType::ExternalName(_))) {
             let candidates = callers(service, &objects.workloads);
-            match candidates.get(turn % candidates.len().max(1)) {
-                Some(caller) => self.call(Caller::Workload(caller.reference()), service, port, Why::Uncalled),
-                None => self.plan.not_called.push(NotCalled::Port { service: service.key.clone(), port: port.port }),
+            for port in &service.ports {
+                if named.contains(&(service.key.clone(), port.port, port.protocol)) {
+                    continue;
+                }
+                match candidates.get(turn % candidates.len().max(1)) {
+                    Some(caller) => self.call(Caller::Workload(caller.reference()), service, port, Why::Uncalled),
+                    None => {
+                        self.plan.not_called.push(NotCalled::Port { service: service.key.clone(), port: port.port })
+                    }
+                }
+                turn += 1;
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! The scheduler's filters for node name, node selector and node ports, then the node with the fewest pods.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -98,8 +99,7 @@ pub fn place(pods: Vec<Pod>, nodes: &[Node]) -> Placement {
     for index in settled.chain(free) {
         let choice = choose(&pods[index], nodes, &load);
         if let Ok(node) = choice {
-            load[node].pods += 1;
-            load[node].host_ports.extend(host_ports(&pods[index]));
+            load[node].take(&pods[index]);
         }
         choices[index] = Some(choice);
     }
@@ -117,28 +117,29 @@ pub fn place(pods: Vec<Pod>, nodes: &[Node]) -> Placement {
 #[derive(Clone, Default)]
 struct Load {
     pods: usize,
-    host_ports: Vec<HostPort>,
+    /// The addresses that are taken of each port; `None` stands for all of them.
+    host_ports: BTreeMap<(Protocol, u16), Vec<Option<IpAddr>>>,
 }
 
-#[derive(Clone, Copy)]
-struct HostPort {
-    protocol: Protocol,
-    port: u16,
-    /// All addresses of the node if absent.
-    address: Option<IpAddr>,
-}
+impl Load {
+    fn take(&mut self, pod: &Pod) {
+        self.pods += 1;
+        for (port, address) in host_ports(pod) {
+            self.host_ports.entry(port).or_default().push(address);
+        }
+    }
 
-impl HostPort {
-    /// One address and all addresses exclude each other (`HostPortInfo.CheckConflict`, pkg/scheduler/framework/types.go).
-    fn excludes(self, other: Self) -> bool {
-        let same_address = self.address.is_none() || other.address.is_none() || self.address == other.address;
-        self.protocol == other.protocol && self.port == other.port && same_address
+    /// Whether `port` is free at `address`. One address and all addresses exclude each other
+    /// (`HostPortInfo.CheckConflict`, pkg/scheduler/framework/types.go).
+    fn is_free(&self, port: (Protocol, u16), address: Option<IpAddr>) -> bool {
+        let excludes = |taken: &Option<IpAddr>| address.is_none() || taken.is_none() || *taken == address;
+        !self.host_ports.get(&port).is_some_and(|addresses| addresses.iter().any(excludes))
     }
 }
 
-fn host_ports(pod: &Pod) -> impl Iterator<Item = HostPort> {
+fn host_ports(pod: &Pod) -> impl Iterator<Item = ((Protocol, u16), Option<IpAddr>)> {
     let ports = pod.template.containers.iter().flat_map(|container| &container.ports);
-    ports.filter_map(|p| Some(HostPort { protocol: p.protocol, port: p.host_port?, address: p.host_ip }))
+    ports.filter_map(|p| Some(((p.protocol, p.host_port?), p.host_ip)))
 }
 
 fn choose(pod: &Pod, nodes: &[Node], load: &[Load]) -> Result<usize, Obstacle> {
@@ -152,10 +153,10 @@ fn choose(pod: &Pod, nodes: &[Node], load: &[Load]) -> Result<usize, Obstacle> {
             None => Obstacle::NodeSelector(pod.template.node_selector.clone()),
         });
     }
-    for wanted in host_ports(pod) {
-        candidates.retain(|i| !load[*i].host_ports.iter().any(|taken| wanted.excludes(*taken)));
+    for (port, address) in host_ports(pod) {
+        candidates.retain(|i| load[*i].is_free(port, address));
         if candidates.is_empty() {
-            return Err(Obstacle::HostPort(wanted.protocol, wanted.port));
+            return Err(Obstacle::HostPort(port.0, port.1));
         }
     }
     Ok(candidates.into_iter().min_by_key(|i| load[*i].pods).expect("an empty list has returned above"))

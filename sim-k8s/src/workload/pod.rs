@@ -18,8 +18,8 @@ pub struct Pod {
     pub key: ObjectKey,
     /// What made it.
     pub workload: WorkloadRef,
-    /// Its labels: those of the template and those its controller adds.
-    pub labels: Labels,
+    /// Its labels: those of the template and those its controller adds; shared where they are equal.
+    pub labels: Arc<Labels>,
     /// What it is made from, shared by the pods of a workload.
     pub template: Arc<PodTemplate>,
     /// The node it must run on, if that is settled before the scheduler is asked: `spec.nodeName`, or a DaemonSet's choice.
@@ -56,10 +56,13 @@ pub fn pods(workloads: &[Workload], nodes: &[Node]) -> Result<Vec<Pod>, TooManyP
 
 fn pods_of(workload: &Workload, nodes: &[Node]) -> Vec<Pod> {
     let template = Arc::new(workload.template.clone());
-    let pod = |index: u32, node_name: Option<String>| {
+    let mut shared = Arc::new(template.labels.clone());
+    let mut pod = |index: u32, node_name: Option<String>| {
         let (name, added) = identity(workload, index);
-        let mut labels = template.labels.clone();
-        labels.extend(added.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        if added.iter().any(|(key, value)| shared.get(*key) != Some(value)) {
+            Arc::make_mut(&mut shared).extend(added.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        }
+        let labels = shared.clone();
         let key = ObjectKey::new(&workload.key.namespace, name);
         let node_name = node_name.or_else(|| template.node_name.clone());
         Pod { key, workload: workload.reference(), labels, template: template.clone(), node_name }

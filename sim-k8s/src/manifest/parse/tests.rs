@@ -146,7 +146,73 @@ fn a_huge_file_is_refused_before_it_is_read() {
     insta::assert_snapshot!(refused(&text));
 }
 
+/// JSON text of a tree, keys quoted and all else as JSON has it.
+fn json(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "null".into(),
+        Value::Bool(v) => v.to_string(),
+        Value::Signed(v) => v.to_string(),
+        Value::Unsigned(v) => v.to_string(),
+        Value::Fraction(v) => format!("{v:e}"),
+        Value::Text(text) => quoted(text),
+        Value::List(items) => format!("[{}]", items.iter().map(json).collect::<Vec<_>>().join(",")),
+        Value::Map(entries) => {
+            let entries: Vec<_> =
+                entries.iter().map(|(key, node)| format!("{}:{}", quoted(&key.text), json(node))).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    let escape = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        ' '..='~' => c.to_string(),
+        _ => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+    };
+    format!("\"{}\"", text.chars().map(escape).collect::<String>())
+}
+
+/// Any tree that JSON can write, its places left out.
+fn any_tree() -> impl Strategy<Value = Node> {
+    let node = |value| Node { at: at(0, 0), value };
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i64>().prop_map(Value::Signed),
+        "\\PC{0,12}|[yn~<.0-9-]{0,4}|[\u{0}-\u{7f}]{0,4}".prop_map(Value::Text),
+    ];
+    leaf.prop_map(node).prop_recursive(4, 32, 4, move |inner| {
+        let entries = prop::collection::btree_map("\\PC{0,6}|<<|yes|0x1|[a-z]{1,4}", inner.clone(), 0..4);
+        let key = |text| super::super::tree::Key { at: at(0, 0), text };
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(move |items| node(Value::List(items))),
+            entries.prop_map(move |map| node(Value::Map(map.into_iter().map(|(text, n)| (key(text), n)).collect()))),
+        ]
+    })
+}
+
+fn without_places(mut node: Node) -> Node {
+    node.at = at(0, 0);
+    match &mut node.value {
+        Value::List(items) => items.iter_mut().for_each(|item| *item = without_places(item.clone())),
+        Value::Map(entries) => entries.iter_mut().for_each(|(key, value)| {
+            key.at = at(0, 0);
+            *value = without_places(value.clone());
+        }),
+        _ => {}
+    }
+    node
+}
+
 proptest! {
+    #[test]
+    fn json_means_the_same_here(tree in any_tree()) {
+        let list = format!("[{}]", json(&tree));
+        let read = without_places(one(&list));
+        prop_assert_eq!(read.items(), &[tree]);
+    }
+
     #[test]
     fn no_text_makes_the_parser_panic(text in "[-a-z:{}\\[\\]&*#!|>'\"%@ \t\n\\\\0-9<~,?.\u{1b}]{0,200}") {
         parse("any.yaml", &text, &mut Findings::default());

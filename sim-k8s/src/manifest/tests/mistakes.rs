@@ -1,5 +1,7 @@
 //! What people get wrong, and what they are told.
 
+use proptest::prelude::*;
+
 use super::super::load;
 use super::{deployment, files, lines, service};
 
@@ -70,6 +72,23 @@ fn two_objects_of_one_name_and_claims_that_clash() {
 }
 
 #[test]
+fn too_much_of_anything() {
+    let many = "---\napiVersion: v1\nkind: Service\n".repeat(20_001);
+    insta::assert_snapshot!("many_objects", refused_one(&many));
+    let nameless = refused_one(&"---\napiVersion: v1\nkind: Service\n".repeat(2000));
+    assert!(
+        nameless.ends_with("more than 500 findings; the rest is left out\n  repair the ones above and try again\n")
+    );
+    let labels: Vec<String> = (0..1000).map(|i| format!("label-number-{i:05}: x")).collect();
+    let labels =
+        deployment("web", "").replace("labels: {app: web}", &format!("labels: {{app: web, {}}}", labels.join(", ")));
+    insta::assert_snapshot!("many_labels", refused_one(&labels));
+    let text = "x".repeat(2 << 20);
+    let config = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: big}}\ndata: {{a: {text}}}\n");
+    insta::assert_snapshot!("big_config_map", refused_one(&config));
+}
+
+#[test]
 fn keys_that_stand_twice() {
     insta::assert_snapshot!(refused_one(
         "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  name: b\nspec:\n  ports: [{port: 1, port: 2}]\nkind: Service\n"
@@ -130,5 +149,18 @@ fn pods_that_make_no_sense() {
     ];
     for (name, spec) in cases {
         insta::assert_snapshot!(name, refused_one(&pod(spec)));
+    }
+}
+
+proptest! {
+    /// One character of a good file is replaced: it is read or refused, and says where.
+    #[test]
+    fn a_typing_error_is_read_or_refused(at in 0usize..2000, character in "[-a-z0-9:{}\\[\\]&*#!|>'\"% \t\n,]") {
+        let good = include_str!("../../../../examples/shop/shop.yaml");
+        let at = at % good.len();
+        let text = format!("{}{character}{}", &good[..at], &good[at + 1..]);
+        if let Err(findings) = load(&files(&[&text])) {
+            prop_assert!(findings.iter().all(|f| f.at.line > 0 && !f.message.is_empty()));
+        }
     }
 }
