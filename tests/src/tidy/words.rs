@@ -28,7 +28,7 @@ const KUBERNETES: [&str; 15] = [
 /// Words of the network, each with the one we use.
 const INSTEAD: [(&str, &str); 12] = [
     ("adapter", "dev"),
-    ("decapsulate", "decap"),
+    ("decapsulation", "decap"),
     ("encapsulation", "encap"),
     ("iface", "dev"),
     ("interface", "dev"),
