@@ -1,0 +1,180 @@
+//! The sysctls of a netns' TCP, with Linux's defaults (Documentation/networking/ip-sysctl.rst).
+
+use super::congestion::Algorithm;
+use crate::engine::errno::Errno;
+use crate::engine::time::Duration;
+
+macro_rules! sysctls {
+    ($($(#[$doc:meta])* $field:ident: $type:ty = $default:expr, $key:literal;)*) => {
+        /// What `net.ipv4.tcp_*` and its kin say; a change acts where the kernel reads the value.
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        pub struct TcpConfig { $($(#[$doc])* #[doc = concat!("\n\nSysctl `", $key, "`.")] pub $field: $type,)* }
+
+        impl Default for TcpConfig {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl TcpConfig {
+            /// Sets a sysctl by its name, for example `net.ipv4.tcp_retries2`, as `sysctl -w` does.
+            ///
+            /// # Errors
+            /// `ENOENT`: there is no such sysctl; `EINVAL`: the value cannot be read.
+            pub fn set(&mut self, key: &str, value: &str) -> Result<(), Errno> {
+                match key {
+                    $($key => self.$field = <$type as Value>::read(value).ok_or(Errno::EINVAL)?,)*
+                    _ => return Err(Errno::ENOENT),
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+sysctls! {
+    /// Repetitions of a SYN, without the linear ones.
+    syn_retries: u32 = 6, "net.ipv4.tcp_syn_retries";
+    /// Repetitions of a SYN at equal distance before the doubling begins.
+    syn_linear_timeouts: u32 = 4, "net.ipv4.tcp_syn_linear_timeouts";
+    /// Repetitions of a SYN-ACK.
+    synack_retries: u32 = 5, "net.ipv4.tcp_synack_retries";
+    /// Doublings after which a connection is given up.
+    retries2: u32 = 15, "net.ipv4.tcp_retries2";
+    /// Repetitions after close(); 0 means 8.
+    orphan_retries: u32 = 0, "net.ipv4.tcp_orphan_retries";
+    /// Whether timestamps are offered and accepted.
+    timestamps: bool = true, "net.ipv4.tcp_timestamps";
+    /// Whether selective acknowledgments are offered and accepted.
+    sack: bool = true, "net.ipv4.tcp_sack";
+    /// Whether duplicates are reported by D-SACK.
+    dsack: bool = true, "net.ipv4.tcp_dsack";
+    /// Whether window scaling is offered and accepted.
+    window_scaling: bool = true, "net.ipv4.tcp_window_scaling";
+    /// Receive buffer: least, initial, greatest, in bytes.
+    rmem: [u32; 3] = [4096, 131_072, 6_291_456], "net.ipv4.tcp_rmem";
+    /// Send buffer: least, initial, greatest, in bytes.
+    wmem: [u32; 3] = [4096, 16_384, 4_194_304], "net.ipv4.tcp_wmem";
+    /// Greatest SO_RCVBUF, in bytes.
+    rmem_max: u32 = 4 << 20, "net.core.rmem_max";
+    /// How long an orphan waits for the peer's FIN, in seconds.
+    fin_timeout: Seconds = Seconds(60), "net.ipv4.tcp_fin_timeout";
+    /// Idle time before the first keepalive probe, in seconds.
+    keepalive_time: Seconds = Seconds(7200), "net.ipv4.tcp_keepalive_time";
+    /// Time between keepalive probes, in seconds.
+    keepalive_intvl: Seconds = Seconds(75), "net.ipv4.tcp_keepalive_intvl";
+    /// Unanswered keepalive probes before the connection is dropped.
+    keepalive_probes: u32 = 9, "net.ipv4.tcp_keepalive_probes";
+    /// Least time between two answers to segments that do not fit, in milliseconds.
+    invalid_ratelimit: Millis = Millis(500), "net.ipv4.tcp_invalid_ratelimit";
+    /// 3: tail loss probes.
+    early_retrans: u32 = 3, "net.ipv4.tcp_early_retrans";
+    /// RACK: bit 1 a fixed reordering window, bit 2 no threshold of three.
+    recovery: u32 = 1, "net.ipv4.tcp_recovery";
+    /// Segments that may overtake one another before that counts as loss.
+    reordering: u32 = 3, "net.ipv4.tcp_reordering";
+    /// Limit of what is learned about reordering.
+    max_reordering: u32 = 300, "net.ipv4.tcp_max_reordering";
+    /// Whether small segments are joined when they are repeated.
+    retrans_collapse: bool = true, "net.ipv4.tcp_retrans_collapse";
+    /// F-RTO (RFC 5682): recognise spurious timeouts.
+    frto: u32 = 2, "net.ipv4.tcp_frto";
+    /// Whether the congestion window shrinks in idle time.
+    slow_start_after_idle: bool = true, "net.ipv4.tcp_slow_start_after_idle";
+    /// Whether TIME-WAIT ports are used again: 0 no, 1 yes (with timestamps), 2 on loopback only.
+    tw_reuse: u32 = 2, "net.ipv4.tcp_tw_reuse";
+    /// Whether a RST is ignored in TIME-WAIT.
+    rfc1337: bool = false, "net.ipv4.tcp_rfc1337";
+    /// Whether a full accept queue answers with a RST.
+    abort_on_overflow: bool = false, "net.ipv4.tcp_abort_on_overflow";
+    /// Limit of listen()'s backlog.
+    somaxconn: u32 = 4096, "net.core.somaxconn";
+    /// Half-open connections beyond which, without cookies, proven peers are preferred.
+    max_syn_backlog: u32 = 512, "net.ipv4.tcp_max_syn_backlog";
+    /// Least MSS that is used for sending.
+    min_snd_mss: u32 = 48, "net.ipv4.tcp_min_snd_mss";
+    /// Sends in reply after which a connection counts as interactive.
+    pingpong_thresh: u32 = 1, "net.ipv4.tcp_pingpong_thresh";
+    /// Longest delay of compressed SACKs, in nanoseconds.
+    comp_sack_delay: Nanos = Nanos(1_000_000), "net.ipv4.tcp_comp_sack_delay_ns";
+    /// SACKs that may be compressed into one.
+    comp_sack_nr: u32 = 44, "net.ipv4.tcp_comp_sack_nr";
+    /// Smallest path MTU that is believed; below it DF is cleared.
+    min_pmtu: u32 = 552, "net.ipv4.route.min_pmtu";
+    /// Ports of connect() and bind(0): first and last.
+    local_port_range: [u16; 2] = [32_768, 60_999], "net.ipv4.ip_local_port_range";
+    /// Congestion control of new sockets.
+    congestion_control: Algorithm = Algorithm::Cubic, "net.ipv4.tcp_congestion_control";
+}
+
+/// A whole number of seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seconds(pub u32);
+/// A whole number of milliseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Millis(pub u32);
+/// A whole number of nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Nanos(pub u32);
+
+macro_rules! spans {
+    ($($unit:ident $make:ident),*) => { $(
+        impl From<$unit> for Duration {
+            fn from(n: $unit) -> Self {
+                Self::$make(u64::from(n.0))
+            }
+        }
+        impl Value for $unit {
+            fn read(text: &str) -> Option<Self> {
+                text.trim().parse().ok().map(Self)
+            }
+        }
+    )* };
+}
+spans!(Seconds from_secs, Millis from_millis, Nanos from_nanos);
+
+/// A sysctl value that can be read from text.
+trait Value: Sized {
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl Value for u32 {
+    fn read(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
+    }
+}
+
+impl Value for bool {
+    fn read(text: &str) -> Option<Self> {
+        u32::read(text).map(|n| n != 0)
+    }
+}
+
+impl<T: std::str::FromStr, const N: usize> Value for [T; N] {
+    fn read(text: &str) -> Option<Self> {
+        let words: Option<Vec<T>> = text.split_whitespace().map(|w| w.parse().ok()).collect();
+        words?.try_into().ok()
+    }
+}
+
+impl Value for Algorithm {
+    fn read(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sysctls_are_set_by_their_names() {
+        let mut c = TcpConfig::default();
+        c.set("net.ipv4.tcp_rmem", "4096 131072 33554432").unwrap();
+        c.set("net.ipv4.tcp_congestion_control", "reno").unwrap();
+        c.set("net.ipv4.tcp_timestamps", "0").unwrap();
+        assert_eq!((c.rmem[2], c.congestion_control, c.timestamps), (33_554_432, Algorithm::Reno, false));
+        assert_eq!(c.set("net.ipv4.tcp_rmem", "1 2"), Err(Errno::EINVAL));
+        assert_eq!(c.set("net.ipv4.tcp_nothing", "1"), Err(Errno::ENOENT));
+    }
+}

@@ -1,0 +1,106 @@
+//! What ICMP says about a connection (net/ipv4/tcp_ipv4.c, `tcp_v4_err`; facts 25, 96, 97).
+
+use super::{Connection, State};
+use crate::engine::errno::Errno;
+use crate::netns::socket::tcp::context::{Context, Wake};
+use crate::netns::socket::tcp::path::Path;
+use crate::netns::socket::tcp::seq::between;
+
+/// An ICMP error, as TCP understands it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IcmpError {
+    /// The segment was not delivered.
+    Unreachable {
+        /// What connect() fails with.
+        errno: Errno,
+        /// No route to the network or host: timeouts were no sign of congestion (RFC 6069).
+        no_route: bool,
+    },
+    /// The segment did not fit: the MTU of the next hop in bytes.
+    TooBig {
+        /// The MTU; 0 if the router does not tell.
+        mtu: u32,
+    },
+}
+
+impl IcmpError {
+    /// Reads type, code and MTU of an ICMPv4 error; `None` for those TCP ignores (net/ipv4/icmp.c, `icmp_err_convert`).
+    pub fn v4(kind: u8, code: u8, mtu: u32) -> Option<Self> {
+        let errno = match (kind, code) {
+            (3, 4) => return Some(Self::TooBig { mtu }),
+            (3, 0 | 6 | 9 | 11) => Errno::ENETUNREACH,
+            (3, 1 | 7 | 8 | 10 | 12..=15) | (11, 0) => Errno::EHOSTUNREACH,
+            (3, 2) => Errno::ENOPROTOOPT,
+            (3, 3) => Errno::ECONNREFUSED,
+            (3, 5) => Errno::ENOTSUP,
+            (12, _) => Errno::EPROTO,
+            _ => return None,
+        };
+        Some(Self::Unreachable { errno, no_route: matches!((kind, code), (3, 0 | 1)) })
+    }
+}
+
+impl Connection {
+    /// An ICMP error quotes the segment with sequence number `seq`.
+    ///
+    /// Returns the path as it must be remembered for others, if the MTU has shrunk.
+    pub(in super::super) fn on_icmp_error(&mut self, cx: &mut Context, seq: u32, error: IcmpError) -> Option<Path> {
+        if self.state == State::Closed || !between(seq, self.snd.una, self.snd.nxt) {
+            return None;
+        }
+        match error {
+            IcmpError::TooBig { mtu } => return self.path_shrinks(cx, mtu),
+            IcmpError::Unreachable { errno, no_route } => {
+                if no_route {
+                    self.revert_backoff(cx, seq);
+                }
+                if matches!(self.state, State::SynSent | State::SynReceived) {
+                    self.fail(cx, errno);
+                } else if self.options.recverr {
+                    self.error = Some(errno);
+                    cx.wake(self.id, Wake::Error);
+                } else {
+                    self.soft_error = Some(errno);
+                }
+            }
+        }
+        None
+    }
+
+    /// `tcp_v4_mtu_reduced`, `tcp_simple_retransmit`: below min_pmtu the router may fragment instead.
+    fn path_shrinks(&mut self, cx: &mut Context, mtu: u32) -> Option<Path> {
+        if mtu >= self.path.mtu {
+            return None;
+        }
+        let least = cx.config.min_pmtu;
+        let path =
+            Path { mtu: mtu.max(least.min(self.path.mtu)), locked: self.path.locked || mtu < least, ..self.path };
+        self.set_path(cx, path);
+        Some(path)
+    }
+
+    /// The route to the peer has changed.
+    pub(in super::super) fn set_path(&mut self, cx: &mut Context, path: Path) {
+        let shrinks = path.mtu < self.path.mtu;
+        self.path = path;
+        self.sync_mss(cx);
+        if shrinks {
+            self.retransmit_smaller(cx);
+        }
+    }
+
+    /// RFC 6069: takes one doubling back, and retransmits at once if that is overdue (`tcp_ld_RTO_revert`).
+    fn revert_backoff(&mut self, cx: &mut Context, seq: u32) {
+        if seq != self.snd.una || self.recovery.retransmits == 0 || self.rtt.backoff == 0 {
+            return;
+        }
+        self.rtt.backoff -= 1;
+        self.rtt.rto = self.rtt.backed_off();
+        let Some(sent) = self.snd.rtx.head().map(|head| head.sent_at) else { return };
+        if sent + self.rtt.rto > cx.now {
+            self.timers.retransmit_at(sent + self.rtt.rto);
+        } else {
+            self.retransmit_timer(cx);
+        }
+    }
+}

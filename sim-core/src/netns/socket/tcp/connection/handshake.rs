@@ -1,0 +1,219 @@
+//! Opening a connection: the SYN, what may answer it, and the child of a listener's request.
+
+use super::rtx::Chunk;
+use super::undo::between_stamps;
+use super::{Connection, PeerClock, State};
+use crate::netns::socket::tcp::congestion::INITIAL_WINDOW;
+use crate::netns::socket::tcp::context::{Context, Wake};
+use crate::netns::socket::tcp::options::{Options, Timestamps};
+use crate::netns::socket::tcp::path::DEFAULT_MSS;
+use crate::netns::socket::tcp::request::Request;
+use crate::netns::socket::tcp::segment::Segment;
+use crate::netns::socket::tcp::seq::after;
+use crate::wire::l4::{ACK, RST, SYN};
+
+use super::input::Verdict;
+use super::rtt::TIMEOUT_MIN;
+use super::window::initial_window;
+
+impl Connection {
+    /// Sends the SYN (`tcp_connect`).
+    pub(in super::super) fn connect(&mut self, cx: &mut Context) {
+        self.state = State::SynSent;
+        let user_mss = self.options.maxseg.map_or(u32::MAX, u32::from);
+        self.negotiated.advmss = self.path.advmss(self.remote).min(user_mss);
+        let initial = initial_window(&self.rcv, &cx.config, self.negotiated.advmss, cx.config.window_scaling);
+        self.negotiated.rcv_wscale = initial.scale;
+        self.start_window(initial);
+        self.recovery.retrans_stamp = Some(cx.now);
+        let chunk = self.syn_chunk(cx);
+        self.snd.write_seq = chunk.end();
+        self.transmit(cx, &chunk);
+        self.note_sent(cx, chunk);
+    }
+
+    fn syn_chunk(&self, cx: &Context) -> Chunk {
+        Chunk {
+            seq: self.snd.una,
+            len: 0,
+            syn: true,
+            fin: false,
+            psh: false,
+            mss: DEFAULT_MSS,
+            sent_at: cx.now,
+            delivered: 0,
+            sacked: false,
+            lost: false,
+            retransmitted: false,
+            ever_retransmitted: false,
+        }
+    }
+
+    /// Options of our SYN, or of the SYN-ACK of a simultaneous open (`tcp_syn_options`). The MSS follows the path, which
+    /// may have shrunk since.
+    pub(super) fn syn_options(&mut self, cx: &Context) -> Options {
+        let answering = self.state == State::SynReceived;
+        self.negotiated.advmss = self.negotiated.advmss.min(self.path.advmss(self.remote));
+        let timestamps = if answering { self.negotiated.timestamps.is_some() } else { cx.config.timestamps };
+        let echo = self.negotiated.timestamps.map_or(0, |ts| ts.recent);
+        let scaling = if answering { self.negotiated.window_scaling } else { cx.config.window_scaling };
+        Options {
+            mss: Some(self.negotiated.advmss as u16),
+            window_scale: scaling.then_some(self.negotiated.rcv_wscale),
+            sack_permitted: if answering { self.negotiated.sack } else { cx.config.sack },
+            timestamps: timestamps.then(|| Timestamps { value: self.clock(cx), echo }),
+            sack: Default::default(),
+        }
+    }
+
+    /// Takes over what a SYN or SYN-ACK of the peer agrees to of what we offer.
+    fn negotiate(&mut self, cx: &Context, options: &Options) {
+        let n = &mut self.negotiated;
+        n.mss_clamp = options.mss.map_or(DEFAULT_MSS, u32::from).min(self.options.maxseg.map_or(u32::MAX, u32::from));
+        n.sack = cx.config.sack && options.sack_permitted;
+        n.window_scaling = cx.config.window_scaling && options.window_scale.is_some();
+        n.snd_wscale = options.window_scale.filter(|_| n.window_scaling).unwrap_or(0);
+        if !n.window_scaling {
+            n.rcv_wscale = 0;
+            self.rcv.window_clamp = self.rcv.window_clamp.min(u32::from(u16::MAX));
+        }
+        n.timestamps = options
+            .timestamps
+            .filter(|_| cx.config.timestamps)
+            .map(|ts| PeerClock { recent: ts.value, stored: cx.now });
+        let room = self.fixed_options();
+        self.negotiated.advmss = self.negotiated.advmss.saturating_sub(room);
+    }
+
+    /// A segment in SYN-SENT (`tcp_rcv_synsent_state_process`; fact 93).
+    pub(super) fn input_syn_sent(&mut self, cx: &mut Context, segment: &Segment) -> Verdict {
+        if segment.has(ACK) {
+            if !after(segment.ack, self.snd.una) || after(segment.ack, self.snd.nxt) {
+                // Somebody else's: reset it, and try again at once to find out.
+                if self.recovery.retransmits == 0 {
+                    self.timers.retransmit_at(cx.now + TIMEOUT_MIN);
+                }
+                return Verdict::Reset;
+            }
+            if self.echo_is_impossible(cx, segment) {
+                return Verdict::Reset;
+            }
+            if segment.has(RST) {
+                self.reset_by_peer(cx);
+            } else if segment.has(SYN) {
+                self.connected(cx, segment);
+            }
+        } else if segment.has(SYN) && !segment.has(RST) {
+            self.open_simultaneously(cx, segment);
+        }
+        Verdict::Done
+    }
+
+    fn echo_is_impossible(&self, cx: &Context, segment: &Segment) -> bool {
+        let Some(ts) = segment.options.timestamps.filter(|ts| ts.echo != 0 && cx.config.timestamps) else {
+            return false;
+        };
+        let first = self.recovery.retrans_stamp.unwrap_or(cx.now);
+        !between_stamps(self.negotiated.ts_offset, ts.echo, first, cx.now)
+    }
+
+    /// The SYN-ACK has come.
+    fn connected(&mut self, cx: &mut Context, segment: &Segment) {
+        self.snd.wl1 = segment.seq;
+        let never_repeated = self.recovery.retransmits == 0;
+        self.acknowledge(cx, segment, true);
+        self.rcv.start(segment.seq.wrapping_add(1));
+        // The window of a SYN is never scaled (RFC 7323 2.2).
+        self.snd.wnd = u32::from(segment.window);
+        self.snd.max_window = self.snd.wnd;
+        self.negotiate(cx, &segment.options);
+        self.sync_mss(cx);
+        self.initialize_peer_mss();
+        self.state = State::Established;
+        self.start_transfer(cx, never_repeated);
+        cx.wake(self.id, Wake::Connected);
+        cx.wake(self.id, Wake::Writable);
+        // The data of a SYN-ACK is not taken; the peer repeats it.
+        if self.interactive(cx) {
+            self.delack.scheduled = true;
+            self.enter_quickack();
+        } else {
+            self.send_ack(cx);
+        }
+        self.push_pending(cx);
+    }
+
+    /// The peer's SYN crosses ours (RFC 9293 figure 8).
+    fn open_simultaneously(&mut self, cx: &mut Context, segment: &Segment) {
+        self.state = State::SynReceived;
+        self.rcv.start(segment.seq.wrapping_add(1));
+        self.snd.wl1 = segment.seq;
+        self.snd.wnd = u32::from(segment.window);
+        self.snd.max_window = self.snd.wnd;
+        self.negotiate(cx, &segment.options);
+        self.sync_mss(cx);
+        self.initialize_peer_mss();
+        // The SYN is sent again, now with ACK; it stays in the queue (`tcp_send_synack`).
+        if let Some(chunk) = self.snd.rtx.head().cloned() {
+            self.transmit(cx, &chunk);
+        }
+    }
+
+    /// The connection is open: the windows of the sender start (`tcp_init_transfer`, `tcp_init_buffer_space`).
+    pub(super) fn start_transfer(&mut self, cx: &mut Context, never_repeated: bool) {
+        // RFC 6298 5.7: after a repeated SYN the path is taken to be congested.
+        self.congestion.cwnd = if never_repeated { INITIAL_WINDOW } else { 1 };
+        self.congestion.stamp = cx.now;
+        self.expand_send_buffer(cx);
+        self.rcv.ssthresh = self.rcv.ssthresh.min(self.rcv.window_clamp);
+        self.rcv.round.since = cx.now;
+        self.snd.last_data = cx.now;
+        if self.options.keepalive {
+            self.timers.keepalive = Some(cx.now + self.keepalive_time(cx));
+        }
+    }
+
+    /// The connection a valid ACK makes of a request (`tcp_create_openreq_child`); the ACK is still to be processed.
+    pub(in super::super) fn completing(mut self, cx: &Context, request: &Request) -> Self {
+        self.state = State::SynReceived;
+        self.snd.nxt = request.isn.wrapping_add(1);
+        (self.snd.una, self.snd.write_seq, self.snd.small) = (self.snd.nxt, self.snd.nxt, self.snd.nxt);
+        self.rcv.start(request.peer_isn.wrapping_add(1));
+        self.rcv.wup = request.peer_isn.wrapping_add(1);
+        self.negotiated.advmss = request.mss;
+        self.start_window(request.initial);
+        self.negotiated.rcv_wscale = request.initial.scale;
+        self.negotiated.ts_offset = request.ts_offset;
+        self.negotiate(cx, &request.offered);
+        self.negotiated.rcv_wscale = if self.negotiated.window_scaling { request.initial.scale } else { 0 };
+        if let (Some(clock), Some(recent)) = (&mut self.negotiated.timestamps, request.ts_recent) {
+            clock.recent = recent;
+        }
+        self.snd.max_window = u32::from(request.window);
+        self.recovery.total_retrans = request.retransmits;
+        if request.retransmits == 0 {
+            let us = cx.now.since(request.sent_at).as_micros();
+            self.rtt.min = us.max(1);
+            self.rtt.sample(us, self.snd.una, self.snd.nxt);
+        }
+        self.sync_mss(cx);
+        self
+    }
+
+    /// The ACK that ends the handshake of a child or of a simultaneous open (`tcp_rcv_state_process`, TCP_SYN_RECV).
+    pub(super) fn established(&mut self, cx: &mut Context, segment: &Segment) {
+        self.state = State::Established;
+        self.snd.una = segment.ack;
+        self.snd.wnd = u32::from(segment.window) << self.negotiated.snd_wscale;
+        self.snd.max_window = self.snd.max_window.max(self.snd.wnd);
+        self.snd.wl1 = segment.seq;
+        let never_repeated = self.recovery.total_retrans <= 1;
+        self.start_transfer(cx, never_repeated);
+        self.initialize_peer_mss();
+        self.sync_mss(cx);
+        if !self.orphan {
+            cx.wake(self.id, Wake::Connected);
+            cx.wake(self.id, Wake::Writable);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The receiving side: data in order for the application, what is out of order held back (`tcp_data_queue`).
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::reassembly::{Held, Reassembly};
+use super::{Connection, State};
+use crate::engine::time::{Duration, Instant};
+use crate::netns::socket::tcp::config::TcpConfig;
+use crate::netns::socket::tcp::context::{Context, Wake};
+use crate::netns::socket::tcp::segment::Segment;
+use crate::netns::socket::tcp::seq::{after, before};
+use crate::netns::socket::tcp::sockopt::SocketOptions;
+use crate::wire::l4::FIN;
+
+/// The state of receiving.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Receiver {
+    /// Next sequence number expected.
+    pub(super) nxt: u32,
+    /// `nxt` when the window was last announced.
+    pub(super) wup: u32,
+    /// The window last announced, from `wup`.
+    pub(super) wnd: u32,
+    /// Next sequence number the application will read.
+    pub(super) copied: u32,
+    /// Window that is announced at most for now (`rcv_ssthresh`).
+    pub(super) ssthresh: u32,
+    /// Greatest window to announce.
+    pub(super) window_clamp: u32,
+    /// Size of the receive buffer in bytes of memory (`sk_rcvbuf`).
+    pub(super) buffer_size: u32,
+    /// The application has fixed the buffer size.
+    pub(super) buffer_locked: bool,
+    /// How much of the memory is data, in 256ths (`scaling_ratio`).
+    pub(super) scaling: u32,
+    pub(super) ofo: Reassembly,
+    queue: VecDeque<Bytes>,
+    /// Memory used by `queue`.
+    queue_memory: u32,
+    pub(super) round: Round,
+}
+
+/// How much the application reads in a round trip, for the size of the buffer (`rcvq_space`, `rcv_rtt_est`).
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Round {
+    /// Bytes read in a round trip.
+    pub(super) space: u32,
+    pub(super) seq: u32,
+    pub(super) since: Instant,
+    /// Eight times the RTT as the receiver sees it, in microseconds.
+    pub(super) rtt8: u64,
+    pub(super) rtt_seq: u32,
+    pub(super) rtt_since: Instant,
+}
+
+impl Receiver {
+    pub(in super::super) fn new(options: &SocketOptions, config: &TcpConfig) -> Self {
+        let fixed = options.rcvbuf.map(|n| n.min(config.rmem_max).saturating_mul(2));
+        Self {
+            nxt: 0,
+            wup: 0,
+            wnd: 0,
+            copied: 0,
+            ssthresh: 0,
+            window_clamp: 0,
+            buffer_size: fixed.unwrap_or(config.rmem[1]),
+            buffer_locked: fixed.is_some(),
+            scaling: 128,
+            ofo: Reassembly::default(),
+            queue: VecDeque::new(),
+            queue_memory: 0,
+            round: Round::default(),
+        }
+    }
+
+    /// The peer's next expected sequence number is `nxt`.
+    pub(super) fn start(&mut self, nxt: u32) {
+        (self.nxt, self.wup, self.copied) = (nxt, nxt, nxt);
+        (self.round.seq, self.round.rtt_seq) = (nxt, nxt);
+    }
+
+    /// What is left of the window announced (`tcp_receive_window`).
+    pub(in super::super) fn window(&self) -> u32 {
+        let end = self.wup.wrapping_add(self.wnd);
+        if before(end, self.nxt) { 0 } else { end.wrapping_sub(self.nxt) }
+    }
+
+    pub(super) fn queue_is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Memory that received data occupies.
+    pub(super) fn memory(&self) -> u32 {
+        self.ofo.held().map(|h| true_size(h.payload.len() as u32)).fold(self.queue_memory, u32::saturating_add)
+    }
+
+    /// Learns from a segment of `len` bytes how much of the memory is data.
+    pub(super) fn measure_overhead(&mut self, len: u32) {
+        self.scaling = ((len << 8) / true_size(len)).clamp(1, 255);
+        self.window_clamp = self.window_from(self.buffer_size);
+    }
+
+    /// `tcp_win_from_space`.
+    pub(super) fn window_from(&self, memory: u32) -> u32 {
+        ((u64::from(memory) * u64::from(self.scaling)) >> 8) as u32
+    }
+
+    /// The window the free memory would hold (`tcp_space`).
+    pub(super) fn free_window(&self) -> u32 {
+        self.window_from(self.buffer_size.saturating_sub(self.memory()))
+    }
+
+    fn push(&mut self, payload: Bytes) {
+        if !payload.is_empty() {
+            self.queue_memory += true_size(payload.len() as u32);
+            self.nxt = self.nxt.wrapping_add(payload.len() as u32);
+            self.queue.push_back(payload);
+        }
+    }
+
+    /// Takes up to `max` bytes that are in order.
+    pub(super) fn read(&mut self, max: usize) -> Bytes {
+        let mut out = Vec::new();
+        while let Some(first) = self.queue.front_mut().filter(|_| out.len() < max) {
+            let whole = true_size(first.len() as u32);
+            let part = first.split_to(first.len().min(max - out.len()));
+            let left = if first.is_empty() { 0 } else { true_size(first.len() as u32) };
+            self.queue_memory = self.queue_memory.saturating_sub(whole - left.min(whole));
+            if first.is_empty() {
+                self.queue.pop_front();
+            }
+            if out.is_empty() && self.queue.is_empty() {
+                self.copied = self.copied.wrapping_add(part.len() as u32);
+                return part;
+            }
+            self.copied = self.copied.wrapping_add(part.len() as u32);
+            out.extend_from_slice(&part);
+        }
+        Bytes::from(out)
+    }
+
+    /// Bytes in order and not read.
+    pub(in super::super) fn readable(&self) -> usize {
+        self.queue.iter().map(Bytes::len).sum()
+    }
+}
+
+/// What a received segment of `len` bytes occupies in the kernel: the data with its shared info in a power of two, and
+/// the skb (`SKB_TRUESIZE`).
+pub(super) fn true_size(len: u32) -> u32 {
+    const HEADERS_AND_SHARED_INFO: u32 = 64 + 320;
+    const SKB: u32 = 256;
+    (len + HEADERS_AND_SHARED_INFO).next_power_of_two() + SKB
+}
+
+impl Connection {
+    /// Takes the data and the FIN of an acceptable segment.
+    pub(super) fn take_data(&mut self, cx: &mut Context, segment: &Segment) {
+        let (seq, end) = (segment.seq, segment.end());
+        if seq == end {
+            return;
+        }
+        if !after(end, self.rcv.nxt) {
+            // A retransmission: the ACK was lost, so the next one leaves at once.
+            cx.count("TCPDSACKOldSent");
+            if self.reports_duplicates(cx) {
+                self.rcv.ofo.report_duplicate(seq, end);
+            }
+            return self.refuse_data();
+        }
+        if !before(seq, self.rcv.nxt.wrapping_add(self.rcv.window())) || self.rcv.window() == 0 {
+            return self.refuse_data();
+        }
+        if self.rcv.memory() >= self.rcv.buffer_size {
+            cx.count("TCPRcvQDrop");
+            self.delack.scheduled = true;
+            self.delack.now = true;
+            return;
+        }
+        if after(seq, self.rcv.nxt) {
+            return self.hold_back(cx, segment);
+        }
+        if before(seq, self.rcv.nxt) && self.reports_duplicates(cx) {
+            self.rcv.ofo.report_duplicate(seq, self.rcv.nxt);
+        }
+        self.take_in_order(cx, segment);
+    }
+
+    fn reports_duplicates(&self, cx: &Context) -> bool {
+        self.negotiated.sack && cx.config.dsack
+    }
+
+    /// Drops data that cannot be used, and answers soon.
+    fn refuse_data(&mut self) {
+        self.enter_quickack();
+        self.delack.scheduled = true;
+    }
+
+    fn take_in_order(&mut self, cx: &mut Context, segment: &Segment) {
+        let known = self.rcv.nxt.wrapping_sub(segment.seq) as usize;
+        let payload = segment.payload.slice(known.min(segment.payload.len())..);
+        let new = !payload.is_empty();
+        self.rcv.push(payload);
+        if new {
+            self.data_arrived(cx, segment);
+        }
+        if segment.has(FIN) {
+            self.rcv.nxt = segment.end();
+            self.take_fin(cx);
+        } else if !self.rcv.ofo.is_empty() {
+            let dsack = self.reports_duplicates(cx);
+            for held in self.rcv.ofo.take_in_order(self.rcv.nxt, dsack) {
+                let (fin, end) = (held.fin, held.end());
+                self.rcv.push(held.payload);
+                self.rcv.nxt = end;
+                if fin {
+                    self.take_fin(cx);
+                    break;
+                }
+            }
+            // RFC 5681 4.2: an ACK at once when a gap is filled.
+            self.delack.now |= self.rcv.ofo.is_empty();
+        }
+        self.rcv.ofo.acknowledge(self.rcv.nxt);
+        if !self.orphan {
+            cx.wake(self.id, Wake::Readable);
+        }
+    }
+
+    fn hold_back(&mut self, cx: &mut Context, segment: &Segment) {
+        self.delack.scheduled = true;
+        let held = Held { seq: segment.seq, payload: segment.payload.clone(), fin: segment.has(FIN) };
+        let dsack = self.reports_duplicates(cx);
+        cx.count("TCPOFOQueue");
+        self.rcv.ofo.insert(held, dsack);
+    }
+
+    /// The peer has finished sending (`tcp_fin`).
+    fn take_fin(&mut self, cx: &mut Context) {
+        self.delack.scheduled = true;
+        self.receive_shutdown = true;
+        self.eof = true;
+        match self.state {
+            State::SynReceived | State::Established => {
+                self.state = State::CloseWait;
+                self.enter_pingpong(cx);
+            }
+            State::FinWait1 => {
+                // Both close at once: acknowledge the FIN, wait for the ACK of ours.
+                self.send_ack(cx);
+                self.state = State::Closing;
+            }
+            State::FinWait2 => {
+                self.send_ack(cx);
+                self.enter_time_wait(cx);
+            }
+            _ => {}
+        }
+        self.rcv.ofo.purge();
+    }
+
+    /// The round trip as the receiver sees it: the time a window takes to arrive (`tcp_rcv_rtt_measure`).
+    pub(super) fn measure_receive_rtt(&mut self, cx: &Context) {
+        let round = &mut self.rcv.round;
+        if round.rtt_since != Instant::START {
+            if before(self.rcv.nxt, round.rtt_seq) {
+                return;
+            }
+            let us = cx.now.since(round.rtt_since).as_micros().max(1);
+            round.rtt8 = if round.rtt8 == 0 { us << 3 } else { round.rtt8.min(us << 3) };
+        }
+        round.rtt_seq = self.rcv.nxt.wrapping_add(self.rcv.wnd);
+        round.rtt_since = cx.now;
+    }
+
+    /// The smaller of what sender and receiver know of the round trip.
+    pub(super) fn receive_rtt(&self) -> Duration {
+        let (receiver, sender) = (self.rcv.round.rtt8, self.rtt.srtt8);
+        Duration::from_micros(if sender != 0 { sender.min(receiver) } else { receiver } >> 3)
+    }
+
+    /// The application reads: the buffer follows what it reads in a round trip (`tcp_rcv_space_adjust`).
+    pub(super) fn adjust_buffer(&mut self, cx: &Context) {
+        let rtt = Duration::from_micros(self.rcv.round.rtt8 >> 3);
+        if self.rcv.round.rtt8 == 0 || cx.now.since(self.rcv.round.since) < rtt {
+            return;
+        }
+        let copied = self.rcv.copied.wrapping_sub(self.rcv.round.seq);
+        let space = self.rcv.round.space.max(1);
+        if copied > space {
+            if !self.rcv.buffer_locked {
+                let window = u64::from(copied) * 2 + 16 * u64::from(self.negotiated.advmss);
+                let window = window + window * u64::from(copied - space) / u64::from(space) * 2;
+                let memory = (window << 8) / u64::from(self.rcv.scaling);
+                let memory = memory.min(u64::from(cx.config.rmem[2])) as u32;
+                if memory > self.rcv.buffer_size {
+                    self.rcv.buffer_size = memory;
+                    self.rcv.window_clamp = self.rcv.window_from(memory);
+                }
+            }
+            self.rcv.round.space = copied;
+        }
+        self.rcv.round.seq = self.rcv.copied;
+        self.rcv.round.since = cx.now;
+    }
+}

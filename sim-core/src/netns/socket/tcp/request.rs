@@ -1,0 +1,226 @@
+//! A half-open connection of a listener: small, and forgotten if the handshake does not end
+//! (net/ipv4/tcp_minisocks.c, `tcp_check_req`; net/ipv4/inet_connection_sock.c, `reqsk_timer_handler`).
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+
+use super::connection::{InitialWindow, RTO_INITIAL, RTO_MAX};
+use super::context::{Context, rate_limited};
+use super::options::{Options, TIMESTAMPS_ALIGNED, Timestamps};
+use super::path::Path;
+use super::segment::{OutSegment, Segment};
+use super::seq::{after, in_window};
+use crate::engine::arena::SocketId;
+use crate::engine::time::Instant;
+use crate::wire::l4::{ACK, RST, SYN};
+
+/// A SYN that was answered.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) listener: SocketId,
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) path: Path,
+    /// Our first sequence number.
+    pub(super) isn: u32,
+    /// The peer's.
+    pub(super) peer_isn: u32,
+    /// The options of the SYN.
+    pub(super) offered: Options,
+    /// The window of the SYN.
+    pub(super) window: u16,
+    pub(super) initial: InitialWindow,
+    /// The MSS we announce.
+    pub(super) mss: u32,
+    /// Added to our clock in our timestamps.
+    pub(super) ts_offset: u32,
+    /// The peer's last timestamp.
+    pub(super) ts_recent: Option<u32>,
+    /// SYN-ACKs sent again.
+    pub(super) retransmits: u32,
+    /// SYN-ACKs sent again by the timer.
+    timeouts: u32,
+    pub(super) sent_at: Instant,
+    /// When the SYN-ACK is due again.
+    pub(super) due: Instant,
+    /// A valid ACK came but could not be used yet.
+    pub(super) acked: bool,
+    last_oow_ack: Option<Instant>,
+    ttl: Option<u8>,
+    tos: u8,
+}
+
+/// What a segment does to a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    /// It is done with.
+    Done,
+    /// It is not for the request but for the listener: an ACK of something else.
+    ToListener,
+    /// It ends the handshake.
+    Complete,
+    /// The request dies; unless the segment is a RST it is answered with one.
+    Refused,
+}
+
+/// The fixed part of a request.
+pub(super) struct Opening<'a> {
+    pub(super) listener: SocketId,
+    pub(super) segment: &'a Segment,
+    pub(super) path: Path,
+    pub(super) isn: u32,
+    pub(super) initial: InitialWindow,
+    pub(super) mss: u32,
+    pub(super) ts_offset: u32,
+    pub(super) ttl: Option<u8>,
+    pub(super) tos: u8,
+}
+
+impl Request {
+    pub(super) fn new(cx: &Context, opening: Opening<'_>) -> Self {
+        let Opening { listener, segment, path, isn, initial, mss, ts_offset, ttl, tos } = opening;
+        let mut offered = segment.options;
+        offered.timestamps = offered.timestamps.filter(|_| cx.config.timestamps);
+        offered.window_scale = offered.window_scale.filter(|_| cx.config.window_scaling);
+        offered.sack_permitted &= cx.config.sack;
+        Self {
+            listener,
+            local: segment.dst,
+            remote: segment.src,
+            path,
+            isn,
+            peer_isn: segment.seq,
+            offered,
+            window: segment.window,
+            initial,
+            mss,
+            ts_offset,
+            ts_recent: offered.timestamps.map(|ts| ts.value),
+            retransmits: 0,
+            timeouts: 0,
+            sent_at: cx.now,
+            due: cx.now + RTO_INITIAL,
+            acked: false,
+            last_oow_ack: None,
+            ttl,
+            tos,
+        }
+    }
+
+    /// The MSS for the windows: less where timestamps take room.
+    pub(super) fn window_mss(mss: u32, timestamps: bool) -> u32 {
+        if timestamps { mss.saturating_sub(TIMESTAMPS_ALIGNED) } else { mss }
+    }
+
+    /// The SYN-ACK: it offers only what was offered (fact 85).
+    pub(super) fn syn_ack(&self, cx: &Context) -> OutSegment {
+        let options = Options {
+            mss: Some(self.mss as u16),
+            window_scale: self.offered.window_scale.map(|_| self.initial.scale),
+            sack_permitted: self.offered.sack_permitted,
+            timestamps: self.timestamps(cx),
+            sack: Default::default(),
+        };
+        let window = self.initial.window.min(u32::from(u16::MAX)) as u16;
+        self.segment(self.isn, SYN | ACK, window, options)
+    }
+
+    fn timestamps(&self, cx: &Context) -> Option<Timestamps> {
+        let value = ((cx.now.as_nanos() / 1_000_000) as u32).wrapping_add(self.ts_offset);
+        self.offered.timestamps.and(self.ts_recent).map(|echo| Timestamps { value, echo })
+    }
+
+    fn segment(&self, seq: u32, flags: u8, window: u16, options: Options) -> OutSegment {
+        let ack = self.peer_isn.wrapping_add(1);
+        let (src, dst, payload) = (self.local, self.remote, Bytes::new());
+        let segment = Segment { src, dst, seq, ack, flags, window, options, payload };
+        let df = !self.path.locked;
+        OutSegment { df, ttl: self.ttl, tos: self.tos, ..OutSegment::socketless(segment) }
+    }
+
+    /// When the SYN-ACK is due after as many timeouts as there were.
+    fn interval(&self, cx: &Context) -> Instant {
+        cx.now + RTO_INITIAL.saturating_mul(1 << self.timeouts.min(20)).min(RTO_MAX)
+    }
+
+    /// The SYN-ACK is due again; false if the request is given up.
+    ///
+    /// `defer`: repetitions after which an ACK without data is good enough (TCP_DEFER_ACCEPT).
+    pub(super) fn on_timer(&mut self, cx: &mut Context, retries: u32, defer: u32) -> bool {
+        let expired = if defer == 0 {
+            self.timeouts >= retries
+        } else {
+            self.timeouts >= retries && (!self.acked || self.timeouts >= defer)
+        };
+        if expired {
+            return false;
+        }
+        if defer == 0 || !self.acked || self.timeouts + 1 >= defer {
+            self.send_again(cx);
+        }
+        self.timeouts += 1;
+        self.due = self.interval(cx);
+        true
+    }
+
+    fn send_again(&mut self, cx: &mut Context) {
+        cx.count("TCPSynRetrans");
+        self.retransmits += 1;
+        let syn_ack = self.syn_ack(cx);
+        cx.out.push_back(syn_ack);
+    }
+
+    /// A segment for this half-open connection.
+    pub(super) fn input(&mut self, cx: &mut Context, segment: &Segment, defer: u32) -> Outcome {
+        let rcv_nxt = self.peer_isn.wrapping_add(1);
+        let clock = segment.options.timestamps.filter(|_| self.offered.timestamps.is_some());
+        let old = match (clock, self.ts_recent) {
+            (Some(ts), Some(recent)) => after(recent, ts.value) && !segment.has(RST),
+            _ => false,
+        };
+        let plain = segment.flags & (SYN | ACK | RST | crate::wire::l4::FIN);
+        if segment.seq == self.peer_isn && plain == SYN && !old {
+            // The SYN again: so is the answer, and the running interval begins anew without being counted.
+            if !rate_limited(cx, &mut self.last_oow_ack) {
+                self.send_again(cx);
+                self.due = self.interval(cx);
+            }
+            return Outcome::Done;
+        }
+        if segment.has(ACK) && segment.ack != self.isn.wrapping_add(1) {
+            return Outcome::ToListener;
+        }
+        if old || !in_window(segment.seq, segment.end(), rcv_nxt, rcv_nxt.wrapping_add(self.initial.window)) {
+            if !segment.has(RST) && !rate_limited(cx, &mut self.last_oow_ack) {
+                self.send_ack(cx);
+            }
+            return Outcome::Done;
+        }
+        if let Some(ts) = clock
+            && !after(segment.seq, rcv_nxt)
+        {
+            self.ts_recent = Some(ts.value);
+        }
+        // A SYN at the old place is cut off, it is not in the window.
+        if segment.has(RST) || (segment.has(SYN) && segment.seq != self.peer_isn) {
+            return Outcome::Refused;
+        }
+        if !segment.has(ACK) {
+            return Outcome::Done;
+        }
+        if self.timeouts < defer && segment.end() == rcv_nxt {
+            self.acked = true;
+            return Outcome::Done;
+        }
+        Outcome::Complete
+    }
+
+    /// `tcp_v4_reqsk_send_ack`.
+    fn send_ack(&self, cx: &mut Context) {
+        let options = Options { timestamps: self.timestamps(cx), ..Options::default() };
+        let window = (self.initial.window >> self.initial.scale).min(u32::from(u16::MAX)) as u16;
+        let out = self.segment(self.isn.wrapping_add(1), ACK, window, options);
+        cx.out.push_back(out);
+    }
+}

@@ -1,0 +1,43 @@
+//! What setsockopt() sets on a socket; accepted connections inherit the listener's.
+
+use super::congestion::Algorithm;
+use crate::engine::time::Duration;
+
+/// Socket options; `None` and `false` are the defaults.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SocketOptions {
+    /// TCP_NODELAY: small segments do not wait (no Nagle).
+    pub nodelay: bool,
+    /// TCP_CORK: only full segments leave.
+    pub cork: bool,
+    /// SO_KEEPALIVE.
+    pub keepalive: bool,
+    /// TCP_KEEPIDLE.
+    pub keepidle: Option<Duration>,
+    /// TCP_KEEPINTVL.
+    pub keepintvl: Option<Duration>,
+    /// TCP_KEEPCNT.
+    pub keepcnt: Option<u32>,
+    /// TCP_USER_TIMEOUT.
+    pub user_timeout: Option<Duration>,
+    /// TCP_SYNCNT: repetitions of SYN or SYN-ACK.
+    pub syncnt: Option<u32>,
+    /// TCP_MAXSEG, before the connection is made.
+    pub maxseg: Option<u16>,
+    /// SO_RCVBUF in bytes as given (the kernel doubles it).
+    pub rcvbuf: Option<u32>,
+    /// SO_SNDBUF in bytes as given (the kernel doubles it).
+    pub sndbuf: Option<u32>,
+    /// TCP_LINGER2: how long an orphan waits for the peer's FIN.
+    pub linger2: Option<Duration>,
+    /// TCP_DEFER_ACCEPT, in repetitions of the SYN-ACK.
+    pub defer_accept: u32,
+    /// TCP_CONGESTION.
+    pub congestion: Option<Algorithm>,
+    /// IP_RECVERR: ICMP errors are reported at once.
+    pub recverr: bool,
+    /// IP_TTL or IPV6_UNICAST_HOPS.
+    pub ttl: Option<u8>,
+    /// IP_TOS or IPV6_TCLASS.
+    pub tos: u8,
+}

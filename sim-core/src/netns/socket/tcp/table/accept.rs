@@ -1,0 +1,214 @@
+//! Listening: from the SYN to accept().
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::super::connection::{Connection, Receiver, initial_window};
+use super::super::listener::Listener;
+use super::super::request::{Opening, Outcome, Request};
+use super::super::time_wait::Fate;
+use super::{Flow, FlowKey, TcpTable};
+use crate::engine::arena::SocketId;
+use crate::engine::errno::Errno;
+use crate::engine::time::Instant;
+use crate::netns::socket::tcp::context::Wake;
+use crate::netns::socket::tcp::path::Path;
+use crate::netns::socket::tcp::segment::Segment;
+use crate::netns::socket::tcp::sockopt::SocketOptions;
+use crate::wire::l4::{ACK, FIN, RST, SYN};
+
+impl TcpTable {
+    /// Listens at `local`, whose address may be the unspecified one.
+    ///
+    /// # Errors
+    /// `EADDRINUSE`: another socket listens there.
+    pub fn listen(&mut self, local: SocketAddr, backlog: u32, options: SocketOptions) -> Result<SocketId, Errno> {
+        if self.listeners.values().any(|l| l.local == local) {
+            return Err(Errno::EADDRINUSE);
+        }
+        let id = self.new_id();
+        let backlog = backlog.min(self.cx.config.somaxconn);
+        self.listeners.insert(id, Listener { local, options, backlog, requests: 0, ready: VecDeque::new() });
+        Ok(id)
+    }
+
+    /// Takes the oldest connection that is complete; its id and its peer.
+    pub fn accept(&mut self, listener: SocketId) -> Option<(SocketId, SocketAddr)> {
+        let id = self.listeners.get_mut(&listener)?.ready.pop_front()?;
+        Some((id, self.connections.get(&id)?.remote))
+    }
+
+    /// Whether `id` was a listener; it is gone now, with all that nobody accepted.
+    pub(super) fn close_listener(&mut self, id: SocketId) -> bool {
+        let Some(listener) = self.listeners.remove(&id) else { return false };
+        let mut keys: Vec<_> = self.flows.iter().filter(|(_, f)| of_listener(f, id)).map(|(key, _)| *key).collect();
+        keys.sort();
+        for key in keys {
+            self.drop_request(key);
+        }
+        let now = self.cx.now;
+        for child in listener.ready {
+            self.with(now, child, Connection::abort);
+        }
+        true
+    }
+
+    /// The socket that listens for a segment: the one with its exact address before the one for all.
+    fn listener_of(&self, segment: &Segment) -> Option<SocketId> {
+        let at = |wanted: SocketAddr| self.listeners.iter().find(|(_, l)| l.local == wanted).map(|(id, _)| *id);
+        let any = match segment.dst {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+        };
+        at(segment.dst).or_else(|| at(SocketAddr::new(any, segment.dst.port())))
+    }
+
+    /// A segment that belongs to no connection (fact 88). `isn`: the first sequence number, if TIME-WAIT has chosen it.
+    pub(super) fn on_segment_to_listener(&mut self, segment: &Segment, path: Path, isn: Option<u32>) {
+        let Some(id) = self.listener_of(segment) else { return self.reset(segment) };
+        if segment.has(ACK) {
+            return self.reset(segment);
+        }
+        if segment.flags & (SYN | RST | FIN) == SYN {
+            self.open_request(id, segment, path, isn);
+        }
+    }
+
+    /// Answers a SYN, if there is room (`tcp_conn_request`).
+    fn open_request(&mut self, id: SocketId, segment: &Segment, path: Path, isn: Option<u32>) {
+        let Some(listener) = self.listeners.get_mut(&id) else { return };
+        if listener.has_too_many_requests() {
+            self.cx.count("TCPReqQFullDrop");
+            self.cx.count("ListenDrops");
+            return;
+        }
+        if listener.is_full() {
+            self.cx.count("ListenOverflows");
+            self.cx.count("ListenDrops");
+            return;
+        }
+        listener.requests += 1;
+        let options = &listener.options;
+        let mss = path.advmss(segment.src).min(options.maxseg.map_or(u32::MAX, u32::from));
+        let config = &self.cx.config;
+        let timestamps = config.timestamps && segment.options.timestamps.is_some();
+        let scaling = config.window_scaling && segment.options.window_scale.is_some();
+        let receiver = Receiver::new(options, config);
+        let initial = initial_window(&receiver, config, Request::window_mss(mss, timestamps), scaling);
+        let (ttl, tos) = (options.ttl, options.tos);
+        let isn = isn.unwrap_or_else(|| self.cx.rng.next_u32());
+        let ts_offset = self.cx.rng.next_u32();
+        let opening = Opening { listener: id, segment, path, isn, initial, mss, ts_offset, ttl, tos };
+        let request = Request::new(&self.cx, opening);
+        let syn_ack = request.syn_ack(&self.cx);
+        self.cx.out.push_back(syn_ack);
+        let key = FlowKey::of(segment);
+        let due = request.due;
+        self.flows.insert(key, Flow::Request(Box::new(request)));
+        self.set_deadline(key, due);
+    }
+
+    pub(super) fn on_segment_to_request(&mut self, key: FlowKey, segment: &Segment, path: Path) {
+        let Some(Flow::Request(request)) = self.flows.get_mut(&key) else { return };
+        let defer = self.listeners.get(&request.listener).map_or(0, |l| l.options.defer_accept);
+        let outcome = request.input(&mut self.cx, segment, defer);
+        let due = request.due;
+        self.set_deadline(key, due);
+        match outcome {
+            Outcome::Done => {}
+            Outcome::ToListener => self.on_segment_to_listener(segment, path, None),
+            Outcome::Complete => self.complete(key, segment),
+            Outcome::Refused => {
+                self.reset(segment);
+                self.drop_request(key);
+            }
+        }
+    }
+
+    /// The handshake is over: a connection takes the request's place, unless nobody accepts (fact 98).
+    fn complete(&mut self, key: FlowKey, segment: &Segment) {
+        let Some(Flow::Request(request)) = self.flows.get_mut(&key) else { return };
+        let listener_id = request.listener;
+        let Some(listener) = self.listeners.get_mut(&listener_id) else { return };
+        if listener.is_full() {
+            self.cx.count("ListenOverflows");
+            self.cx.count("ListenDrops");
+            if self.cx.config.abort_on_overflow {
+                self.reset(segment);
+                self.drop_request(key);
+            } else {
+                request.acked = true;
+            }
+            return;
+        }
+        listener.requests -= 1;
+        let options = listener.options.clone();
+        let request = request.clone();
+        let id = self.new_id();
+        let identity = (id, request.local, request.remote);
+        let connection = Connection::new(&self.cx, identity, request.isn, request.path, options);
+        let connection = connection.completing(&self.cx, &request);
+        self.connections.insert(id, connection);
+        self.flows.insert(key, Flow::Connection(id));
+        if let Some(listener) = self.listeners.get_mut(&listener_id) {
+            listener.ready.push_back(id);
+        }
+        self.feed(id, segment);
+        // Nobody holds the connection yet: only the listener has something to tell.
+        self.cx.wakes.retain(|(socket, _)| *socket != id);
+        self.cx.wake(listener_id, Wake::Acceptable);
+    }
+
+    pub(super) fn drop_request(&mut self, key: FlowKey) {
+        if let Some(Flow::Request(request)) = self.flows.remove(&key)
+            && let Some(listener) = self.listeners.get_mut(&request.listener)
+        {
+            listener.requests -= 1;
+        }
+        self.set_deadline(key, Instant::NEVER);
+    }
+
+    /// The SYN-ACK is due again.
+    pub(super) fn request_timer(&mut self, key: FlowKey) {
+        let Some(Flow::Request(request)) = self.flows.get_mut(&key) else { return };
+        let options = self.listeners.get(&request.listener).map(|l| &l.options);
+        let defer = options.map_or(0, |o| o.defer_accept);
+        let retries = options.and_then(|o| o.syncnt).unwrap_or(self.cx.config.synack_retries);
+        if request.on_timer(&mut self.cx, retries, defer) {
+            let due = request.due;
+            self.set_deadline(key, due);
+        } else {
+            self.drop_request(key);
+        }
+    }
+
+    pub(super) fn on_segment_to_time_wait(&mut self, key: FlowKey, segment: &Segment, path: Path) {
+        let Some(Flow::TimeWait(old)) = self.flows.get_mut(&key) else { return };
+        let fate = old.input(&self.cx, segment);
+        let (expires, ack) = (old.expires, old.ack(&self.cx));
+        self.set_deadline(key, expires);
+        match fate {
+            Fate::Done => {}
+            Fate::Gone => self.forget(key),
+            Fate::Reset => {
+                self.reset(segment);
+                self.forget(key);
+            }
+            Fate::NewConnection(isn) if self.listener_of(segment).is_some() => {
+                self.forget(key);
+                self.on_segment_to_listener(segment, path, Some(isn));
+            }
+            // With the listener gone the old connection still answers.
+            Fate::Ack | Fate::NewConnection(_) => self.cx.out.push_back(ack),
+        }
+    }
+
+    fn forget(&mut self, key: FlowKey) {
+        self.flows.remove(&key);
+        self.set_deadline(key, Instant::NEVER);
+    }
+}
+
+fn of_listener(flow: &Flow, id: SocketId) -> bool {
+    matches!(flow, Flow::Request(request) if request.listener == id)
+}
