@@ -199,6 +199,12 @@ impl Table {
         built_in.map(|i| ChainId(i as u32)).or_else(|| self.users.get(name).copied())
     }
 
+    /// Whether a chain holds a rule that says the same (`iptables -C`).
+    pub fn has_rule(&self, chain: &str, rule: &Rule) -> bool {
+        let chain = self.find(chain).and_then(|id| self.chain(id));
+        chain.is_some_and(|c| c.rules.iter().any(|e| e.rule.same(rule)))
+    }
+
     /// The built-in chain of `hook`, if this table is asked there.
     pub fn base_chain(&self, hook: Hook) -> Option<ChainId> {
         self.name.hooks().iter().position(|&h| h == hook).map(|i| ChainId(i as u32))

@@ -15,6 +15,7 @@ mod tests;
 pub(crate) mod words;
 
 pub use restore::Restore;
+pub use rule::parse_rule;
 pub use save::save;
 pub(crate) use words::Given;
 

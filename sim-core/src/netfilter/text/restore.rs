@@ -64,6 +64,22 @@ impl Restore {
         }
     }
 
+    /// Reads the words of one `iptables` command, for example `-t nat -I PREROUTING -j x`; the table is filter if none
+    /// is named. It is to be applied with `noflush`.
+    pub fn command(args: &[&str]) -> Result<Self, TextError> {
+        let mut words = Words::of(args);
+        let table = match words.take(&["-t", "--table"]) {
+            None => TableName::Filter,
+            Some(word) => table_name(&word.text).map_err(|why| words.fail(word.column, why))?,
+        };
+        if words.is_read() {
+            return Err(words.fail(1, "no command specified"));
+        }
+        let mut ops = Vec::new();
+        command(&mut words, 1, &mut ops)?;
+        Ok(Self { tables: vec![TableOps { table, ops }] })
+    }
+
     /// The same with all counters zero, as iptables-restore does without `--counters`.
     pub fn zeroed(mut self) -> Self {
         for (_, op) in self.tables.iter_mut().flat_map(|t| &mut t.ops) {
@@ -89,14 +105,16 @@ impl Restore {
 /// `*filter`.
 fn table_line(line: u32, text: &str) -> Result<TableOps, TextError> {
     let mut words = Words::split(line, text)?;
-    let table = words.value("*", |word| {
-        TableName::named(word.trim_start_matches('*')).ok_or_else(|| {
-            let known: Vec<_> = TableName::ALL.iter().map(|t| t.as_str()).collect();
-            format!("table name {:?} invalid: {} are known", word.trim_start_matches('*'), known.join(", "))
-        })
-    })?;
+    let table = words.value("*", |word| table_name(word.strip_prefix('*').unwrap_or(word)))?;
     end(&mut words)?;
     Ok(TableOps { table, ops: Vec::new() })
+}
+
+fn table_name(name: &str) -> Result<TableName, String> {
+    TableName::named(name).ok_or_else(|| {
+        let known: Vec<_> = TableName::ALL.iter().map(|t| t.as_str()).collect();
+        format!("table name {name:?} invalid: {} are known", known.join(", "))
+    })
 }
 
 /// Refuses what follows the last word that has a meaning.

@@ -167,6 +167,11 @@ struct Draft {
     counters: Counters,
 }
 
+/// Reads what stands after `-A CHAIN`: one rule, or several if `-s` or `-d` lists addresses.
+pub fn parse_rule(text: &str) -> Result<Vec<Rule>, TextError> {
+    parse(&mut Words::split(1, text)?, Counters::default())
+}
+
 /// Reads the rest of a line: one rule, or several if `-s` or `-d` lists addresses.
 pub(crate) fn parse(words: &mut Words, counters: Counters) -> Result<Vec<Rule>, TextError> {
     let mut draft = Draft { counters, ..Draft::default() };

@@ -77,6 +77,25 @@ impl Words {
         Ok(Self { line, words, next: 0, end_column: column + 1 })
     }
 
+    /// The words of a command line, as a shell would hand them over; columns count as if blanks parted them.
+    pub(crate) fn of(args: &[&str]) -> Self {
+        let mut column = 1;
+        let mut words = Vec::with_capacity(args.len());
+        for arg in args {
+            words.push(Word { text: (*arg).to_owned(), column, quoted: false });
+            column += arg.chars().count() as u32 + 1;
+        }
+        Self { line: 1, words, next: 0, end_column: column }
+    }
+
+    /// Takes out an option and its value, wherever they stand.
+    pub(crate) fn take(&mut self, names: &[&str]) -> Option<Word> {
+        let at = self.words.iter().position(|w| names.contains(&&*w.text))?;
+        let value = (at + 1 < self.words.len()).then(|| self.words.remove(at + 1))?;
+        self.words.remove(at);
+        Some(value)
+    }
+
     /// The next word, which is then read.
     pub(crate) fn next(&mut self) -> Option<&Word> {
         let word = self.words.get(self.next)?;

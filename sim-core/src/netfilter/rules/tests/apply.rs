@@ -3,7 +3,7 @@
 use super::{Bench, datagram};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::{Ruleset, TableName};
-use crate::netfilter::text::{Restore, save};
+use crate::netfilter::text::{Restore, parse_rule, save};
 
 fn apply(text: &str, before: &Ruleset, noflush: bool) -> Result<Ruleset, String> {
     Restore::parse(text).unwrap().apply(before, noflush).map_err(|e| e.to_string())
@@ -13,7 +13,7 @@ fn fresh(text: &str) -> Result<Ruleset, String> {
     apply(text, &Ruleset::default(), false)
 }
 
-/// The rules of the filter table, as text.
+/// Users' chains and all rules, as text.
 fn shown(rules: &Ruleset) -> Vec<String> {
     let text = save(rules, &Default::default(), false);
     text.lines().filter(|l| l.starts_with('-') || l.contains(" - ")).map(str::to_owned).collect()
@@ -48,6 +48,23 @@ fn commands_insert_replace_and_delete() {
     let rules =
         apply("*filter\n-F a\n-D FORWARD -j a\n-X a\n-N d\n-P FORWARD ACCEPT\nCOMMIT\n", &fresh(START).unwrap(), true);
     assert_eq!(shown(&rules.unwrap()), [":b - [0:0]", ":d - [0:0]", "-A b -j ACCEPT"]);
+}
+
+#[test]
+fn a_command_line_is_one_change_and_a_rule_can_be_looked_for() {
+    let jump = ["-t", "nat", "-I", "PREROUTING", "-m", "comment", "--comment", "two words", "-j", "x"];
+    let start = fresh("*nat\n:x - [0:0]\n-A PREROUTING -j ACCEPT\nCOMMIT\n").unwrap();
+    let rules = Restore::command(&jump).unwrap().apply(&start, true).unwrap();
+    let expected = "-A PREROUTING -m comment --comment \"two words\" -j x";
+    assert_eq!(shown(&rules), [":x - [0:0]", expected, "-A PREROUTING -j ACCEPT"]);
+    let nat = rules.table(TableName::Nat).unwrap();
+    let has = |text: &str| nat.has_rule("PREROUTING", &parse_rule(text).unwrap()[0]);
+    assert!(has("-m comment --comment \"two words\" -j x") && !has("-j x") && has("-j ACCEPT"));
+    let error = Restore::command(&["-t", "nope", "-F"]).unwrap_err();
+    assert_eq!((error.line, error.column), (1, 4));
+    for wrong in [&["-L"][..], &["-A"], &[], &["-t"], &["-t", "nat"]] {
+        assert!(Restore::command(wrong).is_err(), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Stories of packets that meet rules.
 
 mod apply;
+mod kernel;
 mod matches;
 mod targets;
 mod trace;
@@ -16,12 +17,13 @@ use crate::netfilter::hooks::Hook;
 use crate::netfilter::text::Restore;
 use crate::wire::packet::Packet;
 
-/// 10.240.0.11 is this host's, 224/4 are groups, the rest is elsewhere.
+/// 127/8 and 10.240.0.11 are this host's, 224/4 are groups, the rest is elsewhere.
 struct Fib;
 
 impl AddrTypes for Fib {
     fn addr_type(&self, addr: IpAddr, dev: Option<&str>) -> AddrType {
         match addr {
+            _ if addr.is_loopback() => AddrType::Local,
             _ if addr == ip("10.240.0.11") && dev.is_none_or(|d| d == "eth0") => AddrType::Local,
             _ if addr.is_multicast() => AddrType::Multicast,
             _ => AddrType::Unicast,
