@@ -222,6 +222,7 @@ impl World {
         let ns = Arc::make_mut(&mut self.netns[netns.index()]);
         ns.pmtu.advance(now);
         let done = f(ns, &mut Ctx { now, out: &mut self.out });
+        walk::flush_tcp(ns, &mut Ctx { now, out: &mut self.out });
         let woken = walk::take_woken(ns);
         for socket in woken {
             if self.waking.insert((netns, socket), ()).is_none() {

@@ -17,9 +17,11 @@ pub mod sysctl;
 use crate::dev::Devices;
 use crate::engine::arena::NetnsId;
 use crate::engine::rng::{Seed, Stream};
-use crate::engine::time::Duration;
+use crate::engine::time::{Duration, Instant};
 use crate::netfilter::conntrack::Conntrack;
 use crate::walk::Worklist;
+
+use socket::tcp::{TcpConfig, TcpTable};
 
 /// One network namespace.
 #[derive(Clone, Debug)]
@@ -34,6 +36,9 @@ pub struct Netns {
     pub(crate) neighs: neigh::Neighs,
     pub(crate) sysctl: sysctl::Sysctl,
     pub(crate) sockets: socket::Sockets,
+    pub(crate) tcp: TcpTable,
+    /// When the TCP table's timer is due for which an event is scheduled.
+    pub(crate) tcp_timer: Instant,
     pub(crate) frags: frag::Frags,
     pub(crate) pmtu: pmtu::Pmtu,
     pub(crate) icmp_limits: icmp_limit::IcmpLimits,
@@ -70,6 +75,8 @@ impl Netns {
             neighs: neigh::Neighs::default(),
             sysctl: sysctl::Sysctl::default(),
             sockets: socket::Sockets::default(),
+            tcp: TcpTable::new(TcpConfig::default(), socket::FIRST_TCP, stream("tcp")),
+            tcp_timer: Instant::NEVER,
             frags: frag::Frags::default(),
             pmtu: pmtu::Pmtu::default(),
             icmp_limits: icmp_limit::IcmpLimits::default(),

@@ -56,8 +56,6 @@ pub struct Sysctl {
     pub local_port_range: (u16, u16),
     /// `net.ipv4.ipfrag_time`: seconds to wait for the rest of a packet. Default 30.
     pub ipfrag_time: i64,
-    /// `net.ipv4.tcp_timestamps`: 0 off, 1 on. Default 1.
-    pub tcp_timestamps: i64,
     /// `net.bridge.bridge-nf-call-iptables`: bridged IP packets pass iptables. Default 1 (once br_netfilter is loaded).
     pub bridge_nf_call_iptables: i64,
     all: DevConf,
@@ -75,7 +73,6 @@ impl Default for Sysctl {
             icmp_echo_ignore_all: 0,
             local_port_range: (32768, 60999),
             ipfrag_time: 30,
-            tcp_timestamps: 1,
             bridge_nf_call_iptables: 1,
             all: DevConf::default(),
             default: DevConf::default(),
@@ -193,7 +190,6 @@ impl Sysctl {
             "net.ipv4.icmp_ratelimit" => &mut self.icmp_ratelimit,
             "net.ipv4.icmp_echo_ignore_all" => &mut self.icmp_echo_ignore_all,
             "net.ipv4.ipfrag_time" => &mut self.ipfrag_time,
-            "net.ipv4.tcp_timestamps" => &mut self.tcp_timestamps,
             "net.bridge.bridge-nf-call-iptables" => &mut self.bridge_nf_call_iptables,
             _ => return self.conf_field(devs, key),
         })
@@ -265,13 +261,18 @@ impl Sysctl {
 }
 
 impl super::Netns {
-    /// Sets a sysctl, conntrack's among them.
+    /// Sets a sysctl, conntrack's and TCP's among them.
     pub(crate) fn set_sysctl(&mut self, key: &str, value: &str) -> Result<(), Errno> {
         if let Some(name) = key.strip_prefix(CONNTRACK) {
             let value = value.trim().parse().map_err(|_| Errno::EINVAL)?;
             return self.conntrack.config.set(name, value);
         }
-        self.sysctl.set(&self.devs, key, value)
+        let (low, high) = match self.sysctl.set(&self.devs, key, value) {
+            Err(Errno::ENOENT) => return self.tcp.config_mut().set(key, value),
+            done => done.map(|()| self.sysctl.local_port_range)?,
+        };
+        self.tcp.config_mut().local_port_range = [low, high];
+        Ok(())
     }
 
     /// Reads a sysctl, conntrack's among them.

@@ -1,11 +1,11 @@
 //! A packet for this host reaches its protocol (net/ipv4/ip_input.c, `ip_local_deliver_finish`).
 
-use super::{Ctx, Next, Stage, fragment, icmp, tunnel};
+use super::{Ctx, Next, Stage, fragment, icmp, socket_io, tunnel};
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::frag::USER_LOCAL;
 use crate::wire::icmp::{DEST_UNREACH, PORT_UNREACH, PROT_UNREACH};
-use crate::wire::ip::{ICMP, IpHeader, UDP};
+use crate::wire::ip::{ICMP, IpHeader, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::Packet;
 
@@ -20,6 +20,7 @@ pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Next
     match ip.proto {
         ICMP => icmp::receive(ns, ctx, &ip, packet),
         UDP => udp(ns, ctx, &ip, packet),
+        TCP => socket_io::tcp_receive(ns, ctx, &ip, &packet),
         _ if raw => Next::Delivered,
         _ => refuse(ns, ctx, packet, PROT_UNREACH, DropReason::IpNoProto),
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::output::route_output;
-use super::{Ctx, Dst, Next, Stage, hook};
+use super::{Ctx, Dst, Next, Stage, hook, socket_io};
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
@@ -31,7 +31,7 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
         icmp::ECHO => reply(ns, ctx, ip, header, &packet),
         icmp::DEST_UNREACH | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM | icmp::SOURCE_QUENCH => {
             let quoted = l4[8..].to_vec();
-            error_received(ns, ip.src, header, &quoted);
+            error_received(ns, ctx, ip.src, header, &quoted);
             Next::Delivered
         }
         _ => Next::Delivered,
@@ -136,7 +136,7 @@ pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Pa
 
 /// An error about a packet of ours (`icmp_unreach`, `icmp_socket_deliver`): the path MTU is learned, the
 /// socket that sent the quoted packet is told.
-fn error_received(ns: &mut Netns, from: IpAddr, header: IcmpHeader, quoted: &[u8]) {
+fn error_received(ns: &mut Netns, ctx: &Ctx<'_>, from: IpAddr, header: IcmpHeader, quoted: &[u8]) {
     let Some(inner) = IpHeader::read(quoted) else { return };
     let l4 = quoted.get(usize::from(inner.header_len)..).unwrap_or(&[]);
     let too_big = header.kind == icmp::DEST_UNREACH && header.code == icmp::FRAG_NEEDED;
@@ -148,7 +148,12 @@ fn error_received(ns: &mut Netns, from: IpAddr, header: IcmpHeader, quoted: &[u8
     ns.sockets.raw_error(&inner, told);
     let Some((sport, dport)) = l4::ports(inner.proto, l4) else { return };
     let (local, remote): (SocketAddr, SocketAddr) = ((inner.src, sport).into(), (inner.dst, dport).into());
-    if inner.proto == UDP {
-        ns.sockets.udp_error(local, remote, told);
+    match inner.proto {
+        UDP => ns.sockets.udp_error(local, remote, told),
+        TCP if l4.len() >= 8 => {
+            let seq = u32::from_be_bytes([l4[4], l4[5], l4[6], l4[7]]);
+            socket_io::tcp_error(ns, ctx.now, (local, remote), seq, header, told);
+        }
+        _ => {}
     }
 }

@@ -45,7 +45,7 @@ use crate::netns::neigh::NeighKey;
 use crate::wire::packet::{Packet, PacketId, PacketType};
 
 pub use hook::{TraceGroup, TracedPacket};
-pub(crate) use socket_io::{send_icmp_echo, send_udp, take_woken, udp_bind, udp_connect};
+pub(crate) use socket_io::{flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, udp_bind, udp_connect};
 
 /// Where a routed packet goes (`struct dst_entry`, `struct rtable`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -189,6 +189,8 @@ pub(crate) enum Target {
 /// A timer a netns asks for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Timer {
+    /// The TCP table's next timer.
+    Tcp,
     /// A neighbour's state machine.
     Neigh(NeighKey),
     /// The oldest incomplete packet.
@@ -324,6 +326,7 @@ fn after_hook(ns: &mut Netns, ctx: &mut Ctx<'_>, after: After, packet: Packet) -
 pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
     match timer {
         Timer::Neigh(key) => resolve::neigh_timer(ns, ctx, key),
+        Timer::Tcp => socket_io::tcp_timer(ns, ctx),
         Timer::Fragments => fragment::expire(ns, ctx),
     }
 }

@@ -1,6 +1,7 @@
 //! Between sockets and the walk: what applications send becomes packets, what is delivered becomes wake-ups.
 
 mod datagram;
+mod stream;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,9 +10,11 @@ use crate::netns::Netns;
 use crate::netns::socket::{PmtuDiscovery, Socket};
 
 pub(crate) use datagram::{send_icmp_echo, send_udp, udp_bind, udp_connect};
+pub(crate) use stream::{flush_tcp, tcp_connect, tcp_error, tcp_receive, tcp_timer};
 
 /// Takes the sockets of all kinds something happened to.
 pub(crate) fn take_woken(ns: &mut Netns) -> Vec<Socket> {
+    stream::collect_wakes(ns);
     ns.sockets.take_woken()
 }
 

@@ -8,6 +8,7 @@ use super::World;
 use crate::engine::arena::{DevId, NetnsId, SocketId};
 use crate::engine::errno::Errno;
 use crate::netns::socket::raw::RawSocket;
+use crate::netns::socket::tcp::{Readiness, SocketOptions};
 use crate::netns::socket::udp::{Datagram, UdpSocket};
 use crate::netns::socket::{Socket, SocketError};
 use crate::walk;
@@ -103,6 +104,114 @@ impl World {
     pub fn close(&mut self, netns: NetnsId, socket: SocketId) {
         self.call(netns, Some(socket), b"close");
         self.netns_mut(netns).sockets.close(socket);
+    }
+
+    /// Begins a TCP connection from `local` (unspecified address: by the route; port 0: an ephemeral one).
+    /// How it ends is told by a wake-up: then [`Self::tcp_readiness`] says writable, or [`Self::tcp_take_error`] why not.
+    ///
+    /// # Errors
+    /// What the route says, `EADDRNOTAVAIL`.
+    pub fn tcp_connect(
+        &mut self,
+        netns: NetnsId,
+        local: SocketAddr,
+        peer: SocketAddr,
+        options: SocketOptions,
+    ) -> Result<SocketId, Errno> {
+        self.call(netns, None, format!("{local}>{peer}").as_bytes());
+        let now = self.now();
+        self.walk(netns, |ns, _| walk::tcp_connect(ns, now, local, peer, options))
+    }
+
+    /// Listens on `local`; `backlog` connections wait to be accepted.
+    ///
+    /// # Errors
+    /// `EADDRINUSE`.
+    pub fn tcp_listen(&mut self, netns: NetnsId, local: SocketAddr, backlog: u32) -> Result<SocketId, Errno> {
+        self.call(netns, None, local.to_string().as_bytes());
+        self.netns_mut(netns).tcp.listen(local, backlog, SocketOptions::default())
+    }
+
+    /// Takes the oldest complete connection of a listener, and its peer.
+    pub fn tcp_accept(&mut self, netns: NetnsId, listener: SocketId) -> Option<(SocketId, SocketAddr)> {
+        self.netns_mut(netns).tcp.accept(listener)
+    }
+
+    /// Writes `data`; how many bytes were taken.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EPIPE`, `ENOTCONN`, or why the connection failed, once.
+    pub fn tcp_send(&mut self, netns: NetnsId, socket: SocketId, data: &[u8]) -> Result<usize, Errno> {
+        self.call(netns, Some(socket), data);
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.send(now, socket, data))
+    }
+
+    /// Reads at most `max` bytes; none is the end of the stream.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ENOTCONN`, or why the connection failed, once, after the data that came before.
+    pub fn tcp_recv(&mut self, netns: NetnsId, socket: SocketId, max: usize) -> Result<Bytes, Errno> {
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.recv(now, socket, max))
+    }
+
+    /// `shutdown(SHUT_WR)`: the FIN follows the data.
+    ///
+    /// # Errors
+    /// `ENOTCONN`.
+    pub fn tcp_shutdown(&mut self, netns: NetnsId, socket: SocketId) -> Result<(), Errno> {
+        self.call(netns, Some(socket), b"shutdown");
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.shutdown_write(now, socket))
+    }
+
+    /// `close()`
+    pub fn tcp_close(&mut self, netns: NetnsId, socket: SocketId) {
+        self.call(netns, Some(socket), b"close");
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.close(now, socket));
+    }
+
+    /// `close()` with `SO_LINGER` 0: a RST.
+    pub fn tcp_abort(&mut self, netns: NetnsId, socket: SocketId) {
+        self.call(netns, Some(socket), b"abort");
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.abort(now, socket));
+    }
+
+    /// What `poll()` says of a TCP socket.
+    pub fn tcp_readiness(&self, netns: NetnsId, socket: SocketId) -> Readiness {
+        self.netns(netns).tcp.readiness(socket)
+    }
+
+    /// `SO_ERROR`: why the connection failed; reading clears it.
+    pub fn tcp_take_error(&mut self, netns: NetnsId, socket: SocketId) -> Option<Errno> {
+        self.netns_mut(netns).tcp.take_error(socket)
+    }
+
+    /// The oldest entry of a connection's error queue (`IP_RECVERR`).
+    pub fn tcp_queued_error(&mut self, netns: NetnsId, socket: SocketId) -> Option<SocketError> {
+        let ns = self.netns_mut(netns);
+        let ends = ns.tcp.endpoints(socket)?;
+        ns.sockets.tcp_error(ends)
+    }
+
+    /// Both ends of a connection: ours, the peer's.
+    pub fn tcp_endpoints(&self, netns: NetnsId, socket: SocketId) -> Option<(SocketAddr, SocketAddr)> {
+        self.netns(netns).tcp.endpoints(socket)
+    }
+
+    /// Changes the options of a TCP socket.
+    pub fn tcp_set_options(&mut self, netns: NetnsId, socket: SocketId, options: SocketOptions) {
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.set_options(now, socket, options));
+    }
+
+    /// `TCP_QUICKACK`
+    pub fn tcp_set_quickack(&mut self, netns: NetnsId, socket: SocketId, on: bool) {
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.set_quickack(now, socket, on));
     }
 
     /// Sends a frame of any bytes straight out of a device (an AF_PACKET socket).

@@ -4,27 +4,31 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use sim_core::capture::{Direction, Hop};
-use sim_core::engine::arena::NetnsId;
+use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Duration;
+use sim_core::netns::socket::Socket;
+use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::wire::arp::{Arp, REQUEST};
 use sim_core::wire::eth::EthHeader;
 use sim_core::wire::icmp::IcmpHeader;
 use sim_core::wire::ip::{ICMP, IpHeader, protocol_name};
-use sim_core::world::World;
+use sim_core::world::{Happened, World};
 
 /// How long after a packet was sent its hops are awaited.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 pub(crate) struct Lab {
-    pub(crate) world: World,
+    world: World,
+    /// Listening sockets whose connections are echoed.
+    echo: Vec<(NetnsId, SocketId)>,
 }
 
 impl Lab {
     pub(crate) fn new(seed: u64) -> Self {
         let mut world = World::new(Seed(seed));
         world.capture(true);
-        Self { world }
+        Self { world, echo: Vec::new() }
     }
 
     pub(crate) fn netns(&mut self, names: &[&str]) {
@@ -120,6 +124,59 @@ impl Lab {
         self.world.udp_send(ns, socket, None, b"hello").map_err(|e| format!("{e:?}"))?;
         self.collect();
         self.world.udp_recv(ns, socket).map(|d| d.data.to_vec()).map_err(|e| e.to_string())
+    }
+
+    /// From now on every connection to `port` gets back what it sends.
+    pub(crate) fn echo_server(&mut self, netns: &str, port: u16) {
+        let ns = self.id(netns);
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let listener = self.world.tcp_listen(ns, any, 8).expect("a free port");
+        self.echo.push((ns, listener));
+    }
+
+    /// Connects, sends `hello`, reads the answer and closes.
+    pub(crate) fn tcp(&mut self, netns: &str, to: &str) -> Result<Vec<u8>, String> {
+        let ns = self.id(netns);
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let to: SocketAddr = to.parse().expect("an address and port");
+        let options = SocketOptions::default();
+        let socket = self.world.tcp_connect(ns, any, to, options).map_err(|e| e.to_string())?;
+        self.serve();
+        if let Some(errno) = self.world.tcp_take_error(ns, socket) {
+            return Err(errno.to_string());
+        }
+        self.world.tcp_send(ns, socket, b"hello").map_err(|e| e.to_string())?;
+        self.serve();
+        let answer = self.world.tcp_recv(ns, socket, 4096).map_err(|e| e.to_string())?;
+        self.world.tcp_close(ns, socket);
+        self.serve();
+        Ok(answer.to_vec())
+    }
+
+    /// Lets time pass; the echo servers do their work.
+    fn serve(&mut self) {
+        let until = self.world.now() + PATIENCE;
+        while let Some(happened) = self.world.step(until) {
+            if let Happened::Wake(ns, Socket::Tcp(socket)) = happened {
+                self.serve_socket(ns, socket);
+            }
+        }
+    }
+
+    fn serve_socket(&mut self, ns: NetnsId, socket: SocketId) {
+        if self.echo.contains(&(ns, socket)) {
+            while self.world.tcp_accept(ns, socket).is_some() {}
+            return;
+        }
+        let is_server = self.world.tcp_endpoints(ns, socket).is_some_and(|(local, _)| local.port() < 1024);
+        if !is_server {
+            return;
+        }
+        match self.world.tcp_recv(ns, socket, 4096) {
+            Ok(data) if data.is_empty() => self.world.tcp_close(ns, socket),
+            Ok(data) => drop(self.world.tcp_send(ns, socket, &data)),
+            Err(_) => {}
+        }
     }
 
     /// Lines of `conntrack -L -o extended`.

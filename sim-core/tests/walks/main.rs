@@ -187,3 +187,11 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(run(true), run(true));
     assert_eq!(run(true), run(false), "looking changes nothing");
 }
+
+#[test]
+fn a_connection_is_made_used_and_closed() {
+    let mut lab = bridge();
+    assert_eq!(lab.tcp("a", "10.0.0.2:80"), Err("ECONNREFUSED".to_owned()), "nobody listens yet");
+    lab.echo_server("b", 80);
+    assert_eq!(lab.tcp("a", "10.0.0.2:80").as_deref(), Ok(&b"hello"[..]));
+}

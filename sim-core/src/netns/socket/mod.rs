@@ -5,14 +5,22 @@ pub mod raw;
 pub mod tcp;
 pub mod udp;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 pub use error::{ErrorOrigin, SocketError};
 
 use crate::engine::arena::SocketId;
 use crate::wire::ip::IpHeader;
+use error::ErrorQueue;
 use raw::RawSocket;
 use udp::{UdpSocket, UdpTable};
+
+/// The number of a netns' first TCP socket; other sockets count from 1.
+pub const FIRST_TCP: SocketId = SocketId(1 << 31);
+
+/// Most connections whose ICMP errors wait to be read.
+const RECVERR_MAX: usize = 1024;
 
 /// Bytes a receive queue holds (`net.core.rmem_default`).
 pub const RMEM_DEFAULT: usize = 212_992;
@@ -48,6 +56,7 @@ pub struct Sockets {
     /// Datagram sockets.
     pub udp: UdpTable,
     raw: Vec<RawSocket>,
+    tcp_errors: BTreeMap<(SocketAddr, SocketAddr), ErrorQueue>,
     last_id: u32,
     /// Sockets something happened to, in order, each once.
     woken: Vec<Socket>,
@@ -121,6 +130,23 @@ impl Sockets {
             told.push(s.id);
         }
         told.iter().for_each(|id| self.wake(Socket::Raw(*id)));
+    }
+
+    /// An ICMP error about the connection between `local` and `remote`, for its error queue.
+    pub fn tcp_told(&mut self, ends: (SocketAddr, SocketAddr), error: SocketError) {
+        if self.tcp_errors.len() < RECVERR_MAX || self.tcp_errors.contains_key(&ends) {
+            self.tcp_errors.entry(ends).or_default().push(error);
+        }
+    }
+
+    /// Takes the oldest error of a connection's error queue.
+    pub fn tcp_error(&mut self, ends: (SocketAddr, SocketAddr)) -> Option<SocketError> {
+        let queue = self.tcp_errors.get_mut(&ends)?;
+        let error = queue.pop();
+        if error.is_none() {
+            self.tcp_errors.remove(&ends);
+        }
+        error
     }
 
     /// A datagram for this host: `None` if nobody listens, else whether there was room for it.

@@ -1,0 +1,117 @@
+//! TCP segments between the table and the walk (net/ipv4/tcp_ipv4.c).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::super::output::route_output;
+use super::super::{Ctx, Next, Stage, Timer, run};
+use super::{can_bind, check_peer};
+use crate::engine::arena::SocketId;
+use crate::engine::errno::Errno;
+use crate::engine::time::Instant;
+use crate::engine::trail::{DropPlace, DropReason};
+use crate::netns::Netns;
+use crate::netns::fib::FibKey;
+use crate::netns::socket::tcp::{IcmpError, OutSegment, Path, Segment, SocketOptions};
+use crate::netns::socket::{Socket, SocketError};
+use crate::wire::icmp::IcmpHeader;
+use crate::wire::ip::{IpHeader, TCP};
+use crate::wire::packet::{Packet, PacketType};
+use crate::wire::{build, l4};
+
+/// Begins a connection: the route chooses the source address and bounds the segments (`tcp_v4_connect`).
+///
+/// # Errors
+/// What the route says, or that the ends are in use.
+pub(crate) fn tcp_connect(
+    ns: &mut Netns,
+    now: Instant,
+    local: SocketAddr,
+    peer: SocketAddr,
+    options: SocketOptions,
+) -> Result<SocketId, Errno> {
+    check_peer(peer)?;
+    can_bind(ns, local.ip())?;
+    let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
+    let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
+    ns.tcp.connect(now, SocketAddr::new(src, local.port()), peer, Path::new(dst.mtu), options)
+}
+
+/// A segment for this host (`tcp_v4_rcv`).
+pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: &Packet) -> Next {
+    if packet.pkt_type != PacketType::Host {
+        return Next::Drop(DropReason::OtherHost);
+    }
+    let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
+    if !l4::checksum_ok(ip.src, ip.dst, TCP, l4) {
+        return Next::Drop(DropReason::TcpCsum);
+    }
+    let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else { return Next::Drop(DropReason::HdrTrunc) };
+    let path = path_to(ns, ip.dst, ip.src);
+    ns.tcp.on_segment(ctx.now, &segment, path);
+    Next::Delivered
+}
+
+fn path_to(ns: &Netns, from: IpAddr, to: IpAddr) -> Path {
+    let mtu = route_output(ns, FibKey { src: Some(from), ..FibKey::to(to) }).map_or(1500, |(dst, _)| dst.mtu);
+    Path::new(mtu)
+}
+
+/// An ICMP error about a segment of ours (`tcp_v4_err`).
+pub(crate) fn tcp_error(
+    ns: &mut Netns,
+    now: Instant,
+    (local, remote): (SocketAddr, SocketAddr),
+    seq: u32,
+    header: IcmpHeader,
+    told: SocketError,
+) {
+    let Some(error) = IcmpError::v4(header.kind, header.code, told.mtu) else { return };
+    ns.sockets.tcp_told((local, remote), told);
+    if let Some(path) = ns.tcp.on_icmp_error(now, local, remote, seq, error) {
+        ns.pmtu.learn(remote.ip(), path.mtu);
+        ns.tcp.set_path(now, remote.ip(), path);
+    }
+}
+
+/// The table's timer is due.
+pub(crate) fn tcp_timer(ns: &mut Netns, ctx: &Ctx<'_>) {
+    ns.tcp_timer = Instant::NEVER;
+    ns.tcp.on_timer(ctx.now);
+}
+
+/// Sends what the table has to send, and asks for its next timer.
+pub(crate) fn flush_tcp(ns: &mut Netns, ctx: &mut Ctx<'_>) {
+    while let Some(out) = ns.tcp.poll_output() {
+        send(ns, ctx, &out);
+    }
+    let next = ns.tcp.next_timer();
+    if next < ns.tcp_timer {
+        ns.tcp_timer = next;
+        ctx.out.timers.push((next, Timer::Tcp));
+    }
+}
+
+/// Hands the table's wake-ups to the sockets.
+pub(super) fn collect_wakes(ns: &mut Netns) {
+    while let Some((id, _)) = ns.tcp.poll_wake() {
+        ns.sockets.wake(Socket::Tcp(id));
+    }
+}
+
+/// `ip_queue_xmit`
+fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
+    let (src, dst) = (out.segment.src.ip(), out.segment.dst.ip());
+    let Ok((route, _)) = route_output(ns, FibKey { src: Some(src), ..FibKey::to(dst) }) else {
+        let reason = DropReason::IpOutNoRoutes;
+        ctx.out.drops.count(DropPlace { netns: ns.id, dev: None, stage: "output", reason });
+        return;
+    };
+    let mut header = IpHeader::new(src, dst, TCP, 0);
+    header.df = out.df;
+    header.tos = out.tos;
+    header.ttl = out.ttl.unwrap_or(ns.default_ttl());
+    header.id = if out.id_zero { 0 } else { ns.ip_ids.draw() };
+    let options = out.segment.options.to_bytes();
+    let packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
+    run(ns, ctx, Stage::LocalOut(route, packet));
+}
