@@ -27,7 +27,7 @@ fn rule() -> impl Strategy<Value = String> {
         "[a-z]{1,8}[+]?".prop_map(|dev| format!("-i {dev}")),
     ];
     let ports = (any::<u16>(), any::<u16>(), any::<bool>()).prop_map(|(a, b, not)| {
-        format!("-p tcp {}--dport {}:{}", if not { "! " } else { "" }, a.min(b).max(1), a.max(b))
+        format!("-p tcp {}--dport {}:{}", if not { "! " } else { "" }, a.min(b).max(1), a.max(b).max(1))
     });
     let ask = prop_oneof![
         "[ -~]{0,40}"
