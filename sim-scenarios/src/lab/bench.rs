@@ -2,16 +2,15 @@
 //!
 //! The one implementation that matters binds these calls to a `World`; a test may bind them to anything.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use sim_core::capture::Hop;
-use sim_core::engine::arena::{DevId, NetnsId, SocketId};
+use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Instant;
-
-use super::conntrack::Entry;
-use super::spec::Pmtu;
+use sim_core::netns::socket::{PmtuDiscovery, Socket, SocketError};
+use sim_core::wire::ip::IpHeader;
 
 /// Why the network would not do what it was told.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -39,7 +38,7 @@ pub struct Sock {
     /// The netns.
     pub netns: String,
     /// The socket.
-    pub id: SocketId,
+    pub socket: Socket,
 }
 
 /// Options of a client's or server's socket; `IP_RECVERR` is always on.
@@ -50,18 +49,7 @@ pub struct SockOptions {
     /// Type of service, if not 0.
     pub tos: Option<u8>,
     /// What the socket does about the path MTU, if not the default.
-    pub pmtu: Option<Pmtu>,
-}
-
-/// One entry of a socket's error queue (ip(7), `IP_RECVERR`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct QueuedError {
-    /// The error.
-    pub errno: Errno,
-    /// Type, code and sender of the ICMP message behind it; `None`: found locally.
-    pub icmp: Option<(u8, u8, std::net::IpAddr)>,
-    /// The path MTU behind `EMSGSIZE`, in bytes; 0 if there is none.
-    pub mtu: u32,
+    pub pmtu: Option<PmtuDiscovery>,
 }
 
 /// One line of a rule trace.
@@ -82,43 +70,53 @@ pub enum TraceLine {
     Step(String),
 }
 
-/// Sockets, with the results of the socket calls of the same names. A call never waits:
-/// `EAGAIN` says that there is nothing yet.
+/// The system calls of clients and servers. None of them waits: `EAGAIN` says that there is nothing yet.
 pub trait Sockets {
-    /// A UDP socket.
-    fn udp(&mut self, netns: &str, options: SockOptions) -> Result<Sock, Errno>;
-    /// A raw ICMP socket; what it receives begins with the IP header.
-    fn raw_icmp(&mut self, netns: &str, options: SockOptions) -> Result<Sock, Errno>;
-    /// A TCP socket with `TCP_NODELAY` and `TCP_QUICKACK`.
-    fn tcp(&mut self, netns: &str, options: SockOptions) -> Result<Sock, Errno>;
-    /// `bind`, with `SO_REUSEADDR`.
-    fn bind(&mut self, sock: &Sock, local: SocketAddr) -> Result<(), Errno>;
-    /// `connect`; a TCP handshake that is under way is no error.
-    fn connect(&mut self, sock: &Sock, peer: SocketAddr) -> Result<(), Errno>;
-    /// How a TCP handshake ended (`SO_ERROR`); `None` while it is under way.
-    fn connected(&mut self, sock: &Sock) -> Option<Result<(), Errno>>;
-    /// `listen`.
-    fn listen(&mut self, sock: &Sock, backlog: u32) -> Result<(), Errno>;
-    /// `accept`.
-    fn accept(&mut self, sock: &Sock) -> Result<(Sock, SocketAddr), Errno>;
-    /// `send` on a connected socket.
-    fn send(&mut self, sock: &Sock, data: &[u8]) -> Result<usize, Errno>;
-    /// `sendto`; the port means nothing to a raw socket.
-    fn send_to(&mut self, sock: &Sock, data: &[u8], peer: SocketAddr) -> Result<usize, Errno>;
-    /// `recv`; of a TCP socket an empty answer is the end of the stream.
-    fn recv(&mut self, sock: &Sock) -> Result<Bytes, Errno>;
-    /// `recvfrom`.
-    fn recv_from(&mut self, sock: &Sock) -> Result<(Bytes, SocketAddr), Errno>;
-    /// Takes the oldest entry of the error queue.
-    fn queued_error(&mut self, sock: &Sock) -> Option<QueuedError>;
+    /// A UDP socket bound to `local`, with `SO_REUSEADDR`.
+    fn udp(&mut self, netns: &str, local: SocketAddr, options: SockOptions) -> Result<Sock, Errno>;
+    /// Connects a UDP socket.
+    fn udp_connect(&mut self, sock: &Sock, peer: SocketAddr) -> Result<(), Errno>;
+    /// Sends a datagram to `to`, or to the connected peer.
+    fn udp_send(&mut self, sock: &Sock, to: Option<SocketAddr>, data: &[u8]) -> Result<(), SocketError>;
+    /// Takes the oldest datagram and its sender; a pending error comes first.
+    fn udp_recv(&mut self, sock: &Sock) -> Result<(Bytes, SocketAddr), Errno>;
+
+    /// A raw ICMP socket.
+    fn raw_icmp(&mut self, netns: &str, local: Option<IpAddr>, options: SockOptions) -> Result<Sock, Errno>;
+    /// Sends an echo request with this identifier and sequence number.
+    fn ping(&mut self, sock: &Sock, to: IpAddr, id_seq: (u16, u16), data: &[u8]) -> Result<(), SocketError>;
+    /// Takes the oldest ICMP message and the header it came with.
+    fn raw_recv(&mut self, sock: &Sock) -> Option<(IpHeader, Bytes)>;
+
+    /// Begins a connection from `local`, with `TCP_NODELAY` and `TCP_QUICKACK`.
+    fn tcp_connect(
+        &mut self,
+        netns: &str,
+        local: SocketAddr,
+        peer: SocketAddr,
+        options: SockOptions,
+    ) -> Result<Sock, Errno>;
+    /// How the handshake ended (`SO_ERROR`); `None` while it is under way.
+    fn tcp_connected(&mut self, sock: &Sock) -> Option<Result<(), Errno>>;
+    /// A listener at `local`.
+    fn tcp_listen(&mut self, netns: &str, local: SocketAddr, backlog: u32) -> Result<Sock, Errno>;
+    /// Takes the oldest connection of a listener.
+    fn tcp_accept(&mut self, sock: &Sock) -> Option<(Sock, SocketAddr)>;
+    /// Sends.
+    fn tcp_send(&mut self, sock: &Sock, data: &[u8]) -> Result<usize, Errno>;
+    /// Reads what there is; nothing is the end of the stream.
+    fn tcp_recv(&mut self, sock: &Sock) -> Result<Bytes, Errno>;
     /// Local and remote address of a connection.
-    fn ends(&mut self, sock: &Sock) -> Option<(SocketAddr, SocketAddr)>;
+    fn tcp_ends(&mut self, sock: &Sock) -> Option<(SocketAddr, SocketAddr)>;
     /// `shutdown(SHUT_WR)`.
-    fn shutdown_write(&mut self, sock: &Sock) -> Result<(), Errno>;
+    fn tcp_shutdown(&mut self, sock: &Sock) -> Result<(), Errno>;
+    /// `close` with `SO_LINGER` 0: a RST.
+    fn tcp_abort(&mut self, sock: &Sock);
+
+    /// Takes the oldest entry of a socket's error queue.
+    fn queued_error(&mut self, sock: &Sock) -> Option<SocketError>;
     /// `close`.
     fn close(&mut self, sock: &Sock);
-    /// `close` with `SO_LINGER` 0: a RST.
-    fn abort(&mut self, sock: &Sock);
 }
 
 /// A network of netns on which a spec runs.
@@ -131,7 +129,8 @@ pub trait Bench: Sockets {
     fn bridge(&mut self, netns: &str, line: &str) -> Result<(), Refused>;
     /// `iptables-restore` of a whole text, tables that it names being flushed first.
     fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused>;
-    /// Sets a sysctl, named as sysctl(8) does: a dot inside a device's name is written `/`.
+    /// Sets a sysctl, named as sysctl(8) does: a dot inside a device's name is written `/`. One that does not
+    /// exist is [`Refused::NotYet`].
     fn set_sysctl(&mut self, netns: &str, key: &str, value: &str) -> Result<(), Refused>;
     /// A sysctl's value as its file under /proc/sys shows it; the errno of opening it if there is none.
     fn sysctl(&mut self, netns: &str, key: &str) -> Result<String, Errno>;
@@ -144,8 +143,9 @@ pub trait Bench: Sockets {
     fn now(&self) -> Instant;
     /// When the next event is due, if there is any.
     fn next_event(&self) -> Option<Instant>;
-    /// Runs everything that is due up to and including `until`, which then is the time.
-    fn run_until(&mut self, until: Instant);
+    /// Runs everything that is due up to and including `until`, which then is the time; whether something
+    /// happened to a socket.
+    fn run_until(&mut self, until: Instant) -> bool;
 
     /// What the taps saw since the last call, in the order of the taps.
     fn drain_hops(&mut self) -> Vec<Hop>;
@@ -153,8 +153,6 @@ pub trait Bench: Sockets {
     fn netns_name(&self, netns: NetnsId) -> String;
     /// The name of a device.
     fn dev_name(&self, netns: NetnsId, dev: DevId) -> String;
-    /// The conntrack table of `netns`.
-    fn conntrack(&mut self, netns: &str) -> Vec<Entry>;
     /// What traced packets met in `netns` since the last call.
     fn drain_trace(&mut self, netns: &str) -> Vec<TraceLine>;
     /// Sends a frame out of a device as a packet socket does.

@@ -1,61 +1,9 @@
-//! Conntrack entries in the lab's canonical form.
-
-use std::net::IpAddr;
+//! A conntrack table in the lab's canonical form, from the lines of `conntrack -L -o extended`.
 
 use serde_json::{Map, Value, json};
-use sim_core::wire::ip::UDP;
 
 use super::canon::dumps_sorted;
 use super::cluster::VXLAN_PORT;
-
-/// A conntrack entry, as `conntrack -L -o extended` tells it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Entry {
-    /// L4 protocol number.
-    pub proto: u8,
-    /// Its name as conntrack-tools print it (`udp`, `unknown`).
-    pub proto_name: String,
-    /// Seconds left, rounded down.
-    pub timeout_secs: u32,
-    /// The state of protocols that have one (`ESTABLISHED`).
-    pub state: Option<String>,
-    /// Packets of the original direction.
-    pub orig: Half,
-    /// Packets of the reply direction.
-    pub reply: Half,
-    /// Not answered yet.
-    pub unreplied: bool,
-    /// Not to be dropped early.
-    pub assured: bool,
-    /// The connection mark.
-    pub mark: u32,
-}
-
-/// One direction of an entry.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Half {
-    /// Source address.
-    pub src: IpAddr,
-    /// Destination address.
-    pub dst: IpAddr,
-    /// The L4 part of the tuple.
-    pub l4: HalfL4,
-    /// Packets seen (`nf_conntrack_acct`).
-    pub packets: u64,
-    /// Their IP lengths.
-    pub bytes: u64,
-}
-
-/// The L4 part of a tuple.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HalfL4 {
-    /// Source and destination port.
-    Ports(u16, u16),
-    /// Type, code and identifier.
-    Icmp(u8, u8, u16),
-    /// Protocols without either.
-    None,
-}
 
 /// What of an entry is shown, and how.
 #[derive(Clone, Copy, Debug)]
@@ -67,80 +15,95 @@ pub struct Shown<'a> {
 }
 
 /// The table in canonical form: outer VXLAN entries summed per direction, all sorted by their text.
-pub fn canonical(entries: &[Entry], shown: Shown<'_>) -> Value {
-    let mut out: Vec<Value> = Vec::new();
+pub fn canonical(lines: &str, shown: Shown<'_>) -> Value {
     // How many outer VXLAN entries there are depends on a hash of the inner flows: they count as one a direction.
-    let mut outer: Vec<Entry> = Vec::new();
-    for entry in entries {
-        if !is_outer(entry) {
-            out.push(one(entry, shown));
-            continue;
-        }
-        match outer.iter_mut().find(|sum| (sum.orig.src, sum.orig.dst) == (entry.orig.src, entry.orig.dst)) {
-            Some(sum) => add(sum, entry),
-            None => outer.push(entry.clone()),
+    let mut out: Vec<Value> = Vec::new();
+    for entry in lines.lines().filter_map(|line| entry(line, shown)) {
+        let same = |sum: &&mut Value| is_outer(&entry) && is_outer(sum) && ends(sum) == ends(&entry);
+        match out.iter_mut().find(same) {
+            Some(sum) => add(sum, &entry),
+            None => out.push(entry),
         }
     }
-    out.extend(outer.iter().map(|entry| one(entry, shown)));
     out.sort_by_cached_key(dumps_sorted);
     Value::Array(out)
 }
 
-fn is_outer(entry: &Entry) -> bool {
-    entry.proto == UDP && matches!(entry.orig.l4, HalfL4::Ports(_, VXLAN_PORT))
+fn is_outer(entry: &Value) -> bool {
+    entry["orig"]["sp"] == "hash"
 }
 
-fn add(sum: &mut Entry, entry: &Entry) {
-    for (sum, half) in [(&mut sum.orig, &entry.orig), (&mut sum.reply, &entry.reply)] {
-        sum.packets += half.packets;
-        sum.bytes += half.bytes;
+fn ends(entry: &Value) -> (&Value, &Value) {
+    (&entry["orig"]["s"], &entry["orig"]["d"])
+}
+
+fn add(sum: &mut Value, entry: &Value) {
+    for direction in ["orig", "reply"] {
+        for counter in ["packets", "bytes"] {
+            let both = [&sum[direction][counter], &entry[direction][counter]].map(Value::as_u64);
+            if let [Some(a), Some(b)] = both {
+                sum[direction][counter] = (a + b).into();
+            }
+        }
     }
-    sum.timeout_secs = sum.timeout_secs.max(entry.timeout_secs);
+    if let (Some(a), Some(b)) = (sum["timeout"].as_u64(), entry["timeout"].as_u64()) {
+        sum["timeout"] = a.max(b).into();
+    }
 }
 
-fn one(entry: &Entry, shown: Shown<'_>) -> Value {
+/// One line: family, its number, protocol, its number, then seconds left, state, both directions and marks.
+fn entry(line: &str, shown: Shown<'_>) -> Option<Value> {
+    let mut words = line.split_whitespace().skip(2);
     let mut out = Map::new();
-    out.insert("p".into(), entry.proto_name.clone().into());
-    if shown.timeouts {
-        out.insert("timeout".into(), nominal(entry.timeout_secs).into());
+    out.insert("p".into(), words.next()?.into());
+    let mut words = words.skip(1).peekable();
+    let left = words.next_if(|word| word.bytes().all(|b| b.is_ascii_digit()));
+    if let Some(left) = left.filter(|_| shown.timeouts) {
+        out.insert("timeout".into(), nominal(left.parse().ok()?).into());
     }
-    if let Some(state) = &entry.state {
-        out.insert("state".into(), state.clone().into());
+    if let Some(state) = words.next_if(|word| !word.contains('=') && !word.starts_with('[')) {
+        out.insert("state".into(), state.into());
     }
-    if entry.mark != 0 {
-        out.insert("mark".into(), entry.mark.into());
+    let mut directions: Vec<Map<String, Value>> = Vec::new();
+    let mut status = Vec::new();
+    for word in words {
+        let Some((key, value)) = word.split_once('=') else {
+            status.push(Value::from(word.trim_matches(['[', ']'])));
+            continue;
+        };
+        if key == "src" {
+            directions.push(Map::new());
+        }
+        match (key, directions.last_mut()) {
+            ("src" | "dst", Some(direction)) => {
+                direction.insert(key[..1].into(), value.into());
+            }
+            ("sport", Some(direction)) => {
+                direction.insert("sp".into(), port(value.parse().ok()?, shown.known_ports));
+            }
+            ("dport", Some(direction)) => {
+                direction.insert("dp".into(), port(value.parse().ok()?, shown.known_ports));
+            }
+            ("type" | "code" | "id" | "packets" | "bytes", Some(direction)) => {
+                direction.insert(key.into(), value.parse::<u64>().ok()?.into());
+            }
+            ("mark", _) if value == "0" => {}
+            ("mark" | "zone" | "zone-orig" | "zone-reply", _) => {
+                out.insert(key.into(), value.parse::<u64>().ok()?.into());
+            }
+            _ => {}
+        }
     }
-    let (mut orig, mut reply) = (half(&entry.orig, shown), half(&entry.reply, shown));
-    if is_outer(entry) {
+    let mut directions = directions.into_iter();
+    let (mut orig, mut reply) = (directions.next()?, directions.next()?);
+    if out["p"] == "udp" && orig.get("dp") == Some(&VXLAN_PORT.into()) {
         orig.insert("sp".into(), "hash".into());
         reply.insert("dp".into(), "hash".into());
     }
     out.insert("orig".into(), orig.into());
     out.insert("reply".into(), reply.into());
-    let flags = [(entry.unreplied, "UNREPLIED"), (entry.assured, "ASSURED")];
-    out.insert("st".into(), flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect());
-    out.into()
-}
-
-fn half(half: &Half, shown: Shown<'_>) -> Map<String, Value> {
-    let mut out = Map::new();
-    out.insert("s".into(), half.src.to_string().into());
-    out.insert("d".into(), half.dst.to_string().into());
-    match half.l4 {
-        HalfL4::Ports(src, dst) => {
-            out.insert("sp".into(), port(src, shown.known_ports));
-            out.insert("dp".into(), port(dst, shown.known_ports));
-        }
-        HalfL4::Icmp(kind, code, id) => {
-            out.insert("type".into(), kind.into());
-            out.insert("code".into(), code.into());
-            out.insert("id".into(), id.into());
-        }
-        HalfL4::None => {}
-    }
-    out.insert("packets".into(), half.packets.into());
-    out.insert("bytes".into(), half.bytes.into());
-    out
+    out.insert("st".into(), status.into());
+    Some(out.into())
 }
 
 /// A port, or its class where it is not among the `known` ones: SNAT keeps a port's class
@@ -157,8 +120,8 @@ pub(super) fn port(port: u16, known: Option<&[u16]>) -> Value {
 }
 
 /// The timeout that an entry counts down from: the nearest usual one not more than 4 s above.
-fn nominal(left: u32) -> u32 {
-    const USUAL: [u32; 8] = [5, 10, 30, 60, 120, 300, 600, 432_000];
+fn nominal(left: u64) -> u64 {
+    const USUAL: [u64; 8] = [5, 10, 30, 60, 120, 300, 600, 432_000];
     USUAL.into_iter().find(|&usual| usual.saturating_sub(4) <= left && left <= usual).unwrap_or(left)
 }
 

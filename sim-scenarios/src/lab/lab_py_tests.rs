@@ -97,7 +97,9 @@ fn the_cluster_is_built_with_the_commands_of_the_lab_in_its_order() {
                 Setup::Netns(name) => json!(["netns", name]),
                 Setup::Ip(netns, line) => json!(["ip", netns, line]),
                 Setup::Bridge(netns, line) => json!(["bridge", netns, line]),
-                Setup::Sysctl(netns, key, value) => json!(["sysctl", netns, key, value]),
+                Setup::Sysctl(netns, key, value) | Setup::Repeatable(netns, key, value) => {
+                    json!(["sysctl", netns, key, value])
+                }
                 Setup::Rules(netns, text) => json!(["rules", netns, text]),
             })
             .collect();

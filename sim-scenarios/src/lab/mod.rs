@@ -22,6 +22,7 @@ pub mod side_by_side;
 pub mod spec;
 pub mod topology;
 pub mod trace;
+pub mod world;
 
 #[cfg(test)]
 mod lab_py_tests;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::canon::dumps;
-use super::compare::{At, Difference, What, path_text};
+use super::compare::{At, Difference, What, first_diff, path_text};
 
 /// Characters of one column; the whole is two of them, what is between and what is before: 120.
 const COLUMN: usize = 55;
@@ -21,17 +21,24 @@ pub fn side_by_side(source: &Value, kernel: &Value, everyhop: &Value, at: &Diffe
         page.line(&format!("step {} of {steps}: {}", step + 1, dumps(&source["steps"][*step])));
     }
     page.line(&format!("first difference: {at}"));
-    page.out.push('\n');
-    let (list, index) = surroundings(at);
-    let (a, b) = (get(kernel, list), get(everyhop, list));
-    page.row("", &format!("kernel: {}", path_text(list)), "everyhop", false);
-    match (a, b, index) {
-        (Some(Value::Array(a)), Some(Value::Array(b)), Some(index)) => {
-            page.items(a, b, index, at.path.get(list.len() + 1..).unwrap_or_default(), at);
-        }
-        (a, b, _) => page.row("", &text_of(a), &text_of(b), true),
+    page.difference(kernel, everyhop, at);
+    if let Some(hops) = parting(kernel, everyhop, at) {
+        page.line(&format!("where the hops part: {hops}"));
+        page.difference(kernel, everyhop, &hops);
     }
     page.out
+}
+
+/// Where the hops of the step part, if the first difference is in something else.
+fn parting(kernel: &Value, everyhop: &Value, at: &Difference) -> Option<Difference> {
+    let Some(&At::Index(step)) = at.path.first() else { return None };
+    let hops = At::Key("hops".into());
+    if at.path.get(1) == Some(&hops) {
+        return None;
+    }
+    let mut parting = first_diff(kernel.get(step)?.get("hops")?, everyhop.get(step)?.get("hops")?)?;
+    parting.path.splice(0..0, [At::Index(step), hops]);
+    Some(parting)
 }
 
 /// The list of a step around the difference and the place in it; else the member of the step.
@@ -63,6 +70,19 @@ struct Page {
 }
 
 impl Page {
+    /// What is around one difference, side by side.
+    fn difference(&mut self, kernel: &Value, everyhop: &Value, at: &Difference) {
+        let (list, index) = surroundings(at);
+        self.out.push('\n');
+        self.row("", &format!("kernel: {}", path_text(list)), "everyhop", false);
+        match (get(kernel, list), get(everyhop, list), index) {
+            (Some(Value::Array(a)), Some(Value::Array(b)), Some(index)) => {
+                self.items(a, b, index, at.path.get(list.len() + 1..).unwrap_or_default(), at);
+            }
+            (a, b, _) => self.row("", &text_of(a), &text_of(b), true),
+        }
+    }
+
     /// The items around `index`, the one at `index` marked and its differing field told apart.
     fn items(&mut self, a: &[Value], b: &[Value], index: usize, field: &[At], at: &Difference) {
         let last = (index + CONTEXT + 1).min(a.len().max(b.len()));

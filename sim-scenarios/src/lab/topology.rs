@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use sim_core::engine::errno::Errno;
-
 use super::bench::{Bench, Refused};
 use super::cluster::{Cluster, GATEWAY};
 use super::spec::{Spec, Topo};
@@ -20,8 +18,10 @@ pub enum Setup {
     Ip(String, String),
     /// A line as for `bridge -batch`: netns, line.
     Bridge(String, String),
-    /// Sets a sysctl: netns, key, value. One that does not exist is passed over, as in the lab.
+    /// Sets a sysctl: netns, key, value.
     Sysctl(String, String, String),
+    /// Sets a sysctl that need not exist: netns, key, value.
+    Repeatable(String, String, String),
     /// `iptables-restore`: netns, text.
     Rules(String, String),
 }
@@ -32,7 +32,9 @@ impl fmt::Display for Setup {
             Self::Netns(name) => write!(f, "ip netns add {name}"),
             Self::Ip(netns, line) => write!(f, "ip -n {netns} {line}"),
             Self::Bridge(netns, line) => write!(f, "bridge -n {netns} {line}"),
-            Self::Sysctl(netns, key, value) => write!(f, "sysctl -w {key}={value} in {netns}"),
+            Self::Sysctl(netns, key, value) | Self::Repeatable(netns, key, value) => {
+                write!(f, "sysctl -w {key}={value} in {netns}")
+            }
             Self::Rules(netns, _) => write!(f, "iptables-restore in {netns}"),
         }
     }
@@ -45,7 +47,7 @@ pub fn setup(spec: &Spec) -> Vec<Setup> {
     let mut out = Vec::new();
     for netns in &cluster.netns {
         out.push(Setup::Netns(netns.clone()));
-        sysctls(&mut out, netns, EVERYWHERE);
+        out.extend(EVERYWHERE.iter().map(|(k, v)| Setup::Repeatable(netns.clone(), (*k).into(), (*v).into())));
     }
     underlay(&mut out, topo, cluster);
     for number in 0..cluster.nodes.len() {
@@ -81,7 +83,7 @@ pub fn no_late_probes(spec: &Spec) -> Vec<Setup> {
     for netns in &spec.cluster.netns {
         for dev in ["default", "lo"].map(String::from).into_iter().chain(devices(spec, netns)) {
             let key = sysctl_key(&format!("net.ipv4.neigh.{dev}.delay_first_probe_time"));
-            out.push(Setup::Sysctl(netns.clone(), key, "600".into()));
+            out.push(Setup::Repeatable(netns.clone(), key, "600".into()));
         }
     }
     out
@@ -90,15 +92,16 @@ pub fn no_late_probes(spec: &Spec) -> Vec<Setup> {
 /// Does one operation.
 ///
 /// # Errors
-/// What the bench says; a sysctl that it does not have is none.
+/// What the bench says.
 pub fn apply(bench: &mut dyn Bench, step: &Setup) -> Result<(), Refused> {
     match step {
         Setup::Netns(name) => bench.add_netns(name),
         Setup::Ip(netns, line) => bench.ip(netns, line),
         Setup::Bridge(netns, line) => bench.bridge(netns, line),
         Setup::Rules(netns, text) => bench.iptables_restore(netns, text),
-        Setup::Sysctl(netns, key, value) => match bench.set_sysctl(netns, key, value) {
-            Err(_) if bench.sysctl(netns, key) == Err(Errno::ENOENT) => Ok(()),
+        Setup::Sysctl(netns, key, value) => bench.set_sysctl(netns, key, value),
+        Setup::Repeatable(netns, key, value) => match bench.set_sysctl(netns, key, value) {
+            Err(Refused::NotYet(_)) => Ok(()),
             result => result,
         },
     }
@@ -109,6 +112,7 @@ pub fn sysctl_key(key: &str) -> String {
     key.replace("flannel.1", "flannel/1")
 }
 
+/// What makes runs of the kernel repeatable. What the emulator does not have does not disturb it.
 const EVERYWHERE: &[(&str, &str)] = &[
     ("net.ipv6.conf.all.disable_ipv6", "1"),
     ("net.ipv6.conf.default.disable_ipv6", "1"),

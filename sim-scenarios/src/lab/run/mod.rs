@@ -17,8 +17,9 @@ use serde_json::{Map, Value, json};
 use sim_core::capture::Hop;
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Duration;
+use sim_core::netns::socket::{ErrorOrigin, SocketError};
 
-use super::bench::{Bench, QueuedError, Refused, Sock};
+use super::bench::{Bench, Refused, Sock};
 use super::conntrack::{self, Shown};
 use super::decode::Decoder;
 use super::spec::{Op, Place, Spec, Step, Wanted};
@@ -77,9 +78,6 @@ pub fn run(spec: &Spec, bench: &mut dyn Bench, stop: &dyn Fn() -> bool) -> Resul
     Ok(Value::Array(results))
 }
 
-/// How long a process takes to wake up and answer. It also keeps two servers that answer each other
-/// from stopping time.
-const TURN: Duration = Duration::from_micros(20);
 /// The longest that a cluster may take to become quiet.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
 /// For how long nothing must be seen for a cluster to be quiet.
@@ -142,20 +140,25 @@ impl<'a> Runner<'a> {
     /// Serves until the network says something to `until`, or for `timeout`.
     fn pump(&mut self, timeout: Duration, until: Until<'_>) -> Option<Value> {
         let end = self.bench.now() + timeout;
-        loop {
-            self.turn();
-            let answer = until(self.bench);
-            if answer.is_some() || (self.stop)() {
-                return answer;
+        let mut woken = true;
+        while !(self.stop)() {
+            if woken {
+                self.serve();
+                let answer = until(self.bench);
+                if answer.is_some() {
+                    return answer;
+                }
             }
+            self.drain();
             match self.bench.next_event().filter(|&at| at <= end) {
-                Some(at) => self.bench.run_until(at),
+                Some(at) => woken = self.bench.run_until(at),
                 None => {
-                    self.bench.run_until(end.max(self.bench.now()));
+                    self.bench.run_until(end);
                     return None;
                 }
             }
         }
+        None
     }
 
     /// Serves for `time`, whatever happens.
@@ -167,25 +170,23 @@ impl<'a> Runner<'a> {
     fn settle(&mut self, quiet: Duration) {
         let end = self.bench.now() + SETTLE_LIMIT;
         let mut last = self.bench.now();
+        let mut woken = true;
         while !(self.stop)() {
-            if self.turn() {
+            if woken {
+                self.serve();
+            }
+            if self.drain() {
                 last = self.bench.now();
             }
-            let over = (last + quiet).min(end).max(self.bench.now());
+            let over = (last + quiet).min(end);
             match self.bench.next_event().filter(|&at| at <= over) {
-                Some(at) => self.bench.run_until(at),
-                None => return self.bench.run_until(over),
+                Some(at) => woken = self.bench.run_until(at),
+                None => {
+                    self.bench.run_until(over);
+                    return;
+                }
             }
         }
-    }
-
-    /// Lets servers answer and collects hops; whether there were any.
-    fn turn(&mut self) -> bool {
-        if self.serve() {
-            let now = self.bench.now();
-            self.bench.run_until(now + TURN);
-        }
-        self.drain()
     }
 
     fn drain(&mut self) -> bool {
@@ -216,7 +217,7 @@ impl<'a> Runner<'a> {
         }
         let traffic = traffic || op == "tcp_close";
         if traffic || op == "conntrack" {
-            out.extend(self.conntrack(step).map(|ct| ("ct".into(), ct.into())));
+            out.extend(self.conntrack(step)?.map(|ct| ("ct".into(), ct.into())));
         }
         let trace = self.take_trace();
         if traffic && step.common.trace && !trace.is_empty() {
@@ -238,11 +239,11 @@ impl<'a> Runner<'a> {
         hops::canonical(&seen, &names, &step.common, show_arp, &mut self.decoder)
     }
 
-    fn conntrack(&mut self, step: &Step) -> Option<Map<String, Value>> {
+    fn conntrack(&mut self, step: &Step) -> Result<Option<Map<String, Value>>, Refused> {
         let whose = match step.common.ct.as_ref().unwrap_or(&self.spec.ct) {
-            Wanted::Nowhere => return None,
+            Wanted::Nowhere => return Ok(None),
             Wanted::Nodes => self.spec.cluster.nodes.iter().map(|node| node.name.clone()).collect(),
-            Wanted::These(netns) if netns.is_empty() => return None,
+            Wanted::These(netns) if netns.is_empty() => return Ok(None),
             Wanted::These(netns) => netns.clone(),
         };
         let shown = Shown {
@@ -250,10 +251,11 @@ impl<'a> Runner<'a> {
             known_ports: self.spec.known_ports.as_deref(),
         };
         let tables = whose.into_iter().map(|netns| {
-            let table = conntrack::canonical(&self.bench.conntrack(&netns), shown);
-            (netns, table)
+            let lines = self.bench.exec(&netns, &["conntrack", "-L", "-o", "extended"])?.stdout;
+            Ok((netns, conntrack::canonical(&lines, shown)))
         });
-        Some(tables.filter(|(_, table)| table.as_array().is_some_and(|t| !t.is_empty())).collect())
+        let tables: Vec<(String, Value)> = tables.collect::<Result<_, Refused>>()?;
+        Ok(Some(tables.into_iter().filter(|(_, table)| *table != json!([])).collect()))
     }
 
     fn take_trace(&mut self) -> Map<String, Value> {
@@ -274,8 +276,8 @@ impl<'a> Runner<'a> {
             Op::Udp { client, payload, keep } => self.udp(client, payload, *keep, patience),
             Op::ManyUdp(many) => self.many_udp(many),
             Op::Ping(ping) => self.ping(ping, patience, step.common.times),
-            Op::Tcp { client, payload } => self.tcp(client, payload, patience),
-            Op::TcpOpen { name, client } => self.tcp_open(name, client, patience),
+            Op::Tcp { client, payload } => Ok(self.tcp(client, payload, patience)),
+            Op::TcpOpen { name, client } => Ok(self.tcp_open(name, client, patience)),
             Op::TcpIo { name, payload } => Ok(self.tcp_io(name, payload, patience)),
             Op::TcpClose { name } => Ok(self.tcp_close(name, patience)),
             Op::TcpAbort { name } => self.tcp_abort(name),
@@ -310,25 +312,37 @@ fn failed(errno: Errno) -> Value {
     json!({ "outcome": "error", "errno": errno.name() })
 }
 
-/// The oldest entry of a socket's error queue, or `otherwise`.
-fn queued(bench: &mut dyn Bench, sock: &Sock, otherwise: Value) -> Value {
-    let Some(QueuedError { errno, icmp, mtu }) = bench.queued_error(sock) else { return otherwise };
-    let mut out = json!({ "outcome": "error", "errno": errno.name() });
-    match icmp {
-        Some((kind, code, from)) => {
+fn local_error(errno: Errno) -> Value {
+    json!({ "outcome": "error", "errno": errno.name(), "origin": "local" })
+}
+
+/// An error as the error queue tells it.
+fn told(error: SocketError) -> Value {
+    let errno = error.errno.map_or_else(|| 0.into(), |errno| Value::from(errno.name()));
+    let mut out = json!({ "outcome": "error", "errno": errno });
+    match error.origin {
+        ErrorOrigin::Local => out["origin"] = "local".into(),
+        ErrorOrigin::Icmp { kind, code, from } => {
             out["origin"] = "icmp".into();
             out["icmp"] = json!([kind, code]);
             out["from"] = from.to_string().into();
         }
-        None => out["origin"] = "local".into(),
     }
-    if mtu != 0 {
-        out["mtu"] = mtu.into();
+    if error.mtu != 0 {
+        out["mtu"] = error.mtu.into();
     }
     out
 }
 
+/// The oldest entry of a socket's error queue, or `otherwise`.
+fn queued(bench: &mut dyn Bench, sock: &Sock, otherwise: Value) -> Value {
+    bench.queued_error(sock).map_or(otherwise, told)
+}
+
 /// A socket call that the lab takes to succeed.
 fn must(what: &str, errno: Errno) -> Refused {
-    Refused::Failed(format!("{what}: {errno}"))
+    match errno {
+        Errno::ENOTSUP => Refused::NotYet(what.into()),
+        errno => Refused::Failed(format!("{what}: {errno}")),
+    }
 }

@@ -29,16 +29,13 @@ pub(super) fn seen((key, running): (&String, &Running)) -> Option<(String, Value
 
 impl Runner<'_> {
     pub(super) fn start_server(&mut self, server: &Server) -> Result<(), Refused> {
+        let local = SocketAddr::new(server.addr, server.port);
         let options = SockOptions { pmtu: server.pmtu, ..SockOptions::default() };
         let sock = match server.proto {
-            Proto::Udp => self.bench.udp(&server.netns, options),
-            Proto::Tcp => self.bench.tcp(&server.netns, options),
+            Proto::Udp => self.bench.udp(&server.netns, local, options),
+            Proto::Tcp => self.bench.tcp_listen(&server.netns, local, BACKLOG),
         };
-        let sock = sock.map_err(|e| must("socket", e))?;
-        self.bench.bind(&sock, SocketAddr::new(server.addr, server.port)).map_err(|e| must("bind", e))?;
-        if server.proto == Proto::Tcp {
-            self.bench.listen(&sock, BACKLOG).map_err(|e| must("listen", e))?;
-        }
+        let sock = sock.map_err(|e| must("bind", e))?;
         let running = Running { server: server.clone(), sock, connections: Vec::new(), seen: Vec::new() };
         self.servers.insert(server.key(), running);
         Ok(())
@@ -52,24 +49,20 @@ impl Runner<'_> {
         Ok(outcome("stopped"))
     }
 
-    /// Lets every server answer what has come in; whether anything had.
-    pub(super) fn serve(&mut self) -> bool {
-        let mut busy = false;
+    /// Lets every server answer what has come in.
+    pub(super) fn serve(&mut self) {
         for running in self.servers.values_mut() {
-            busy |= match running.server.proto {
+            match running.server.proto {
                 Proto::Udp => running.serve_datagrams(self.bench, &self.decoder),
                 Proto::Tcp => running.serve_connections(self.bench, &self.decoder),
-            };
+            }
         }
-        busy
     }
 }
 
 impl Running {
-    fn serve_datagrams(&mut self, bench: &mut dyn Bench, decoder: &Decoder<'_>) -> bool {
-        let mut busy = false;
+    fn serve_datagrams(&mut self, bench: &mut dyn Bench, decoder: &Decoder<'_>) {
         while let Some((data, peer)) = next_datagram(bench, &self.sock) {
-            busy = true;
             self.note(peer, decoder);
             let answer = match self.server.mode {
                 Mode::Sink => continue,
@@ -77,44 +70,36 @@ impl Running {
                 Mode::Echo => self.echo(&data),
             };
             // As in the lab: an answer that cannot be sent is nobody's concern.
-            let _ = bench.send_to(&self.sock, &answer, peer);
+            let _ = bench.udp_send(&self.sock, Some(peer), &answer);
         }
-        busy
     }
 
-    fn serve_connections(&mut self, bench: &mut dyn Bench, decoder: &Decoder<'_>) -> bool {
-        let mut busy = false;
-        while let Ok((connection, peer)) = bench.accept(&self.sock) {
-            busy = true;
+    fn serve_connections(&mut self, bench: &mut dyn Bench, decoder: &Decoder<'_>) {
+        while let Some((connection, peer)) = bench.tcp_accept(&self.sock) {
             self.connections.push(connection);
             self.note(peer, decoder);
         }
         for connection in std::mem::take(&mut self.connections) {
-            let (open, heard) = self.serve_connection(bench, &connection);
-            busy |= heard;
-            if open {
+            if self.serve_connection(bench, &connection) {
                 self.connections.push(connection);
             } else {
                 bench.close(&connection);
             }
         }
-        busy
     }
 
-    /// Answers what one connection says; whether it stays open, and whether it said anything.
-    fn serve_connection(&self, bench: &mut dyn Bench, connection: &Sock) -> (bool, bool) {
-        let mut heard = false;
+    /// Answers what one connection says; whether it stays open.
+    fn serve_connection(&self, bench: &mut dyn Bench, connection: &Sock) -> bool {
         loop {
-            match bench.recv(connection) {
-                Err(Errno::EAGAIN) => return (true, heard),
+            match bench.tcp_recv(connection) {
+                Err(Errno::EAGAIN) => return true,
                 Ok(data) if !data.is_empty() => {
-                    heard = true;
-                    let answered = self.server.mode == Mode::Sink || bench.send(connection, &self.echo(&data)).is_ok();
-                    if !answered {
-                        return (false, true);
+                    let sink = self.server.mode == Mode::Sink;
+                    if !sink && bench.tcp_send(connection, &self.echo(&data)).is_err() {
+                        return false;
                     }
                 }
-                Ok(_) | Err(_) => return (false, true),
+                Ok(_) | Err(_) => return false,
             }
         }
     }
@@ -135,7 +120,7 @@ impl Running {
 /// The next datagram, errors about earlier answers passed over.
 fn next_datagram(bench: &mut dyn Bench, sock: &Sock) -> Option<(bytes::Bytes, SocketAddr)> {
     loop {
-        match bench.recv_from(sock) {
+        match bench.udp_recv(sock) {
             Ok(datagram) => return Some(datagram),
             Err(Errno::ECONNREFUSED) => {}
             Err(_) => return None,

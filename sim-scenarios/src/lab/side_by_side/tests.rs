@@ -33,6 +33,15 @@ fn a_missing_hop_and_an_answer_that_is_none_are_shown_as_such() {
 }
 
 #[test]
+fn where_an_answer_differs_the_place_where_the_hops_part_is_shown_too() {
+    let run = |outcome: &str, hops: Value| json!([{"saw": {"outcome": outcome}, "hops": hops}]);
+    let whole = run("reply", json!([hop("a", "eth0", "out", 64), hop("n1", "cni0", "in", 64)]));
+    let shown = page(&whole, &run("timeout", json!([hop("a", "eth0", "out", 64)])));
+    assert!(shown.contains("where the hops part: [0]/hops: length 2 != 1"), "{shown}");
+    assert!(shown.contains("| (nothing)"), "{shown}");
+}
+
+#[test]
 fn no_line_is_longer_than_120_characters_and_no_escape_gets_through() {
     let long = json!([{"trace": {"n1": ["x".repeat(4000), "\u{1b}[31m".repeat(9)]}}]);
     let shown = page(&long, &json!([{"trace": {"n1": ["y z ".repeat(900), "\u{1b}[0m"]}}]));

@@ -18,7 +18,7 @@ use serde_json::Value;
 pub use self::frame::{Arp, Body, Icmp, IcmpBody, Ip, L4, L4Checksum, RawFrame, Tcp, Udp};
 pub use self::object::{Place, SpecError};
 pub use self::server::{Mode, Proto, Server};
-pub use self::step::{Client, Common, Forge, Forged, ManyUdp, Op, Payload, Ping, Pmtu, Step, Wanted};
+pub use self::step::{Client, Common, Forge, Forged, ManyUdp, Op, Payload, Ping, Step, Wanted};
 
 use self::object::{Node, Object};
 use super::cluster::Cluster;

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use sim_core::netns::socket::PmtuDiscovery;
+
 use super::object::{Node, SpecError};
-use super::step::Pmtu;
 use super::{read_addr, read_netns};
 use crate::lab::cluster::Cluster;
 
@@ -54,7 +55,7 @@ pub struct Server {
     /// What it answers.
     pub mode: Mode,
     /// What it does about the path MTU; `None`: what the kernel does by default.
-    pub pmtu: Option<Pmtu>,
+    pub pmtu: Option<PmtuDiscovery>,
 }
 
 impl Server {
@@ -67,7 +68,7 @@ impl Server {
             port: o.read("port")?,
             addr: o.take("ip").map_or(Ok(Ipv4Addr::UNSPECIFIED.into()), |n| read_addr(&n, cluster))?,
             mode: o.or("mode", Mode::Echo)?,
-            pmtu: o.take("dontfrag").map(|_| Pmtu::Dont),
+            pmtu: o.take("dontfrag").map(|_| PmtuDiscovery::Dont),
         };
         o.end()?;
         Ok(server)

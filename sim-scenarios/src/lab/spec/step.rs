@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 use sim_core::engine::time::Duration;
+use sim_core::netns::socket::PmtuDiscovery;
 use sim_core::wire::eth::MacAddr;
 
 use super::frame::{RawFrame, read_eth};
@@ -200,21 +201,7 @@ pub struct Client {
     /// Type of service, if not 0.
     pub tos: Option<u8>,
     /// What the socket does about the path MTU, if not the default.
-    pub pmtu: Option<Pmtu>,
-}
-
-/// What a socket does about the path MTU (ip(7), `IP_MTU_DISCOVER`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Pmtu {
-    /// Never sets DF.
-    Dont,
-    /// Sets DF, fragments what is too big for the known path MTU.
-    Want,
-    /// Sets DF, refuses what is too big.
-    Do,
-    /// Sets DF, ignores the known path MTU.
-    Probe,
+    pub pmtu: Option<PmtuDiscovery>,
 }
 
 /// What is sent: text, cut or filled with dots to a size.
@@ -264,7 +251,7 @@ pub struct Ping {
     /// Type of service, if not 0.
     pub tos: Option<u8>,
     /// What the socket does about the path MTU, if not the default.
-    pub pmtu: Option<Pmtu>,
+    pub pmtu: Option<PmtuDiscovery>,
 }
 
 /// A forged segment: sequence numbers are relative to what its sender would send next.
@@ -426,7 +413,7 @@ impl Client {
             dport: o.read("dport")?,
             ttl: o.optional("ttl")?,
             tos: o.optional("tos")?,
-            pmtu: o.optional("pmtu")?,
+            pmtu: read_pmtu(o)?,
         })
     }
 }
@@ -470,7 +457,7 @@ impl Ping {
             gap: read_seconds(o, "gap")?,
             ttl: o.optional("ttl")?,
             tos: o.optional("tos")?,
-            pmtu: o.optional("pmtu")?,
+            pmtu: read_pmtu(o)?,
         })
     }
 }
@@ -495,6 +482,18 @@ impl Forge {
             data: o.or("data", String::new())?,
         })
     }
+}
+
+/// What a socket does about the path MTU (ip(7), `IP_MTU_DISCOVER`).
+fn read_pmtu(o: &mut Object<'_>) -> Result<Option<PmtuDiscovery>, SpecError> {
+    let Some(node) = o.take("pmtu") else { return Ok(None) };
+    Ok(Some(match node.read::<String>()?.as_str() {
+        "dont" => PmtuDiscovery::Dont,
+        "want" => PmtuDiscovery::Want,
+        "do" => PmtuDiscovery::Do,
+        "probe" => PmtuDiscovery::Probe,
+        other => return Err(node.error(format!("{other:?} is none of dont, want, do, probe"))),
+    }))
 }
 
 /// The longest wait a spec may ask for: longer than any timeout of conntrack (five days).

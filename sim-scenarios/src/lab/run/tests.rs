@@ -1,0 +1,129 @@
+//! Small specs on a real world.
+
+use serde_json::{Value, json};
+use sim_core::engine::rng::Seed;
+
+use super::{RunError, run};
+use crate::lab::bench::Refused;
+use crate::lab::spec::Document;
+use crate::lab::world::LabWorld;
+
+/// Runs steps in a cluster of one node with the pods a and b; b answers on UDP port 53.
+fn try_steps(steps: &Value) -> Result<Value, RunError> {
+    let spec = json!({
+        "topo": {"nodes": 1, "pods": {"a": 1, "b": 1}},
+        "servers": [{"ns": "b", "port": 53}],
+        "steps": steps,
+    });
+    run(&Document::read(&spec.to_string()).unwrap().spec, &mut LabWorld::new(Seed(1)), &|| false)
+}
+
+fn steps(steps: &Value) -> Value {
+    try_steps(steps).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn a_datagram_is_echoed_with_the_servers_name_and_every_hop_is_told() {
+    let result = steps(&json!([{"op": "udp", "ns": "a", "sport": 40000, "dst": "b", "dport": 53, "arp": "show"}]));
+    assert_eq!(result[0]["saw"], json!({"outcome": "reply", "data": "b:hello"}));
+    assert_eq!(result[0]["server_saw"], json!({"b/udp/53": ["10.244.1.2:40000"]}));
+    let hops = result[0]["hops"].as_array().unwrap();
+    let first = &hops[0];
+    assert_eq!([&first["n"], &first["if"], &first["d"]], ["a", "eth0", "out"]);
+    assert_eq!(first["arp"]["ask"], "10.244.1.3");
+    let last = &hops[hops.len() - 1];
+    assert_eq!([&last["n"], &last["udp"]["data"], &last["udp"]["ck"]], ["a", "b:hello", "ok"]);
+}
+
+#[test]
+fn a_closed_port_is_an_error_with_its_icmp_message() {
+    let result = steps(&json!([{"op": "udp", "ns": "a", "sport": 40000, "dst": "b", "dport": 9, "hops": false}]));
+    let refused =
+        json!({"outcome": "error", "errno": "ECONNREFUSED", "origin": "icmp", "icmp": [3, 3], "from": "10.244.1.3"});
+    assert_eq!(result[0]["saw"], refused);
+    assert_eq!(result[0].get("hops"), None);
+}
+
+#[test]
+fn nobody_waits_for_real_but_the_waiting_is_told() {
+    let result = steps(&json!([
+        {"op": "ping", "ns": "a", "dst": "10.244.1.99", "timeout": 9, "times": true, "ct": false},
+        {"op": "sleep", "s": 86400},
+        {"op": "neigh", "ns": "a"}
+    ]));
+    assert_eq!(result[0]["saw"]["errno"], "EHOSTUNREACH", "{result}");
+    assert_eq!(result[0]["saw"]["after"], 3.0, "three requests, a second apart");
+    assert_eq!(result[1]["saw"], json!({"outcome": "slept"}));
+}
+
+#[test]
+fn a_stopped_server_answers_no_more_and_a_new_one_does() {
+    let ask = json!({"op": "udp", "ns": "a", "sport": 40000, "dst": "b", "dport": 53, "hops": false});
+    let start = json!({"op": "server", "server": {"ns": "b", "proto": "udp", "port": 53, "mode": "short"}});
+    let result = steps(&json!([{"op": "stop", "server": "b/udp/53"}, ask, start, ask]));
+    assert_eq!(result[1]["saw"]["errno"], "ECONNREFUSED");
+    assert_eq!(result[3]["saw"]["data"], "short");
+}
+
+#[test]
+fn two_servers_that_answer_each_other_do_not_stop_time() {
+    let result = steps(&json!([
+        {"op": "server", "server": {"ns": "a", "proto": "udp", "port": 53, "mode": "short"}},
+        {"op": "stop", "server": "b/udp/53"},
+        {"op": "server", "server": {"ns": "b", "proto": "udp", "port": 53, "mode": "short"}},
+        {"op": "ping", "ns": "a", "dst": "b", "hops": false},
+        {"op": "frame", "ns": "a", "eth": ["a/eth0", "b/eth0"], "ip": {"s": "a", "d": "b"},
+         "udp": {"s": 53, "d": 53}, "data": "x", "hops_in": ["n1/veth-a"], "timeout": 0.001, "quiet": 0}
+    ]));
+    assert_eq!(result[4]["saw"], json!({"outcome": "sent"}));
+}
+
+#[test]
+fn what_cannot_be_run_yet_is_refused_with_the_step_it_stands_in() {
+    let error = try_steps(&json!([{"op": "exec", "ns": "a", "cmd": ["tc", "qdisc"]}])).unwrap_err();
+    let RunError::Step { number, why, place, .. } = &error else { panic!("{error}") };
+    assert_eq!((*number, place.line), (1, 1));
+    assert_eq!(*why, Refused::NotYet("exec tc qdisc".into()));
+    assert_eq!(error.to_string(), "step 1 (exec): not supported yet: exec tc qdisc");
+}
+
+#[test]
+fn a_run_stops_when_it_is_told_to() {
+    let spec = json!({"steps": [{"op": "sleep", "s": 600_000}]}).to_string();
+    let stopped = run(&Document::read(&spec).unwrap().spec, &mut LabWorld::new(Seed(1)), &|| true);
+    assert_eq!(stopped, Err(RunError::Interrupted));
+}
+
+#[test]
+fn a_spec_gives_the_same_result_every_time() {
+    let twice = json!([{"op": "udp", "ns": "a", "sport": 40000, "dst": "b", "dport": 53}, {"op": "ping", "ns": "b", "dst": "a"}]);
+    assert_eq!(steps(&twice), steps(&twice));
+}
+
+/// Goldens that agree in every field. The list only grows.
+const AGREEING: &[&str] = &[
+    "arp_first_packet",
+    "arp_unknown_same_subnet",
+    "bridge_fdb_flood",
+    "egress_no_masquerade",
+    "mtu_nondf_fragment",
+    "rp_filter_strict",
+    "snat_port_collision",
+    "vxlan_bad_header",
+];
+
+#[test]
+fn recorded_results_of_the_kernel_agree_in_every_field() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/kernel-lab/golden");
+    for name in AGREEING {
+        let Ok(bytes) = std::fs::read(format!("{dir}/{name}.json")) else {
+            eprintln!("skipped: {dir}/{name}.json is not here");
+            continue;
+        };
+        let golden = Document::read(&String::from_utf8(bytes).unwrap()).unwrap();
+        let result =
+            run(&golden.spec, &mut LabWorld::new(Seed(1)), &|| false).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let difference = crate::lab::compare::first_diff(&golden.result.unwrap(), &result);
+        assert_eq!(difference.map(|d| d.to_string()), None, "{name}");
+    }
+}

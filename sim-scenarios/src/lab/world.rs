@@ -1,0 +1,247 @@
+//! The bench that matters: a [`World`].
+
+mod tools;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use sim_core::capture::Hop;
+use sim_core::engine::arena::{DevId, NetnsId};
+use sim_core::engine::errno::Errno;
+use sim_core::engine::rng::Seed;
+use sim_core::engine::time::Instant;
+use sim_core::netns::netlink::CommandError;
+use sim_core::netns::socket::{Socket, SocketError};
+use sim_core::wire::ip::IpHeader;
+use sim_core::world::{Happened, RestoreError, World};
+
+use super::bench::{Bench, Output, Refused, Sock, SockOptions, Sockets, TraceLine};
+
+/// A world with the lab's calls.
+#[derive(Clone, Debug)]
+pub struct LabWorld {
+    world: World,
+    /// Trace lines not yet asked for.
+    traces: BTreeMap<NetnsId, Vec<TraceLine>>,
+}
+
+impl LabWorld {
+    /// An empty world that captures every hop.
+    pub fn new(seed: Seed) -> Self {
+        let mut world = World::new(seed);
+        world.capture(true);
+        Self { world, traces: BTreeMap::new() }
+    }
+
+    /// The netns called `name`: specs are checked when they are read, so it exists.
+    fn id(&self, name: &str) -> NetnsId {
+        let id = self.world.netns_id(name);
+        assert!(id.is_some(), "the runner names a netns it never made: {name}");
+        id.unwrap_or(NetnsId(0))
+    }
+}
+
+/// The netns of a socket, and its id if it is of the wanted kind.
+macro_rules! socket {
+    ($self:ident, $sock:ident, $kind:ident, $otherwise:expr) => {{
+        let Socket::$kind(id) = $sock.socket else { return $otherwise };
+        ($self.id(&$sock.netns), id)
+    }};
+}
+
+impl Sockets for LabWorld {
+    fn udp(&mut self, netns: &str, local: SocketAddr, options: SockOptions) -> Result<Sock, Errno> {
+        let ns = self.id(netns);
+        let id = self.world.udp_bind(ns, local, true)?;
+        if let Some(socket) = self.world.udp(ns, id) {
+            socket.ttl = options.ttl;
+            socket.tos = options.tos.unwrap_or(0);
+            socket.pmtu = options.pmtu.unwrap_or_default();
+        }
+        Ok(Sock { netns: netns.into(), socket: Socket::Udp(id) })
+    }
+
+    fn udp_connect(&mut self, sock: &Sock, peer: SocketAddr) -> Result<(), Errno> {
+        let (netns, id) = socket!(self, sock, Udp, Err(Errno::EINVAL));
+        self.world.udp_connect(netns, id, peer)
+    }
+
+    fn udp_send(&mut self, sock: &Sock, to: Option<SocketAddr>, data: &[u8]) -> Result<(), SocketError> {
+        let (netns, id) = socket!(self, sock, Udp, Err(SocketError::local(Errno::EINVAL, 0)));
+        self.world.udp_send(netns, id, to, data)
+    }
+
+    fn udp_recv(&mut self, sock: &Sock) -> Result<(Bytes, SocketAddr), Errno> {
+        let (netns, id) = socket!(self, sock, Udp, Err(Errno::EINVAL));
+        self.world.udp_recv(netns, id).map(|datagram| (datagram.data, datagram.from))
+    }
+
+    fn raw_icmp(&mut self, netns: &str, local: Option<IpAddr>, options: SockOptions) -> Result<Sock, Errno> {
+        let ns = self.id(netns);
+        let id = self.world.raw_open(ns, local);
+        if let Some(socket) = self.world.raw(ns, id) {
+            socket.ttl = options.ttl;
+            socket.tos = options.tos.unwrap_or(0);
+            socket.pmtu = options.pmtu.unwrap_or_default();
+        }
+        Ok(Sock { netns: netns.into(), socket: Socket::Raw(id) })
+    }
+
+    fn ping(&mut self, sock: &Sock, to: IpAddr, id_seq: (u16, u16), data: &[u8]) -> Result<(), SocketError> {
+        let (netns, id) = socket!(self, sock, Raw, Err(SocketError::local(Errno::EINVAL, 0)));
+        self.world.ping(netns, id, to, id_seq, data)
+    }
+
+    fn raw_recv(&mut self, sock: &Sock) -> Option<(IpHeader, Bytes)> {
+        let (netns, id) = socket!(self, sock, Raw, None);
+        self.world.raw_recv(netns, id)
+    }
+
+    fn tcp_connect(&mut self, _: &str, _: SocketAddr, _: SocketAddr, _: SockOptions) -> Result<Sock, Errno> {
+        Err(Errno::ENOTSUP)
+    }
+
+    fn tcp_connected(&mut self, _: &Sock) -> Option<Result<(), Errno>> {
+        None
+    }
+
+    fn tcp_listen(&mut self, _: &str, _: SocketAddr, _: u32) -> Result<Sock, Errno> {
+        Err(Errno::ENOTSUP)
+    }
+
+    fn tcp_accept(&mut self, _: &Sock) -> Option<(Sock, SocketAddr)> {
+        None
+    }
+
+    fn tcp_send(&mut self, _: &Sock, _: &[u8]) -> Result<usize, Errno> {
+        Err(Errno::ENOTSUP)
+    }
+
+    fn tcp_recv(&mut self, _: &Sock) -> Result<Bytes, Errno> {
+        Err(Errno::ENOTSUP)
+    }
+
+    fn tcp_ends(&mut self, _: &Sock) -> Option<(SocketAddr, SocketAddr)> {
+        None
+    }
+
+    fn tcp_shutdown(&mut self, _: &Sock) -> Result<(), Errno> {
+        Err(Errno::ENOTSUP)
+    }
+
+    fn tcp_abort(&mut self, _: &Sock) {}
+
+    fn queued_error(&mut self, sock: &Sock) -> Option<SocketError> {
+        let netns = self.id(&sock.netns);
+        match sock.socket {
+            Socket::Udp(id) => self.world.udp(netns, id)?.errors.pop(),
+            Socket::Raw(id) => self.world.raw(netns, id)?.errors.pop(),
+            Socket::Tcp(_) => None,
+        }
+    }
+
+    fn close(&mut self, sock: &Sock) {
+        let netns = self.id(&sock.netns);
+        if let Socket::Udp(id) | Socket::Raw(id) = sock.socket {
+            self.world.close(netns, id);
+        }
+    }
+}
+
+impl Bench for LabWorld {
+    fn add_netns(&mut self, name: &str) -> Result<(), Refused> {
+        self.world.add_netns(name).map(drop).map_err(|e| Refused::Failed(e.to_string()))
+    }
+
+    fn ip(&mut self, netns: &str, line: &str) -> Result<(), Refused> {
+        self.world.ip(self.id(netns), line).map_err(command_refused)
+    }
+
+    fn bridge(&mut self, netns: &str, line: &str) -> Result<(), Refused> {
+        self.world.bridge(self.id(netns), line).map_err(command_refused)
+    }
+
+    fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {
+        self.world.iptables_restore(self.id(netns), text, false).map_err(rules_refused)
+    }
+
+    fn set_sysctl(&mut self, netns: &str, key: &str, value: &str) -> Result<(), Refused> {
+        self.world.sysctl(self.id(netns), key, value).map_err(|errno| match errno {
+            Errno::ENOENT => Refused::NotYet(format!("sysctl {key}")),
+            errno => Refused::Failed(format!("sysctl {key}={value}: {errno}")),
+        })
+    }
+
+    fn sysctl(&mut self, netns: &str, key: &str) -> Result<String, Errno> {
+        self.world.sysctl_get(self.id(netns), key)
+    }
+
+    fn exec(&mut self, netns: &str, words: &[&str]) -> Result<Output, Refused> {
+        let netns = self.id(netns);
+        tools::exec(&mut self.world, netns, words)
+    }
+
+    fn start_trace(&mut self, netns: &str) -> Result<(), Refused> {
+        let text = "*raw\n-I PREROUTING -j TRACE\n-I OUTPUT -j TRACE\nCOMMIT\n";
+        self.world.iptables_restore(self.id(netns), text, true).map_err(rules_refused)
+    }
+
+    fn now(&self) -> Instant {
+        self.world.now()
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        self.world.next_at()
+    }
+
+    fn run_until(&mut self, until: Instant) -> bool {
+        let mut woken = false;
+        while let Some(happened) = self.world.step(until) {
+            woken |= matches!(happened, Happened::Wake(..));
+        }
+        woken
+    }
+
+    fn drain_hops(&mut self) -> Vec<Hop> {
+        self.world.drain_hops()
+    }
+
+    fn netns_name(&self, netns: NetnsId) -> String {
+        self.world.netns(netns).name.clone()
+    }
+
+    fn dev_name(&self, netns: NetnsId, dev: DevId) -> String {
+        self.world.netns(netns).dev_name(dev).to_owned()
+    }
+
+    fn drain_trace(&mut self, netns: &str) -> Vec<TraceLine> {
+        for group in self.world.drain_traces() {
+            let lines = self.traces.entry(group.netns).or_default();
+            let packet = group.packet;
+            let (l3, iif, oif, mark) = (packet.l3, packet.indev, packet.outdev, packet.mark);
+            lines.push(TraceLine::Packet { l3, iif, oif, mark });
+            lines.extend(group.steps.into_iter().filter_map(|(nft, _)| nft).map(TraceLine::Step));
+        }
+        self.traces.remove(&self.id(netns)).unwrap_or_default()
+    }
+
+    fn inject(&mut self, netns: &str, dev: &str, frame: Bytes) -> Result<(), Refused> {
+        let ns = self.id(netns);
+        let dev = self.world.dev_id(ns, dev).ok_or_else(|| Refused::Failed(format!("no device {dev} in {netns}")))?;
+        self.world.send_frame(ns, dev, &frame);
+        Ok(())
+    }
+}
+
+/// What the door does not understand Linux may well; what it refuses by errno Linux refuses too.
+fn command_refused(error: CommandError) -> Refused {
+    match error {
+        CommandError::Syntax { .. } => Refused::NotYet(error.to_string()),
+        CommandError::Refused(_) | CommandError::NoNetns(_) => Refused::Failed(error.to_string()),
+    }
+}
+
+fn rules_refused(error: RestoreError) -> Refused {
+    Refused::Failed(error.to_string())
+}
