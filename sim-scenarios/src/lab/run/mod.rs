@@ -9,6 +9,9 @@ mod servers;
 mod tcp;
 mod tools;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

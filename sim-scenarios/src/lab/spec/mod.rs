@@ -4,6 +4,8 @@
 //! with line and column. Names are resolved while reading: what is left is addresses. The second series
 //! of the lab (IPv6, nftables, ipset, the TCP bench) is recognised and refused as not supported yet.
 
+mod client;
+mod common;
 mod frame;
 mod object;
 mod server;
@@ -15,10 +17,12 @@ mod tests;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+pub use self::client::{Client, ManyUdp, Payload, Ping};
+pub use self::common::{Common, Wanted};
 pub use self::frame::{Arp, Body, Icmp, IcmpBody, Ip, L4, L4Checksum, RawFrame, Tcp, Udp};
 pub use self::object::{Place, SpecError};
 pub use self::server::{Mode, Proto, Server};
-pub use self::step::{Client, Common, Forge, Forged, ManyUdp, Op, Payload, Ping, Step, Wanted};
+pub use self::step::{Forge, Forged, Op, Step};
 
 use self::object::{Node, Object};
 use super::cluster::Cluster;

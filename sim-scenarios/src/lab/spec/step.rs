@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 use sim_core::engine::time::Duration;
-use sim_core::netns::socket::PmtuDiscovery;
 use sim_core::wire::eth::MacAddr;
 
+use super::client::{Client, ManyUdp, Payload, Ping};
+use super::common::{Common, read_seconds};
 use super::frame::{RawFrame, read_eth};
 use super::object::{Node, Object, Place, SpecError};
 use super::server::Server;
-use super::{known_netns, read_addr, read_netns, read_sysctl_values};
+use super::{read_addr, read_netns, read_sysctl_values};
 use crate::lab::cluster::Cluster;
 
 /// One step.
@@ -24,42 +25,6 @@ pub struct Step {
     pub name: String,
     /// How it is waited for and what is shown.
     pub common: Common,
-}
-
-/// Keys that every step may carry.
-#[derive(Clone, Debug)]
-pub struct Common {
-    /// Whether hops are shown.
-    pub hops: bool,
-    /// Only hops of these netns or `netns/dev`; `None`: all.
-    pub hops_in: Option<Vec<String>>,
-    /// Whether hops carry a time.
-    pub times: bool,
-    /// Whether hops carry the packet type the tap saw.
-    pub pkttype: bool,
-    /// Whether ARP hops are listed; `None`: as the spec says.
-    pub show_arp: Option<bool>,
-    /// Whose conntrack tables are listed; `None`: as the spec says.
-    pub ct: Option<Wanted>,
-    /// Whether conntrack timeouts are listed; `None`: as the spec says.
-    pub timeouts: Option<bool>,
-    /// Whether rule verdicts are listed, where the spec asks for them at all.
-    pub trace: bool,
-    /// For how long nothing must be seen before the step is over.
-    pub quiet: Duration,
-    /// How long the client waits; `None`: as the operation does by default.
-    pub timeout: Option<Duration>,
-}
-
-/// Which netns something is shown of.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Wanted {
-    /// None.
-    Nowhere,
-    /// All nodes.
-    Nodes,
-    /// These.
-    These(Vec<String>),
 }
 
 /// What a step does.
@@ -183,77 +148,6 @@ pub enum Op {
     Sleep(Duration),
 }
 
-/// A client's socket.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// In which netns.
-    pub netns: String,
-    /// Source address; unspecified lets the route choose.
-    pub src: Option<IpAddr>,
-    /// Source port.
-    pub sport: u16,
-    /// Destination address.
-    pub dst: IpAddr,
-    /// Destination port.
-    pub dport: u16,
-    /// TTL, if not the default.
-    pub ttl: Option<u8>,
-    /// Type of service, if not 0.
-    pub tos: Option<u8>,
-    /// What the socket does about the path MTU, if not the default.
-    pub pmtu: Option<PmtuDiscovery>,
-}
-
-/// What is sent: text, cut or filled with dots to a size.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Payload(pub Vec<u8>);
-
-/// Several datagrams at once.
-#[derive(Clone, Debug)]
-pub struct ManyUdp {
-    /// In which netns.
-    pub netns: String,
-    /// How many.
-    pub n: u16,
-    /// Source port of the first.
-    pub sport: u16,
-    /// Destination address.
-    pub dst: IpAddr,
-    /// Destination port.
-    pub dport: u16,
-    /// Whether all have one source port; else it counts up.
-    pub same: bool,
-    /// Whether all leave from one socket.
-    pub one_socket: bool,
-    /// What each carries.
-    pub payload: Payload,
-}
-
-/// ICMP echo requests.
-#[derive(Clone, Debug)]
-pub struct Ping {
-    /// In which netns.
-    pub netns: String,
-    /// Destination.
-    pub dst: IpAddr,
-    /// Source address; `None` lets the route choose.
-    pub src: Option<IpAddr>,
-    /// Bytes of data.
-    pub size: u16,
-    /// Identifier.
-    pub id: u16,
-    /// How many.
-    pub count: u16,
-    /// Wait between two.
-    pub gap: Option<Duration>,
-    /// TTL, if not the default.
-    pub ttl: Option<u8>,
-    /// Type of service, if not 0.
-    pub tos: Option<u8>,
-    /// What the socket does about the path MTU, if not the default.
-    pub pmtu: Option<PmtuDiscovery>,
-}
-
 /// A forged segment: sequence numbers are relative to what its sender would send next.
 #[derive(Clone, Debug)]
 pub struct Forge {
@@ -316,38 +210,6 @@ impl Step {
     }
 }
 
-impl Common {
-    fn read(o: &mut Object<'_>, show_arp: Option<bool>, cluster: &Cluster) -> Result<Self, SpecError> {
-        Ok(Self {
-            hops: o.or("hops", true)?,
-            hops_in: o.optional("hops_in")?,
-            times: o.or("times", false)?,
-            pkttype: o.or("pkttype", false)?,
-            show_arp,
-            ct: Wanted::read(o.take("ct"), cluster)?,
-            timeouts: o.optional("timeouts")?,
-            trace: o.or("trace", true)?,
-            quiet: read_seconds(o, "quiet")?.unwrap_or(Duration::from_millis(40)),
-            timeout: read_seconds(o, "timeout")?,
-        })
-    }
-}
-
-impl Wanted {
-    /// `false`, `true` or a list of netns.
-    pub(super) fn read(node: Option<Node<'_>>, cluster: &Cluster) -> Result<Option<Self>, SpecError> {
-        let Some(node) = node else { return Ok(None) };
-        Ok(Some(match node.read::<bool>() {
-            Ok(true) => Self::Nodes,
-            Ok(false) => Self::Nowhere,
-            Err(_) => {
-                let names = node.list()?.into_iter().map(|n| known_netns(n.read()?, &n, cluster));
-                Self::These(names.collect::<Result<_, _>>()?)
-            }
-        }))
-    }
-}
-
 const KNOWN: &str = "udp, many_udp, tcp, tcp_open, tcp_io, tcp_close, tcp_abort, tcp_forge, frame, ping, rules, \
                      sysctl, iplink, exec, server, stop, conntrack, fdb, neigh, ctflush, vxports, sleep";
 
@@ -403,65 +265,6 @@ fn read_words(o: &mut Object<'_>) -> Result<Vec<String>, SpecError> {
     if words.is_empty() { Err(node.error("a command without a word")) } else { Ok(words) }
 }
 
-impl Client {
-    fn read(o: &mut Object<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
-        Ok(Self {
-            netns: read_netns(o, "ns", cluster)?,
-            src: o.take("src").map(|n| read_addr(&n, cluster)).transpose()?,
-            sport: o.read("sport")?,
-            dst: read_addr(&o.need("dst")?, cluster)?,
-            dport: o.read("dport")?,
-            ttl: o.optional("ttl")?,
-            tos: o.optional("tos")?,
-            pmtu: read_pmtu(o)?,
-        })
-    }
-}
-
-impl Payload {
-    /// `data` ("hello"), and if `size` is given and not 0 cut or filled with dots to it.
-    fn read(o: &mut Object<'_>) -> Result<Self, SpecError> {
-        let mut bytes = o.or("data", "hello".to_owned())?.into_bytes();
-        match o.optional::<u16>("size")? {
-            None | Some(0) => {}
-            Some(size) => bytes.resize(usize::from(size), b'.'),
-        }
-        Ok(Self(bytes))
-    }
-}
-
-impl ManyUdp {
-    fn read(o: &mut Object<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
-        Ok(Self {
-            netns: read_netns(o, "ns", cluster)?,
-            n: o.read("n")?,
-            sport: o.read("sport")?,
-            dst: read_addr(&o.need("dst")?, cluster)?,
-            dport: o.read("dport")?,
-            same: o.or("same", false)?,
-            one_socket: o.or("one_socket", false)?,
-            payload: Payload::read(o)?,
-        })
-    }
-}
-
-impl Ping {
-    fn read(o: &mut Object<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
-        Ok(Self {
-            netns: read_netns(o, "ns", cluster)?,
-            dst: read_addr(&o.need("dst")?, cluster)?,
-            src: o.take("src").map(|n| read_addr(&n, cluster)).transpose()?,
-            size: o.or("size", 8)?,
-            id: o.or("id", 77)?,
-            count: o.or("count", 1)?,
-            gap: read_seconds(o, "gap")?,
-            ttl: o.optional("ttl")?,
-            tos: o.optional("tos")?,
-            pmtu: read_pmtu(o)?,
-        })
-    }
-}
-
 impl Forge {
     fn read(o: &mut Object<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
         let of = match o.optional("name")? {
@@ -482,29 +285,4 @@ impl Forge {
             data: o.or("data", String::new())?,
         })
     }
-}
-
-/// What a socket does about the path MTU (ip(7), `IP_MTU_DISCOVER`).
-fn read_pmtu(o: &mut Object<'_>) -> Result<Option<PmtuDiscovery>, SpecError> {
-    let Some(node) = o.take("pmtu") else { return Ok(None) };
-    Ok(Some(match node.read::<String>()?.as_str() {
-        "dont" => PmtuDiscovery::Dont,
-        "want" => PmtuDiscovery::Want,
-        "do" => PmtuDiscovery::Do,
-        "probe" => PmtuDiscovery::Probe,
-        other => return Err(node.error(format!("{other:?} is none of dont, want, do, probe"))),
-    }))
-}
-
-/// The longest wait a spec may ask for: longer than any timeout of conntrack (five days).
-const LONGEST: f64 = 7.0 * 86_400.0;
-
-/// The member `key`, a number of seconds, to the microsecond.
-pub(super) fn read_seconds(o: &mut Object<'_>, key: &'static str) -> Result<Option<Duration>, SpecError> {
-    let Some(node) = o.take(key) else { return Ok(None) };
-    let seconds: f64 = node.read()?;
-    if !(0.0..=LONGEST).contains(&seconds) {
-        return Err(node.error(format!("{seconds} is not a wait: from 0 to {LONGEST} seconds")));
-    }
-    Ok(Some(Duration::from_micros((seconds * 1e6).round() as u64)))
 }
