@@ -208,7 +208,8 @@ mod tests {
         let (mut now, mut acked) = (Instant::START, 0);
         // One window of ACKs per 100 ms.
         while cwnd < 100 {
-            for _ in 0..cwnd {
+            let window = cwnd;
+            for _ in 0..window {
                 acked += 1;
                 if acked >= c.acks_per_step(now, cwnd, 1) {
                     acked = 0;
