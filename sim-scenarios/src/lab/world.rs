@@ -12,6 +12,7 @@ use sim_core::engine::errno::Errno;
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Instant;
 use sim_core::netns::netlink::CommandError;
+use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::netns::socket::{Socket, SocketError};
 use sim_core::wire::ip::IpHeader;
 use sim_core::world::{Happened, RestoreError, World};
@@ -41,6 +42,9 @@ impl LabWorld {
         id.unwrap_or(NetnsId(0))
     }
 }
+
+/// What one read takes at most, in bytes.
+const LARGEST_READ: usize = 65_536;
 
 /// The netns of a socket, and its id if it is of the wanted kind.
 macro_rules! socket {
@@ -98,53 +102,83 @@ impl Sockets for LabWorld {
         self.world.raw_recv(netns, id)
     }
 
-    fn tcp_connect(&mut self, _: &str, _: SocketAddr, _: SocketAddr, _: SockOptions) -> Result<Sock, Errno> {
-        Err(Errno::ENOTSUP)
+    fn tcp_connect(
+        &mut self,
+        netns: &str,
+        local: SocketAddr,
+        peer: SocketAddr,
+        options: SockOptions,
+    ) -> Result<Sock, Errno> {
+        let options = SocketOptions {
+            nodelay: true,
+            recverr: true,
+            ttl: options.ttl,
+            tos: options.tos.unwrap_or(0),
+            ..SocketOptions::default()
+        };
+        let ns = self.id(netns);
+        let id = self.world.tcp_connect(ns, local, peer, options)?;
+        self.world.tcp_set_quickack(ns, id, true);
+        Ok(Sock { netns: netns.into(), socket: Socket::Tcp(id) })
     }
 
-    fn tcp_connected(&mut self, _: &Sock) -> Option<Result<(), Errno>> {
-        None
+    fn tcp_connected(&mut self, sock: &Sock) -> Option<Result<(), Errno>> {
+        let (netns, id) = socket!(self, sock, Tcp, None);
+        let ready = self.world.tcp_readiness(netns, id);
+        let over = ready.writable || ready.error || ready.hangup;
+        over.then(|| self.world.tcp_take_error(netns, id).map_or(Ok(()), Err))
     }
 
-    fn tcp_listen(&mut self, _: &str, _: SocketAddr, _: u32) -> Result<Sock, Errno> {
-        Err(Errno::ENOTSUP)
+    fn tcp_listen(&mut self, netns: &str, local: SocketAddr, backlog: u32) -> Result<Sock, Errno> {
+        let id = self.world.tcp_listen(self.id(netns), local, backlog)?;
+        Ok(Sock { netns: netns.into(), socket: Socket::Tcp(id) })
     }
 
-    fn tcp_accept(&mut self, _: &Sock) -> Option<(Sock, SocketAddr)> {
-        None
+    fn tcp_accept(&mut self, sock: &Sock) -> Option<(Sock, SocketAddr)> {
+        let (netns, id) = socket!(self, sock, Tcp, None);
+        let (id, peer) = self.world.tcp_accept(netns, id)?;
+        Some((Sock { netns: sock.netns.clone(), socket: Socket::Tcp(id) }, peer))
     }
 
-    fn tcp_send(&mut self, _: &Sock, _: &[u8]) -> Result<usize, Errno> {
-        Err(Errno::ENOTSUP)
+    fn tcp_send(&mut self, sock: &Sock, data: &[u8]) -> Result<usize, Errno> {
+        let (netns, id) = socket!(self, sock, Tcp, Err(Errno::EINVAL));
+        self.world.tcp_send(netns, id, data)
     }
 
-    fn tcp_recv(&mut self, _: &Sock) -> Result<Bytes, Errno> {
-        Err(Errno::ENOTSUP)
+    fn tcp_recv(&mut self, sock: &Sock) -> Result<Bytes, Errno> {
+        let (netns, id) = socket!(self, sock, Tcp, Err(Errno::EINVAL));
+        self.world.tcp_recv(netns, id, LARGEST_READ)
     }
 
-    fn tcp_ends(&mut self, _: &Sock) -> Option<(SocketAddr, SocketAddr)> {
-        None
+    fn tcp_ends(&mut self, sock: &Sock) -> Option<(SocketAddr, SocketAddr)> {
+        let (netns, id) = socket!(self, sock, Tcp, None);
+        self.world.tcp_endpoints(netns, id)
     }
 
-    fn tcp_shutdown(&mut self, _: &Sock) -> Result<(), Errno> {
-        Err(Errno::ENOTSUP)
+    fn tcp_shutdown(&mut self, sock: &Sock) -> Result<(), Errno> {
+        let (netns, id) = socket!(self, sock, Tcp, Err(Errno::EINVAL));
+        self.world.tcp_shutdown(netns, id)
     }
 
-    fn tcp_abort(&mut self, _: &Sock) {}
+    fn tcp_abort(&mut self, sock: &Sock) {
+        let (netns, id) = socket!(self, sock, Tcp, ());
+        self.world.tcp_abort(netns, id);
+    }
 
     fn queued_error(&mut self, sock: &Sock) -> Option<SocketError> {
         let netns = self.id(&sock.netns);
         match sock.socket {
             Socket::Udp(id) => self.world.udp(netns, id)?.errors.pop(),
             Socket::Raw(id) => self.world.raw(netns, id)?.errors.pop(),
-            Socket::Tcp(_) => None,
+            Socket::Tcp(id) => self.world.tcp_queued_error(netns, id),
         }
     }
 
     fn close(&mut self, sock: &Sock) {
         let netns = self.id(&sock.netns);
-        if let Socket::Udp(id) | Socket::Raw(id) = sock.socket {
-            self.world.close(netns, id);
+        match sock.socket {
+            Socket::Udp(id) | Socket::Raw(id) => self.world.close(netns, id),
+            Socket::Tcp(id) => self.world.tcp_close(netns, id),
         }
     }
 }

@@ -45,6 +45,27 @@ fn a_closed_port_is_an_error_with_its_icmp_message() {
 }
 
 #[test]
+fn a_connection_is_opened_used_and_closed_in_steps() {
+    let result = steps(&json!([
+        {"op": "server", "server": {"ns": "b", "proto": "tcp", "port": 80}},
+        {"op": "tcp_open", "name": "x", "ns": "a", "sport": 41000, "dst": "b", "dport": 80},
+        {"op": "tcp_io", "name": "x", "data": "hello", "hops": false},
+        {"op": "tcp_close", "name": "x", "hops": false},
+        {"op": "tcp_io", "name": "x"},
+        {"op": "tcp", "ns": "a", "sport": 41001, "dst": "b", "dport": 81, "hops": false}
+    ]));
+    let saw: Vec<_> = result.as_array().unwrap().iter().map(|step| &step["saw"]).collect();
+    assert_eq!(*saw[1], json!({"outcome": "connected"}));
+    assert_eq!(*saw[2], json!({"outcome": "reply", "data": "b:hello"}));
+    assert_eq!(*saw[3], json!({"outcome": "closed"}));
+    assert_eq!(*saw[4], json!({"outcome": "no such connection"}));
+    assert_eq!(*saw[5], json!({"outcome": "error", "errno": "ECONNREFUSED", "origin": "tcp"}));
+    let flags: Vec<_> =
+        result[1]["hops"].as_array().unwrap().iter().filter(|h| h["n"] == "a").map(|h| &h["tcp"]["fl"]).collect();
+    assert_eq!(flags, ["S", "SA", "A"]);
+}
+
+#[test]
 fn nobody_waits_for_real_but_the_waiting_is_told() {
     let result = steps(&json!([
         {"op": "ping", "ns": "a", "dst": "10.244.1.99", "timeout": 9, "times": true, "ct": false},
@@ -104,11 +125,28 @@ fn a_spec_gives_the_same_result_every_time() {
 const AGREEING: &[&str] = &[
     "arp_first_packet",
     "arp_unknown_same_subnet",
+    "bad_checksum",
     "bridge_fdb_flood",
+    "clusterip_same_node_brnf0",
+    "cross_node_vxlan",
+    "ct_udp_states",
+    "egress_masquerade",
     "egress_no_masquerade",
+    "endpoint_closed_port",
+    "hairpin_own_service",
+    "icmp_errors_through_nat",
     "mtu_nondf_fragment",
+    "netpol_established_survives",
+    "no_rules_no_conntrack",
+    "node_egress",
+    "nodeport_local",
+    "pod_to_nodeport",
     "rp_filter_strict",
+    "same_node_pods",
     "snat_port_collision",
+    "tcp_invalid_nodrop",
+    "ttl_expiry",
+    "udp_stale_conntrack",
     "vxlan_bad_header",
 ];
 
