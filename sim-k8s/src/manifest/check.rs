@@ -22,6 +22,11 @@ pub(super) struct Check<'a> {
     pub(super) findings: &'a mut Findings,
 }
 
+/// A field that some versions of Kubernetes' types take for optional and others not.
+pub(super) fn or_default<T: Default>(field: impl Into<Option<T>>) -> T {
+    field.into().unwrap_or_default()
+}
+
 impl Check<'_> {
     /// The document as a `T`. `None` if values do not fit; each of them is then an error.
     pub(super) fn read<T: for<'de> Deserialize<'de>>(&mut self, passed_over: &mut PassedOver) -> Option<T> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{ClusterIp, Service, ServiceType, Workload};
+use crate::api::{ClusterIp, Selector, Service, Workload};
 
 use super::document::Document;
 use super::finding::Findings;
+use super::shown::shown_path;
 
 /// Notes every object that has the kind, namespace and name of an earlier one. Namespaces may be declared again: each file
 /// of a folder often brings its own.
@@ -62,13 +63,19 @@ const ADDED_LABELS: [&str; 6] = [
 
 /// Warns of Services whose selector matches no pod of the manifests.
 pub(super) fn selectors(services: &[(&Document<'_>, Service)], workloads: &[Workload], findings: &mut Findings) {
+    let mut by_label: BTreeMap<_, Vec<&Workload>> = BTreeMap::new();
+    for workload in workloads {
+        for label in &workload.template.labels {
+            by_label.entry((&workload.key.namespace, label)).or_default().push(workload);
+        }
+    }
     for (document, service) in services {
-        let Some(mut selector) = service.pod_selector() else { continue };
-        selector.requirements.retain(|requirement| !ADDED_LABELS.contains(&requirement.key.as_str()));
-        let mut pods = workloads.iter().filter(|w| w.key.namespace == service.key.namespace);
-        if matches!(service.service_type, ServiceType::ExternalName(_))
-            || pods.any(|w| selector.matches(&w.template.labels))
-        {
+        let Some(mut wanted) = service.selector.clone() else { continue };
+        wanted.retain(|key, _| !ADDED_LABELS.contains(&key.as_str()));
+        let pods_with = |label| by_label.get(&(&service.key.namespace, label)).map(Vec::as_slice).unwrap_or_default();
+        let Some(fewest) = wanted.iter().map(pods_with).min_by_key(|pods| pods.len()) else { continue };
+        let selector = Selector::equal_to(&wanted);
+        if fewest.iter().any(|workload| selector.matches(&workload.template.labels)) {
             continue;
         }
         let message = "no pod of the manifests carries these labels, so the Service has no endpoint";
@@ -83,5 +90,5 @@ fn named(document: &Document<'_>, path: &str) -> String {
 
 fn place(document: &Document<'_>, path: &str) -> String {
     let at = document.node.position_of(path);
-    format!("at {}:{}:{}", super::shown(document.file), at.line, at.column)
+    format!("at {}:{}:{}", shown_path(document.file), at.line, at.column)
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint as K8sEndpoint, EndpointSlice as 
 
 use crate::api::{Endpoint, EndpointPort, EndpointSlice, ObjectKey};
 
-use super::check::Check;
+use super::check::{Check, or_default};
 use super::names;
 use super::passed_over::PassedOver;
 
@@ -24,9 +24,7 @@ pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) ->
         check.error("addressType", "it is missing", "write IPv4 or IPv6");
     }
     let mut endpoints = Vec::new();
-    // Optional in some versions of Kubernetes' types, not in others.
-    let listed: Option<Vec<K8sEndpoint>> = slice.endpoints.into();
-    for (index, from) in listed.iter().flatten().enumerate() {
+    for (index, from) in or_default::<Vec<K8sEndpoint>>(slice.endpoints).iter().enumerate() {
         let path = format!("endpoints[{index}].addresses");
         let Some(text) = from.addresses.first() else {
             check.error(&path, "the endpoint has no address", "add one");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::shown::shown;
+use super::shown::shown_path;
 
 /// A place in a file. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -18,7 +18,7 @@ impl Position {
     pub const START: Self = Self { line: 1, column: 1 };
 }
 
-/// One error or warning. Its text is safe to print: what comes from a file has gone through [`shown`].
+/// One error or warning. Its text is safe to print: what comes from a file has gone through [`shown`](super::shown()).
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
     /// Name of the file, as the caller gave it.
@@ -34,7 +34,7 @@ pub struct Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, at, message, advice } = self;
-        write!(f, "{}:{}:{}: {message}\n  {advice}", shown(file), at.line, at.column)
+        write!(f, "{}:{}:{}: {message}\n  {advice}", shown_path(file), at.line, at.column)
     }
 }
 

@@ -21,6 +21,9 @@ const MAX_COPIED_BYTES: usize = 32 << 20;
 /// How deep values may nest, aliases included. CRD schemas reach about 40.
 const MAX_DEPTH: usize = 100;
 
+/// Unreadable documents of a file after which the rest is not looked at.
+const MAX_UNREADABLE: usize = 20;
+
 /// The documents of a file that can be read; empty ones are left out. A document that cannot be read is an error and the
 /// next one is tried.
 pub(super) fn parse(name: &str, text: &str, findings: &mut Findings) -> Vec<Node> {
@@ -37,6 +40,7 @@ pub(super) fn parse(name: &str, text: &str, findings: &mut Findings) -> Vec<Node
     };
     let mut parser = Parser::new_from_str_with_options(text, options);
     let mut builder = Builder::default();
+    let mut unreadable_documents = 0;
     while let Some(event) = parser.next() {
         let step = match &event {
             Ok((event, span)) => builder.take(event, position(span.start)),
@@ -44,9 +48,12 @@ pub(super) fn parse(name: &str, text: &str, findings: &mut Findings) -> Vec<Node
         };
         if let Err(Refused { at, message, advice, fatal }) = step {
             let at = at.or_else(|| event.as_ref().ok().map(|(_, span)| position(span.start)));
-            findings.error(finding(at.unwrap_or(Position::START), message, advice));
+            let at = at.unwrap_or(Position::START);
+            let is_template = line(text, at).contains("{{");
+            findings.error(finding(at, message, if is_template { RENDER } else { advice }));
             builder.abandon();
-            if fatal || !parser.proceed_next_document().unwrap_or(false) {
+            unreadable_documents += 1;
+            if fatal || unreadable_documents == MAX_UNREADABLE || !parser.proceed_next_document().unwrap_or(false) {
                 break;
             }
         }
@@ -69,6 +76,12 @@ struct Refused {
     fatal: bool,
 }
 
+/// The line of `text` that `at` stands in.
+fn line(text: &str, at: Position) -> &str {
+    text.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default()
+}
+
+const RENDER: &str = "this is a template: render it first (helm template), and give what comes out";
 const SMALLER: &str = "no manifest needs this much: make it smaller, less nested, or use fewer aliases";
 
 impl Refused {
@@ -271,7 +284,7 @@ fn as_key(node: Node) -> Result<Key, Refused> {
     match node.value {
         Value::Text(text) => Ok(Key { at: node.at, text }),
         _ => {
-            let advice = "write a plain name before the colon; render templates ({{…}}) first";
+            let advice = "write a plain name before the colon";
             Err(Refused {
                 at: Some(node.at),
                 ..Refused::here("something that is no name stands where a key must be", advice)

@@ -8,15 +8,23 @@ const SHOWN_CHARACTERS: usize = 80;
 /// `text` as it may be printed to a terminal: control, bidirectional and other invisible characters are
 /// written as escapes (`\u{1b}`), and what is longer than 80 characters is cut, saying how long it was.
 pub fn shown(text: &str) -> impl fmt::Display + '_ {
-    Shown(text)
+    Shown { text, characters: SHOWN_CHARACTERS }
 }
 
-struct Shown<'a>(&'a str);
+/// The name of a file, made safe like any text; cut only where no file system would hold it (PATH_MAX).
+pub(super) fn shown_path(text: &str) -> impl fmt::Display + '_ {
+    Shown { text, characters: 4096 }
+}
+
+struct Shown<'a> {
+    text: &'a str,
+    characters: usize,
+}
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut characters = self.0.chars();
-        for c in characters.by_ref().take(SHOWN_CHARACTERS) {
+        let mut characters = self.text.chars();
+        for c in characters.by_ref().take(self.characters) {
             if is_invisible(c) {
                 write!(f, "{}", c.escape_default())?;
             } else {
@@ -25,7 +33,7 @@ impl fmt::Display for Shown<'_> {
         }
         match characters.as_str() {
             "" => Ok(()),
-            _ => write!(f, "… ({} bytes)", self.0.len()),
+            _ => write!(f, "… ({} bytes)", self.text.len()),
         }
     }
 }

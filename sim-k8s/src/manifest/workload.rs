@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::api::{Operator, Requirement, Selector, Workload, WorkloadKind};
 
-use super::check::Check;
+use super::check::{Check, or_default};
 use super::config::Configs;
 use super::passed_over::PassedOver;
 use super::shown::shown;
@@ -39,41 +39,36 @@ pub(super) fn read(
     match kind {
         WorkloadKind::Pod => reading.pod(passed_over),
         WorkloadKind::Deployment => {
-            let spec = spec::<DeploymentSpec>(reading.check.read::<Deployment>(passed_over)?.spec);
+            let spec = or_default::<DeploymentSpec>(reading.check.read::<Deployment>(passed_over)?.spec);
             reading.selected(&spec.selector, &spec.template, spec.replicas)
         }
         WorkloadKind::ReplicaSet => {
-            let spec = spec::<ReplicaSetSpec>(reading.check.read::<ReplicaSet>(passed_over)?.spec);
+            let spec = or_default::<ReplicaSetSpec>(reading.check.read::<ReplicaSet>(passed_over)?.spec);
             reading.selected(&spec.selector, &spec.template.unwrap_or_default(), spec.replicas)
         }
         WorkloadKind::DaemonSet => {
-            let spec = spec::<DaemonSetSpec>(reading.check.read::<DaemonSet>(passed_over)?.spec);
+            let spec = or_default::<DaemonSetSpec>(reading.check.read::<DaemonSet>(passed_over)?.spec);
             reading.selected(&spec.selector, &spec.template, Some(0))
         }
         WorkloadKind::StatefulSet => reading.stateful_set(passed_over),
         WorkloadKind::ReplicationController => {
             let spec =
-                spec::<ReplicationControllerSpec>(reading.check.read::<ReplicationController>(passed_over)?.spec);
+                or_default::<ReplicationControllerSpec>(reading.check.read::<ReplicationController>(passed_over)?.spec);
             let selector = spec.selector.map(|labels| Selector::equal_to(&labels)).unwrap_or_default();
             reading.workload(&selector, &spec.template.unwrap_or_default(), spec.replicas)
         }
         WorkloadKind::Job => {
-            let spec = spec::<JobSpec>(reading.check.read::<Job>(passed_over)?.spec);
+            let spec = or_default::<JobSpec>(reading.check.read::<Job>(passed_over)?.spec);
             let pods = pods_at_once(&spec);
             reading.workload(&Selector::default(), &spec.template, pods)
         }
         WorkloadKind::CronJob => {
-            let cron = spec::<CronJobSpec>(reading.check.read::<CronJob>(passed_over)?.spec);
-            let spec = spec::<JobSpec>(cron.job_template.spec);
+            let cron = or_default::<CronJobSpec>(reading.check.read::<CronJob>(passed_over)?.spec);
+            let spec = or_default::<JobSpec>(cron.job_template.spec);
             let pods = if cron.suspend == Some(true) { Some(0) } else { pods_at_once(&spec) };
             reading.workload(&Selector::default(), &spec.template, pods)
         }
     }
-}
-
-/// A `spec`, which some versions of Kubernetes' types take for optional and others not.
-fn spec<T: Default>(spec: impl Into<Option<T>>) -> T {
-    spec.into().unwrap_or_default()
 }
 
 /// How many pods of a Job run at once: its parallelism, but no more than have to complete (pkg/apis/batch/v1/defaults.go).
@@ -100,7 +95,7 @@ impl Reading<'_, '_> {
     }
 
     fn stateful_set(&mut self, passed_over: &mut PassedOver) -> Option<Workload> {
-        let spec = spec::<StatefulSetSpec>(self.check.read::<StatefulSet>(passed_over)?.spec);
+        let spec = or_default::<StatefulSetSpec>(self.check.read::<StatefulSet>(passed_over)?.spec);
         let first = spec.ordinals.as_ref().and_then(|ordinals| ordinals.start);
         let first_ordinal = self.check.count("spec.ordinals.start", first, 0);
         let workload = self.selected(&spec.selector, &spec.template, spec.replicas)?;

@@ -143,14 +143,14 @@ impl<'a> Inference<'a> {
     /// Adds a call for each port that has none, the callers taking turns.
     fn uncalled(&mut self, objects: &Objects) {
         let named: BTreeSet<_> = self.plan.calls.iter().map(|c| (c.service.clone(), c.port, c.protocol)).collect();
+        let callers = Callers::new(&objects.workloads);
         let mut turn = 0;
         for service in objects.services.iter().filter(|s| !matches!(s.service_type, ServiceType::ExternalName(_))) {
-            let candidates = callers(service, &objects.workloads);
             for port in &service.ports {
                 if named.contains(&(service.key.clone(), port.port, port.protocol)) {
                     continue;
                 }
-                match candidates.get(turn % candidates.len().max(1)) {
+                match callers.choose(service, turn) {
                     Some(caller) => self.call(Caller::Workload(caller.reference()), service, port, Why::Uncalled),
                     None => {
                         self.plan.not_called.push(NotCalled::Port { service: service.key.clone(), port: port.port })
@@ -167,15 +167,30 @@ fn selects(service: &Service, labels: &Labels) -> bool {
     service.pod_selector().is_some_and(|selector| selector.matches(labels))
 }
 
-/// Who may call `service`: workloads of its namespace that do not stand behind it; else of any namespace; else those that
-/// do.
-fn callers<'a>(service: &Service, workloads: &'a [Workload]) -> Vec<&'a Workload> {
-    let near = |w: &&Workload| w.key.namespace == service.key.namespace;
-    let behind = |w: &&Workload| near(w) && selects(service, &w.template.labels);
-    let all: Vec<&Workload> = workloads.iter().filter(|w| has_pods(w)).collect();
-    let others: Vec<&Workload> = all.iter().copied().filter(|w| !behind(w)).collect();
-    let neighbours: Vec<&Workload> = others.iter().copied().filter(near).collect();
-    [neighbours, others, all].into_iter().find(|list| !list.is_empty()).unwrap_or_default()
+/// The workloads that have pods, all and by namespace.
+struct Callers<'a> {
+    all: Vec<&'a Workload>,
+    by_namespace: BTreeMap<&'a str, Vec<&'a Workload>>,
+}
+
+impl<'a> Callers<'a> {
+    fn new(workloads: &'a [Workload]) -> Self {
+        let all: Vec<&Workload> = workloads.iter().filter(|w| has_pods(w)).collect();
+        let mut by_namespace: BTreeMap<&str, Vec<&Workload>> = BTreeMap::new();
+        for workload in &all {
+            by_namespace.entry(&workload.key.namespace).or_default().push(workload);
+        }
+        Self { all, by_namespace }
+    }
+
+    /// Who calls `service`: a workload of its namespace that does not stand behind it; else one of any namespace; else one
+    /// that does. Whose `turn` it is comes first.
+    fn choose(&self, service: &Service, turn: usize) -> Option<&'a Workload> {
+        let near = self.by_namespace.get(service.key.namespace.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let other = |w: &&Workload| w.key.namespace != service.key.namespace || !selects(service, &w.template.labels);
+        let find = |list: &[&'a Workload]| (0..list.len()).map(|i| list[(turn + i) % list.len()]).find(other);
+        find(near).or_else(|| find(&self.all)).or(self.all.first().copied())
+    }
 }
 
 /// The port in the variable that goes with `variable`: `DB_PORT` with `DB_HOST`.

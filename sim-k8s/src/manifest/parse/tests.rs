@@ -109,6 +109,11 @@ fn each_unreadable_document_is_an_error_of_its_own_and_the_others_are_read() {
 }
 
 #[test]
+fn a_file_of_nothing_but_errors_is_given_up() {
+    assert_eq!(refused(&"a: [\n---\n".repeat(100_000)).lines().count(), 2 * 20);
+}
+
+#[test]
 fn a_template_before_rendering_is_no_manifest() {
     insta::assert_snapshot!(refused("metadata:\n  name: {{ .Release.Name }}\n"));
 }
