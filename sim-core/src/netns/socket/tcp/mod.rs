@@ -23,6 +23,8 @@ mod table;
 mod time_wait;
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod tests;
 
 pub use config::{Millis, Nanos, Seconds, TcpConfig};

@@ -198,3 +198,5 @@ fn the_same_seed_gives_the_same_segments() {
     assert_eq!(segments(3), segments(3));
     assert_ne!(segments(3), segments(4));
 }
+
+mod smoltcp_peer;

@@ -58,7 +58,7 @@ impl Connection {
     fn validate(&mut self, cx: &mut Context, segment: &Segment) -> bool {
         if self.is_old_by_timestamp(cx, segment) && !segment.has(RST) {
             if segment.has(SYN) {
-                self.challenge(cx);
+                self.challenge_syn(cx);
             } else if !self.oow_limited(cx, segment) {
                 self.send_duplicate_ack(cx, segment);
             }
@@ -70,7 +70,7 @@ impl Connection {
                     self.reset_by_peer(cx);
                 }
             } else if segment.has(SYN) {
-                self.challenge(cx);
+                self.challenge_syn(cx);
             } else if !self.oow_limited(cx, segment) {
                 self.send_duplicate_ack(cx, segment);
             }
@@ -87,7 +87,7 @@ impl Connection {
             return false;
         }
         if segment.has(SYN) && !self.completes_simultaneous_open(segment) {
-            self.challenge(cx);
+            self.challenge_syn(cx);
             return false;
         }
         true
@@ -140,6 +140,12 @@ impl Connection {
     fn oow_limited(&mut self, cx: &Context, segment: &Segment) -> bool {
         let has_data = segment.seq != segment.end() && !segment.has(SYN);
         !has_data && rate_limited(cx, &mut self.last_oow_ack)
+    }
+
+    /// A SYN where none belongs (RFC 5961 4.2).
+    fn challenge_syn(&mut self, cx: &mut Context) {
+        cx.count("TCPSYNChallenge");
+        self.challenge(cx);
     }
 
     /// A challenge ACK (RFC 5961; `tcp_send_challenge_ack`).

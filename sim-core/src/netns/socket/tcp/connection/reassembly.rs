@@ -86,6 +86,7 @@ impl Reassembly {
                 if dsack {
                     self.report_duplicate(seq, end);
                 }
+                self.note(seq, end);
                 return false;
             }
             let overlap = previous.end();
@@ -216,7 +217,7 @@ mod tests {
         }
         assert_eq!(blocks(&mut r), [(501, 601), (301, 401), (101, 201)]);
         assert!(!r.insert(held(301, 100), true));
-        assert_eq!(blocks(&mut r), [(301, 401), (501, 601), (301, 401), (101, 201)]);
+        assert_eq!(blocks(&mut r), [(301, 401), (301, 401), (501, 601), (101, 201)]);
         r.insert(held(401, 100), true);
         assert_eq!(blocks(&mut r), [(301, 601), (101, 201)]);
     }

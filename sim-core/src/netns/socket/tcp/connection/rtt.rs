@@ -1,6 +1,7 @@
 //! Round-trip time and the retransmission timeout (RFC 6298 as net/ipv4/tcp_input.c does it).
 //!
-//! The least deviation, 200 ms, is *added* to the smoothed RTT (fact 78). The RTO is a whole number of kernel ticks.
+//! The least deviation, 200 ms, is *added* to the smoothed RTT (fact 78). The kernel rounds the RTO up to a tick of its
+//! timers; ours is exact.
 
 use super::super::seq;
 use crate::engine::time::Duration;
@@ -89,11 +90,9 @@ impl Rtt {
         }
     }
 
-    /// The RTO without doublings (`__tcp_set_rto`), rounded up to a tick.
+    /// The RTO without doublings (`__tcp_set_rto`).
     pub(super) fn computed(&self) -> Duration {
-        let us = (self.srtt8 >> 3) + self.rttvar;
-        let tick = TICK.as_micros();
-        Duration::from_micros(us.div_ceil(tick) * tick).min(RTO_MAX)
+        Duration::from_micros((self.srtt8 >> 3) + self.rttvar).min(RTO_MAX)
     }
 
     /// The RTO that `backoff` doublings make of the present estimate.
@@ -118,7 +117,7 @@ mod tests {
     fn the_least_deviation_is_added_to_the_smoothed_rtt() {
         let mut rtt = Rtt::default();
         rtt.sample(1_000, 1, 1);
-        assert_eq!(rtt.rto, Duration::from_millis(204));
+        assert_eq!(rtt.rto, Duration::from_millis(201));
         let mut slow = Rtt::default();
         (0..10).for_each(|n| slow.sample(100_000, n, n));
         assert_eq!(slow.rto, Duration::from_millis(300));
@@ -129,8 +128,8 @@ mod tests {
         let mut rtt = Rtt::default();
         rtt.sample(1_000, 1, 1);
         rtt.back_off();
-        assert_eq!(rtt.rto, Duration::from_millis(408));
+        assert_eq!(rtt.rto, Duration::from_millis(402));
         rtt.sample(1_000, 2, 3);
-        assert_eq!((rtt.rto, rtt.backoff), (Duration::from_millis(204), 0));
+        assert_eq!((rtt.rto, rtt.backoff), (Duration::from_millis(201), 0));
     }
 }

@@ -242,10 +242,10 @@ impl Connection {
             return false;
         }
         let start = self.recovery.retrans_stamp.unwrap_or(cx.now);
-        // The kernel measures with timers that are late by up to an eighth; its limit relies on it (fact 80). A thirty-second
-        // part is what they are late on the average beyond the tick that our RTO is rounded to.
+        // The kernel measures with timers that are late by up to an eighth, and how often it tries relies on it: without
+        // that the limit would fall between two timeouts (fact 80). A twenty-fourth part is what they are late on average.
         let elapsed = cx.now.since(start);
-        let elapsed = elapsed + Duration::from_nanos(elapsed.as_nanos() / 32);
+        let elapsed = elapsed + Duration::from_nanos(elapsed.as_nanos() / 24);
         elapsed >= self.options.user_timeout.unwrap_or_else(|| model_timeout(retries))
     }
 
