@@ -37,7 +37,12 @@ fn rule() -> impl Strategy<Value = String> {
             format!("-m statistic --mode random --probability {}.{:010}", p / 10_000_000_000, p % 10_000_000_000)
         }),
         (1u32..100, 0u32..100).prop_map(|(e, p)| format!("-m statistic --mode nth --every {e} --packet {}", p % e)),
-        (1u32..10_000, proptest::sample::select(vec!["sec", "min", "hour", "day"]), 1u32..100)
+        // Rates that divide the kernel's scale of 10000: others are printed as the nearest one, by iptables too.
+        (
+            proptest::sample::select(vec![1u32, 2, 4, 5, 8, 10, 20, 25, 40, 50]),
+            proptest::sample::select(vec!["sec", "min", "hour", "day"]),
+            1u32..100
+        )
             .prop_map(|(n, unit, burst)| format!("-m limit --limit {n}/{unit} --limit-burst {burst}")),
         (1u32..1000, 1u32..255).prop_map(|(s, h)| format!("-m recent --update --seconds {s} --hitcount {h} --name l")),
     ];
