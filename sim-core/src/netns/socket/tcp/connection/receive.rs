@@ -151,8 +151,8 @@ impl Receiver {
 /// the skb (`SKB_TRUESIZE`).
 pub(super) fn true_size(len: u32) -> u32 {
     const HEADERS_AND_SHARED_INFO: u32 = 64 + 320;
-    const SKB: u32 = 256;
-    (len + HEADERS_AND_SHARED_INFO).next_power_of_two() + SKB
+    const PACKET: u32 = 256;
+    (len + HEADERS_AND_SHARED_INFO).next_power_of_two() + PACKET
 }
 
 impl Connection {

@@ -11,9 +11,9 @@ use crate::netns::socket::tcp::time_wait::{TIME_WAIT_LENGTH, TimeWait};
 
 /// Memory of a segment besides its data (`tcp_sndbuf_expand`: headers, shared info, skb).
 const SEGMENT_OVERHEAD: u32 = 320 + 320;
-const SKB: u32 = 256;
+const PACKET_OVERHEAD: u32 = 256;
 /// Bytes that one skb takes before the buffer limit is looked at again.
-const SKB_DATA: usize = 64 << 10;
+const PACKET_DATA: usize = 64 << 10;
 
 impl Connection {
     /// Writes `data`; how many bytes were taken (`tcp_sendmsg_locked`).
@@ -32,7 +32,7 @@ impl Connection {
         }
         let mut taken = 0;
         while taken < data.len() && (self.snd.buffer.len() as u32) < self.snd.buffer_size {
-            let part = &data[taken..data.len().min(taken + SKB_DATA)];
+            let part = &data[taken..data.len().min(taken + PACKET_DATA)];
             self.snd.buffer.append(part);
             self.snd.write_seq = self.snd.write_seq.wrapping_add(part.len() as u32);
             taken += part.len();
@@ -172,7 +172,8 @@ impl Connection {
             self.snd.buffer_size = fixed.saturating_mul(2);
             return;
         }
-        let segment = (self.negotiated.mss_clamp.max(self.snd.mss) + SEGMENT_OVERHEAD).next_power_of_two() + SKB;
+        let segment =
+            (self.negotiated.mss_clamp.max(self.snd.mss) + SEGMENT_OVERHEAD).next_power_of_two() + PACKET_OVERHEAD;
         let segments = self.congestion.cwnd.max(INITIAL_WINDOW).max(self.recovery.reordering + 1);
         let wanted = segment.saturating_mul(2 * segments).min(cx.config.wmem[2]);
         self.snd.buffer_size = self.snd.buffer_size.max(wanted);
