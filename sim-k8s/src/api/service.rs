@@ -58,11 +58,6 @@ impl Service {
     pub fn is_headless(&self) -> bool {
         self.cluster_ip == ClusterIp::Headless
     }
-
-    /// The port with number `number`.
-    pub fn port(&self, number: u16, protocol: Protocol) -> Option<&ServicePort> {
-        self.ports.iter().find(|p| p.port == number && p.protocol == protocol)
-    }
 }
 
 /// How a Service is reached; each kind includes the ones before it, the last excepted.

@@ -1,8 +1,8 @@
 //! Manifests: YAML and JSON files in, objects out.
 //!
-//! The way of a file: text → [`parse`] → trees of values with positions → [`document`] opens Lists and finds kind and key
-//! → [`typed`] gives Kubernetes' types → [`check`] and a file for each kind ([`workload`], [`service`], [`endpoints`],
-//! [`config`]) judge and default every field and give the objects of [`crate::api`] → [`clashes`] looks at all of them
+//! The way of a file: text → `parse` → trees of values with positions → `document` opens Lists and finds kind and key
+//! → `typed` gives Kubernetes' types → `check` and a file for each kind (`workload`, `service`, `endpoints`,
+//! `config`) judge and default every field and give the objects of [`crate::api`] → `clashes` looks at all of them
 //! together. Errors of all files are collected on the way; if there is one, nothing is handed out.
 
 mod check;
