@@ -191,14 +191,15 @@ impl Neighs {
         n.queue.drain(..).collect()
     }
 
-    /// Removes an entry; its waiting packets are lost.
-    pub fn remove(&mut self, key: NeighKey) -> bool {
-        self.table.remove(&key).is_some()
+    /// Removes an entry; the packets that waited are given back, to be dropped. `None` if there is no entry.
+    pub fn remove(&mut self, key: NeighKey) -> Option<VecDeque<Packet>> {
+        self.table.remove(&key).map(|n| n.queue)
     }
 
-    /// Removes all entries of a device.
-    pub fn remove_dev(&mut self, dev: DevId) {
-        self.table.retain(|(d, _), _| *d != dev);
+    /// Removes all entries of a device; the packets that waited are given back, to be dropped.
+    pub fn remove_dev(&mut self, dev: DevId) -> Vec<Packet> {
+        let keys: Vec<NeighKey> = self.table.keys().filter(|(d, _)| *d == dev).copied().collect();
+        keys.into_iter().filter_map(|key| self.remove(key)).flatten().collect()
     }
 
     /// A packet is to go to the neighbour (`neigh_resolve_output`, `__neigh_event_send`).

@@ -30,6 +30,7 @@ pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
     }
     packet.bridge = Some(BridgePorts { physin: Some(port), ..BridgePorts::default() });
     packet.iif = Some(bridge);
+    hide_other_host(&mut packet);
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
     let after = After::BridgePrerouting { port, daddr: ip.dst };
     Next::Go(hook::begin(Hook::Prerouting, (Some(bridge), None), after, packet))
@@ -49,6 +50,7 @@ pub(super) fn bridge_of(ns: &Netns, port: DevId) -> Option<DevId> {
 /// the bridge's own address, to be routed, or straight to a neighbour on the same bridge.
 pub(super) fn prerouting_done(ns: &Netns, port: DevId, daddr: IpAddr, mut packet: Packet) -> Next {
     packet.iif = Some(port);
+    show_other_host(&mut packet);
     let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown) };
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
     if ip.dst == daddr {
@@ -95,12 +97,31 @@ fn to_neighbour(ns: &Netns, port: DevId, dst: super::Dst, mut packet: Packet) ->
 pub(super) fn forward(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
     let Some(ports) = &mut packet.bridge else { return Next::Go(Stage::Transmit(port, packet)) };
     ports.physout = Some(port);
+    hide_other_host(&mut packet);
     let bridge = bridge_of(ns, port);
     packet.iif = bridge;
     Next::Go(hook::begin(Hook::Forward, (bridge, bridge), After::BridgeForward(port), packet))
 }
 
+/// To IP hooks a bridged frame is addressed to this host (`setup_pre_routing`, `br_nf_forward_ip`) …
+fn hide_other_host(packet: &mut Packet) {
+    let is_other = packet.pkt_type == PacketType::OtherHost;
+    if let Some(ports) = packet.bridge.as_mut().filter(|_| is_other) {
+        ports.other_host = true;
+        packet.pkt_type = PacketType::Host;
+    }
+}
+
+/// … and afterwards to whom it was addressed before.
+fn show_other_host(packet: &mut Packet) {
+    if let Some(ports) = packet.bridge.as_mut().filter(|p| p.other_host) {
+        ports.other_host = false;
+        packet.pkt_type = PacketType::OtherHost;
+    }
+}
+
 /// FORWARD accepted (`br_nf_post_routing`): POSTROUTING, which sees no incoming device.
-pub(super) fn postrouting(ns: &Netns, port: DevId, packet: Packet) -> Next {
+pub(super) fn postrouting(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
+    show_other_host(&mut packet);
     Next::Go(hook::begin(Hook::Postrouting, (None, bridge_of(ns, port)), After::BridgePostrouting(port), packet))
 }

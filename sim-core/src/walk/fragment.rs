@@ -2,6 +2,7 @@
 //! net/ipv4/ip_fragment.c).
 
 use super::{Ctx, Dst, Next, Stage, Timer, icmp, run};
+use crate::engine::arena::DevId;
 use crate::engine::time::{Duration, Instant};
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
@@ -28,6 +29,20 @@ pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet:
     }
     let pieces = split(&packet, limit as usize);
     Next::Several(pieces.into_iter().map(|p| Stage::Resolve(dst, p)).collect())
+}
+
+/// POSTROUTING at a bridge port is over (net/bridge/br_netfilter_hooks.c, `br_nf_dev_queue_xmit`): what was put
+/// together before conntrack leaves in fragments again, each with the frame's own L2 header.
+pub(super) fn finish_bridged(ns: &Netns, port: DevId, packet: Packet) -> Next {
+    let mtu = ns.devs.get(port).map_or(0, |d| d.mtu as usize);
+    let limit = if packet.frag_max == 0 { mtu } else { mtu.min(usize::from(packet.frag_max)) };
+    if packet.frag_max == 0 || packet.l3().len() <= limit {
+        return Next::Go(Stage::Transmit(port, packet));
+    }
+    let l2 = packet.data()[..packet.len() - packet.l3().len()].to_vec();
+    let mut pieces = split(&packet, limit);
+    pieces.iter_mut().for_each(|p| p.push_l2(&l2));
+    Next::Several(pieces.into_iter().map(|p| Stage::Transmit(port, p)).collect())
 }
 
 /// Cuts a packet into fragments of at most `mtu` bytes, the payload of all but the last a multiple of eight

@@ -62,8 +62,8 @@ pub struct TraceGroup {
     pub netns: crate::engine::arena::NetnsId,
     /// At which hook.
     pub hook: Hook,
-    /// The packet as the table saw it.
-    pub packet: TracedPacket,
+    /// The packet as the table saw it; `None` if these steps belong to the group before the last answer.
+    pub packet: Option<TracedPacket>,
     /// The steps, as `xtables-monitor --trace` and as the legacy backend's log print them.
     pub steps: Vec<(Option<String>, Option<String>)>,
 }
@@ -128,14 +128,13 @@ fn track(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
 /// Asks a table. A change of what routing depends on makes OUTPUT route the packet again.
 fn ask_table(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookWalk) -> Said {
     let before = route_inputs(&walk.packet);
-    let (verdict, steps) = evaluate(ns, ctx, name, walk);
-    if let Some(group) = steps {
-        ctx.out.traces.push(group);
+    let (verdict, group) = evaluate(ns, ctx, name, walk);
+    if let Verdict::Reject(with) = verdict {
+        return Said::End(reject::reject(ns, ctx, walk, with, group));
     }
-    match verdict {
-        Verdict::Accept | Verdict::Nat(_) => {}
-        Verdict::Drop => return Said::End(Next::Drop(DropReason::NetfilterDrop)),
-        Verdict::Reject(with) => return Said::End(reject::reject(ns, ctx, walk, with)),
+    ctx.out.traces.extend(group);
+    if verdict == Verdict::Drop {
+        return Said::End(Next::Drop(DropReason::NetfilterDrop));
     }
     if name == Mangle && walk.hook == Hook::Output && route_inputs(&walk.packet) != before {
         return reroute(ns, walk);
@@ -196,7 +195,7 @@ fn group(ns: &Netns, table: &rules::Table, walk: &HookWalk, steps: &[TraceStep])
         mark: walk.packet.mark,
     };
     let steps = steps.iter().map(|s| (s.nft(table), s.legacy(table))).collect();
-    TraceGroup { netns: ns.id, hook: walk.hook, packet, steps }
+    TraceGroup { netns: ns.id, hook: walk.hook, packet: Some(packet), steps }
 }
 
 /// What the route of a packet of this host depends on.

@@ -77,7 +77,7 @@ pub(crate) enum After {
     BridgePrerouting { port: DevId, daddr: IpAddr },
     /// FORWARD between bridge ports: [`bridge_hooks::postrouting`].
     BridgeForward(DevId),
-    /// POSTROUTING before a bridge port: [`transmit::transmit`].
+    /// POSTROUTING before a bridge port: [`fragment::finish_bridged`].
     BridgePostrouting(DevId),
 }
 
@@ -101,7 +101,10 @@ pub(crate) enum Stage {
     Receive(DevId, Packet),
     BridgeInput(DevId, Packet),
     Switch(DevId, Packet),
-    BridgeForward { port: DevId, packet: Packet },
+    BridgeForward {
+        port: DevId,
+        packet: Packet,
+    },
     BridgeXmit(DevId, Packet),
     ArpReceive(DevId, Packet),
     IpReceive(DevId, Packet),
@@ -111,6 +114,8 @@ pub(crate) enum Stage {
     Resolve(Dst, Packet),
     Transmit(DevId, Packet),
     Encapsulate(DevId, Packet),
+    /// The last lines of a trace, after those of an answer.
+    TraceEnd(TraceGroup),
 }
 
 impl Stage {
@@ -136,11 +141,12 @@ impl Stage {
             Self::Resolve(..) => "resolve",
             Self::Transmit(..) => "transmit",
             Self::Encapsulate(..) => "vxlan",
+            Self::TraceEnd(..) => "trace",
         }
     }
 
-    fn packet(&self) -> &Packet {
-        match self {
+    fn packet(&self) -> Option<&Packet> {
+        Some(match self {
             Self::Receive(_, p)
             | Self::BridgeInput(_, p)
             | Self::Switch(_, p)
@@ -154,7 +160,8 @@ impl Stage {
             | Self::Transmit(_, p)
             | Self::Encapsulate(_, p) => p,
             Self::Hook(h) => &h.packet,
-        }
+            Self::TraceEnd(_) => return None,
+        })
     }
 }
 
@@ -259,12 +266,14 @@ impl Ctx<'_> {
 
 /// Walks a packet from `first` to its end, and all that comes of it.
 pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
-    let _span = tracing::trace_span!("walk", at = %ctx.now, netns = ns.name, packet = first.packet().id.0).entered();
+    let _span =
+        tracing::trace_span!("walk", at = %ctx.now, netns = ns.name, packet = first.packet().map(|p| p.id.0)).entered();
     let mut worklist = std::mem::take(&mut ns.worklist.0);
     worklist.push(first);
     while let Some(stage) = worklist.pop() {
-        tracing::trace!(packet = stage.packet().id.0, stage = stage.name());
-        let (name, dev, id) = (stage.name(), stage.packet().iif, stage.packet().id);
+        tracing::trace!(packet = stage.packet().map(|p| p.id.0), stage = stage.name());
+        let (name, packet) = (stage.name(), stage.packet());
+        let (dev, id) = (packet.and_then(|p| p.iif), packet.map(|p| p.id));
         let at_output = matches!(&stage, Stage::Hook(h) if h.hook == Hook::Output);
         let reason = match step(ns, ctx, stage) {
             Next::Go(stage) => {
@@ -283,7 +292,7 @@ pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
             }
         };
         if at_output && reason == DropReason::NetfilterDrop {
-            ctx.out.output_drop = Some(id);
+            ctx.out.output_drop = id;
         }
         ctx.out.drops.count(DropPlace { netns: ns.id, dev, stage: name, reason });
     }
@@ -306,6 +315,10 @@ fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, stage: Stage) -> Next {
         Stage::Resolve(dst, packet) => resolve::resolve(ns, ctx, dst, packet),
         Stage::Transmit(dev, packet) => transmit::transmit(ns, ctx, dev, packet),
         Stage::Encapsulate(dev, packet) => tunnel::encapsulate(ns, ctx, dev, packet),
+        Stage::TraceEnd(group) => {
+            ctx.out.traces.push(group);
+            Next::Delivered
+        }
     }
 }
 
@@ -318,7 +331,7 @@ fn after_hook(ns: &mut Netns, ctx: &mut Ctx<'_>, after: After, packet: Packet) -
         After::PostroutingDone(dst) => fragment::finish_output(ns, ctx, dst, packet),
         After::BridgePrerouting { port, daddr } => bridge_hooks::prerouting_done(ns, port, daddr, packet),
         After::BridgeForward(port) => bridge_hooks::postrouting(ns, port, packet),
-        After::BridgePostrouting(port) => Next::Go(Stage::Transmit(port, packet)),
+        After::BridgePostrouting(port) => fragment::finish_bridged(ns, port, packet),
     }
 }
 

@@ -37,15 +37,22 @@ pub(super) fn resolve(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
     let key = (dst.dev, target);
     let config = ns.sysctl.neigh(dst.dev);
     let src = ip.src;
+    // A packet that waits keeps its tentative entry; one that is sent at once has it confirmed already.
+    ns.conntrack.hold(&packet);
     match ns.neighs.output(key, packet, &config, ctx.now) {
         NeighOutput::Send(mac, packet) => {
+            ns.conntrack.release(&packet);
             arm(ns, ctx, key);
             header(dst.dev, own, mac, packet)
         }
-        NeighOutput::Refused(_) => Next::Drop(DropReason::NeighQueueFull),
+        NeighOutput::Refused(packet) => {
+            ns.conntrack.release(&packet);
+            Next::Drop(DropReason::NeighQueueFull)
+        }
         NeighOutput::Held { solicit, overflow } => {
             arm(ns, ctx, key);
-            if overflow.is_some() {
+            if let Some(oldest) = overflow {
+                ns.conntrack.release(&oldest);
                 let reason = DropReason::NeighQueueFull;
                 ctx.out.drops.count(DropPlace { netns: ns.id, dev: Some(dst.dev), stage: "resolve", reason });
             }
@@ -61,7 +68,8 @@ fn header(dev: DevId, src: MacAddr, dst: MacAddr, mut packet: Packet) -> Next {
 }
 
 /// A packet that waited for `key` tries again.
-pub(super) fn again(ns: &Netns, key: NeighKey, packet: Packet) -> Stage {
+pub(super) fn again(ns: &mut Netns, key: NeighKey, packet: Packet) -> Stage {
+    ns.conntrack.release(&packet);
     let mtu = ns.devs.get(key.0).map_or(0, |d| d.mtu);
     Stage::Resolve(Dst { kind: RouteKind::Unicast, dev: key.0, via: Some(key.1), src: None, mtu }, packet)
 }
@@ -87,6 +95,7 @@ pub(super) fn neigh_timer(ns: &mut Netns, ctx: &mut Ctx<'_>, key: NeighKey) {
         run(ns, ctx, stage);
     }
     for packet in done.failed {
+        ns.conntrack.release(&packet);
         let reason = DropReason::NeighFailed;
         ctx.out.drops.count(DropPlace { netns: ns.id, dev: Some(key.0), stage: "resolve", reason });
         if let Some(stage) = icmp::error(ns, ctx, &packet, DEST_UNREACH, HOST_UNREACH, 0) {

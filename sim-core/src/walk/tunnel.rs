@@ -26,7 +26,11 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
         return Next::Drop(DropReason::TunnelDepth);
     }
     let src_port = source_port(ns.sysctl.local_port_range, &packet);
-    let mut outer = outer_packet(packet, src, remote, (src_port, port), vni);
+    let mut inner = packet;
+    inner.scrub(false);
+    // POSTROUTING of the outer packet sees the VXLAN device as the incoming one.
+    inner.iif = Some(dev);
+    let mut outer = outer_packet(inner, src, remote, (src_port, port), vni);
     edit::set_id(outer.l3_mut(), ns.ip_ids.draw());
     ctx.out.stamp();
     Next::Go(Stage::LocalOut(dst, outer))
@@ -36,7 +40,6 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
 /// service only ECN, and that never as "congestion experienced" (net/ipv4/ip_tunnel_core.c, `INET_ECN_encapsulate`).
 fn outer_packet(mut packet: Packet, src: IpAddr, dst: IpAddr, ports: (u16, u16), vni: u32) -> Packet {
     let inner_tos = packet.ip().map_or(0, |ip| ip.tos);
-    packet.scrub(false);
     packet.push_l3(&vxlan::header(vni));
     let mut header = IpHeader::new(src, dst, UDP, packet.len() + 8);
     header.tos = match inner_tos & 3 {

@@ -76,6 +76,8 @@ pub struct BridgePorts {
     pub physin: Option<DevId>,
     /// The port it leaves by (`physoutdev`).
     pub physout: Option<DevId>,
+    /// The frame was addressed to another host, which IP hooks must not see (`pkt_otherhost`).
+    pub other_host: bool,
     /// Set while a packet whose destination NAT changed to a neighbour on the same bridge waits for that
     /// neighbour's address: its own source address, to be put back (`bridged_dnat`, `neigh_header`).
     pub bridged_dnat: Option<MacAddr>,

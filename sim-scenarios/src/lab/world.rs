@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
+use sim_core::TracedPacket;
 use sim_core::capture::Hop;
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::errno::Errno;
@@ -252,9 +253,9 @@ impl Bench for LabWorld {
     fn drain_trace(&mut self, netns: &str) -> Vec<TraceLine> {
         for group in self.world.drain_traces() {
             let lines = self.traces.entry(group.netns).or_default();
-            let packet = group.packet;
-            let (l3, iif, oif, mark) = (packet.l3, packet.indev, packet.outdev, packet.mark);
-            lines.push(TraceLine::Packet { l3, iif, oif, mark });
+            if let Some(TracedPacket { l3, indev: iif, outdev: oif, mark }) = group.packet {
+                lines.push(TraceLine::Packet { l3, iif, oif, mark });
+            }
             lines.extend(group.steps.into_iter().filter_map(|(nft, _)| nft).map(TraceLine::Step));
         }
         self.traces.remove(&self.id(netns)).unwrap_or_default()

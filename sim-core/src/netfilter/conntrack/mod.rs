@@ -153,6 +153,22 @@ impl Conntrack {
         }
     }
 
+    /// A packet waits beyond the end of its walk (for a neighbour): its entry must not be freed.
+    pub fn hold(&mut self, packet: &Packet) {
+        if let CtRef::Entry(id, _) = packet.ct {
+            self.unhashed.retain(|u| *u != id);
+        }
+    }
+
+    /// A packet that waited goes on or is gone: its entry is freed at the end of this walk unless it is confirmed.
+    pub fn release(&mut self, packet: &Packet) {
+        if let CtRef::Entry(id, _) = packet.ct
+            && self.entries.get(&id).is_some_and(|e| !e.is_confirmed() || e.status.has(Status::DYING))
+        {
+            self.unhashed.push(id);
+        }
+    }
+
     /// Removes all entries (`conntrack -F`); returns how many were in the hash.
     pub fn flush(&mut self) -> usize {
         self.remove_where(Entry::is_confirmed)

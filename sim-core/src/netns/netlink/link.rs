@@ -105,7 +105,8 @@ impl Netns {
             self.add_connected_routes(id);
         } else {
             self.fib.remove_dev(id, true);
-            self.neighs.remove_dev(id);
+            let waiting = self.neighs.remove_dev(id);
+            waiting.iter().for_each(|p| self.conntrack.release(p));
             self.conntrack.masq_device_down(id);
         }
     }

@@ -19,8 +19,11 @@ impl Netns {
     ) -> Result<(), Errno> {
         let key = (self.dev_id(dev)?, ip);
         match mode {
-            Mode::Del if self.neighs.remove(key) => Ok(()),
-            Mode::Del => Err(Errno::ENOENT),
+            Mode::Del => {
+                let waiting = self.neighs.remove(key).ok_or(Errno::ENOENT)?;
+                waiting.iter().for_each(|p| self.conntrack.release(p));
+                Ok(())
+            }
             Mode::Add if self.neighs.get(key).is_some() => Err(Errno::EEXIST),
             Mode::Add | Mode::Replace => {
                 let mac = mac.ok_or(Errno::EINVAL)?;

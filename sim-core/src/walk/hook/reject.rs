@@ -1,6 +1,6 @@
 //! REJECT: the packet ends, its sender is told (net/ipv4/netfilter/nf_reject_ipv4.c).
 
-use super::{attach_related, output};
+use super::{TraceGroup, attach_related, output};
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::reject::RejectWith;
@@ -14,13 +14,26 @@ use crate::wire::ip::{IpHeader, TCP};
 use crate::wire::l4::{self, ACK, RST, TcpHeader};
 use crate::wire::packet::Packet;
 
-/// Drops the packet and sends what `with` says.
-pub(super) fn reject(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, with: RejectWith) -> Next {
+/// Drops the packet and sends what `with` says. The answer goes out before the rule's verdict is final, so a
+/// trace shows the rule itself after the answer's walk (net/netfilter/nf_tables_core.c, `nft_do_chain`).
+pub(super) fn reject(
+    ns: &mut Netns,
+    ctx: &mut Ctx<'_>,
+    walk: &HookWalk,
+    with: RejectWith,
+    trace: Option<TraceGroup>,
+) -> Next {
     let answer = match with.icmp_code() {
         Some(code) => unreachable(ns, ctx, walk, code),
         None => reset(ns, ctx, walk),
     };
-    Next::DropAnd(DropReason::NetfilterReject, answer.into_iter().collect())
+    let mut stages: Vec<Stage> = answer.into_iter().collect();
+    if let Some(mut group) = trace {
+        let last = TraceGroup { packet: None, steps: group.steps.split_off(group.steps.len() - 1), ..group };
+        ctx.out.traces.push(group);
+        stages.push(Stage::TraceEnd(last));
+    }
+    Next::DropAnd(DropReason::NetfilterReject, stages)
 }
 
 /// Nothing is sent about a packet whose own checksum is wrong (`nf_send_unreach`, `nf_reject_verify_csum`).
