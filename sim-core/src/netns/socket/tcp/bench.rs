@@ -4,6 +4,7 @@
 //! Freedom that the lab's README gives: times (an exact timer is earlier than the kernel's by up to an eighth), PSH inside
 //! a burst, and window fields after the handshake except for zero.
 
+mod facts;
 mod script;
 
 use serde_json::Value;

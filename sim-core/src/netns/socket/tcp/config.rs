@@ -89,6 +89,8 @@ sysctls! {
     abort_on_overflow: bool = false, "net.ipv4.tcp_abort_on_overflow";
     /// Limit of listen()'s backlog.
     somaxconn: u32 = 4096, "net.core.somaxconn";
+    /// SYN cookies: 0 never, 1 when too many connections are half open, 2 always.
+    syncookies: u32 = 1, "net.ipv4.tcp_syncookies";
     /// Half-open connections beyond which, without cookies, proven peers are preferred.
     max_syn_backlog: u32 = 512, "net.ipv4.tcp_max_syn_backlog";
     /// Least MSS that is used for sending.

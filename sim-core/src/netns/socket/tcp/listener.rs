@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::sockopt::SocketOptions;
 use crate::engine::arena::SocketId;
+use crate::engine::time::Instant;
 
 /// A socket that listens.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Listener {
     pub(super) requests: u32,
     /// Connections to accept, in the order of their last ACKs.
     pub(super) ready: VecDeque<SocketId>,
+    /// When the last cookie was sent: without one, no ACK is looked at for one.
+    pub(super) last_cookie: Option<Instant>,
 }
 
 impl Listener {

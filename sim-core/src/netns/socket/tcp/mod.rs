@@ -11,6 +11,7 @@ mod config;
 mod congestion;
 mod connection;
 mod context;
+mod cookie;
 mod listener;
 mod options;
 mod path;

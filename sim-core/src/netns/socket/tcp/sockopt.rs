@@ -30,8 +30,8 @@ pub struct SocketOptions {
     pub sndbuf: Option<u32>,
     /// TCP_LINGER2: how long an orphan waits for the peer's FIN.
     pub linger2: Option<Duration>,
-    /// TCP_DEFER_ACCEPT, in repetitions of the SYN-ACK.
-    pub defer_accept: u32,
+    /// TCP_DEFER_ACCEPT: how long an ACK without data is not enough.
+    pub defer_accept: Option<Duration>,
     /// TCP_CONGESTION.
     pub congestion: Option<Algorithm>,
     /// IP_RECVERR: ICMP errors are reported at once.
@@ -40,4 +40,19 @@ pub struct SocketOptions {
     pub ttl: Option<u8>,
     /// IP_TOS or IPV6_TCLASS.
     pub tos: u8,
+}
+
+impl SocketOptions {
+    /// TCP_DEFER_ACCEPT as repetitions of the SYN-ACK, which come after 1, 2, 4 … seconds (`secs_to_retrans`).
+    pub(super) fn deferrals(&self) -> u32 {
+        let Some(wanted) = self.defer_accept.filter(|d| *d > Duration::ZERO) else { return 0 };
+        let (mut repetitions, mut interval) = (1, Duration::from_secs(1));
+        let mut covered = interval;
+        while wanted > covered && repetitions < 255 {
+            repetitions += 1;
+            interval = interval.saturating_mul(2).min(Duration::from_secs(120));
+            covered = covered + interval;
+        }
+        repetitions
+    }
 }

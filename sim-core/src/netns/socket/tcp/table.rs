@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::config::TcpConfig;
 use super::connection::{Connection, IcmpError, State};
 use super::context::{Context, Wake};
+use super::cookie::Secret;
 use super::listener::Listener;
 use super::path::Path;
 use super::ports::Ephemeral;
@@ -61,11 +62,13 @@ pub struct TcpTable {
     timers: BTreeSet<(Instant, FlowKey)>,
     deadlines: Map<FlowKey, Instant>,
     ephemeral: Ephemeral,
+    secret: Secret,
 }
 
 impl TcpTable {
     /// A table without sockets. Its sockets are numbered from `first`; sequence numbers and ports are drawn from `rng`.
-    pub fn new(config: TcpConfig, first: SocketId, rng: Stream) -> Self {
+    pub fn new(config: TcpConfig, first: SocketId, mut rng: Stream) -> Self {
+        let secret = Secret(rng.next_u64());
         Self {
             cx: Context::new(config, rng),
             next_id: first,
@@ -75,6 +78,7 @@ impl TcpTable {
             timers: BTreeSet::new(),
             deadlines: Map::default(),
             ephemeral: Ephemeral::default(),
+            secret,
         }
     }
 

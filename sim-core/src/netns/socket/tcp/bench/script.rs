@@ -443,6 +443,7 @@ fn apply(options: &mut SocketOptions, name: &str, value: u64) {
         "keepalive" => options.keepalive = value != 0,
         "keepidle" => options.keepidle = seconds,
         "keepintvl" => options.keepintvl = seconds,
+        "defer_accept" => options.defer_accept = seconds,
         "linger2" => options.linger2 = seconds,
         "keepcnt" => options.keepcnt = Some(value as u32),
         "user_timeout" => options.user_timeout = Some(Duration::from_millis(value)),

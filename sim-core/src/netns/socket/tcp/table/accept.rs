@@ -10,12 +10,16 @@ use super::super::time_wait::Fate;
 use super::{Flow, FlowKey, TcpTable};
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
-use crate::engine::time::Instant;
+use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::context::Wake;
+use crate::netns::socket::tcp::options::Options;
 use crate::netns::socket::tcp::path::Path;
 use crate::netns::socket::tcp::segment::Segment;
 use crate::netns::socket::tcp::sockopt::SocketOptions;
 use crate::wire::l4::{ACK, FIN, RST, SYN};
+
+/// How long after the last cookie ACKs are looked at for one (`TCP_SYNCOOKIE_VALID`).
+const COOKIES_LAST: Duration = Duration::from_secs(120);
 
 impl TcpTable {
     /// Listens at `local`, whose address may be the unspecified one.
@@ -28,7 +32,8 @@ impl TcpTable {
         }
         let id = self.new_id();
         let backlog = backlog.min(self.cx.config.somaxconn);
-        self.listeners.insert(id, Listener { local, options, backlog, requests: 0, ready: VecDeque::new() });
+        self.listeners
+            .insert(id, Listener { local, options, backlog, requests: 0, ready: VecDeque::new(), last_cookie: None });
         Ok(id)
     }
 
@@ -67,6 +72,9 @@ impl TcpTable {
     pub(super) fn on_segment_to_listener(&mut self, segment: &Segment, path: Path, isn: Option<u32>) {
         let Some(id) = self.listener_of(segment) else { return self.reset(segment) };
         if segment.has(ACK) {
+            if !segment.has(SYN) && !segment.has(RST) && self.accept_cookie(id, segment, path) {
+                return;
+            }
             return self.reset(segment);
         }
         if segment.flags & (SYN | RST | FIN) == SYN {
@@ -77,7 +85,9 @@ impl TcpTable {
     /// Answers a SYN, if there is room (`tcp_conn_request`).
     fn open_request(&mut self, id: SocketId, segment: &Segment, path: Path, isn: Option<u32>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
-        if listener.has_too_many_requests() {
+        let always = self.cx.config.syncookies == 2 && isn.is_none();
+        let cookie = always || listener.has_too_many_requests();
+        if cookie && self.cx.config.syncookies == 0 {
             self.cx.count("TCPReqQFullDrop");
             self.cx.count("ListenDrops");
             return;
@@ -87,19 +97,13 @@ impl TcpTable {
             self.cx.count("ListenDrops");
             return;
         }
+        if cookie {
+            listener.last_cookie = Some(self.cx.now);
+            return self.send_cookie(id, segment, path);
+        }
         listener.requests += 1;
-        let options = &listener.options;
-        let mss = path.advmss(segment.src).min(options.maxseg.map_or(u32::MAX, u32::from));
-        let config = &self.cx.config;
-        let timestamps = config.timestamps && segment.options.timestamps.is_some();
-        let scaling = config.window_scaling && segment.options.window_scale.is_some();
-        let receiver = Receiver::new(options, config);
-        let initial = initial_window(&receiver, config, Request::window_mss(mss, timestamps), scaling);
-        let (ttl, tos) = (options.ttl, options.tos);
         let isn = isn.unwrap_or_else(|| self.cx.rng.next_u32());
-        let ts_offset = self.cx.rng.next_u32();
-        let opening = Opening { listener: id, segment, path, isn, initial, mss, ts_offset, ttl, tos };
-        let request = Request::new(&self.cx, opening);
+        let Some(request) = self.request(id, segment, path, isn) else { return };
         let syn_ack = request.syn_ack(&self.cx);
         self.cx.out.push_back(syn_ack);
         let key = FlowKey::of(segment);
@@ -108,9 +112,66 @@ impl TcpTable {
         self.set_deadline(key, due);
     }
 
+    /// The half-open connection that `syn` asks for.
+    fn request(&mut self, id: SocketId, syn: &Segment, path: Path, isn: u32) -> Option<Request> {
+        let options = &self.listeners.get(&id)?.options;
+        let mss = path.advmss(syn.src).min(options.maxseg.map_or(u32::MAX, u32::from));
+        let config = &self.cx.config;
+        let timestamps = config.timestamps && syn.options.timestamps.is_some();
+        let scaling = config.window_scaling && syn.options.window_scale.is_some();
+        let receiver = Receiver::new(options, config);
+        let initial = initial_window(&receiver, config, Request::window_mss(mss, timestamps), scaling);
+        let (ttl, tos) = (options.ttl, options.tos);
+        let ts_offset = self.cx.rng.next_u32();
+        let opening = Opening { listener: id, segment: syn, path, isn, initial, mss, ts_offset, ttl, tos };
+        Some(Request::new(&self.cx, opening))
+    }
+
+    /// Answers a SYN and forgets it; nothing but the MSS is agreed upon.
+    fn send_cookie(&mut self, id: SocketId, segment: &Segment, path: Path) {
+        self.cx.count("SyncookiesSent");
+        let isn = self.secret.cookie(self.cx.now, segment);
+        let mut bare = segment.clone();
+        bare.options = Options { mss: segment.options.mss, ..Options::default() };
+        if let Some(request) = self.request(id, &bare, path, isn) {
+            let syn_ack = request.syn_ack(&self.cx);
+            self.cx.out.push_back(syn_ack);
+        }
+    }
+
+    /// Whether an ACK acknowledges a cookie: then the connection is made after all (`cookie_v4_check`).
+    fn accept_cookie(&mut self, id: SocketId, ack: &Segment, path: Path) -> bool {
+        let recent = self.listeners.get(&id).and_then(|l| l.last_cookie);
+        if recent.is_none_or(|at| self.cx.now.since(at) > COOKIES_LAST) {
+            return false;
+        }
+        let Some(mss) = self.secret.check(self.cx.now, ack) else {
+            self.cx.count("SyncookiesFailed");
+            return false;
+        };
+        self.cx.count("SyncookiesRecv");
+        let mut syn = ack.clone();
+        syn.seq = ack.seq.wrapping_sub(1);
+        syn.options = Options { mss: Some(mss), ..Options::default() };
+        let Some(mut request) = self.request(id, &syn, path, ack.ack.wrapping_sub(1)) else { return false };
+        // When the SYN-ACK was sent is not known: it gives no RTT.
+        request.retransmits = 1;
+        if let Some(listener) = self.listeners.get_mut(&id) {
+            listener.requests += 1;
+        }
+        let key = FlowKey::of(ack);
+        self.flows.insert(key, Flow::Request(Box::new(request)));
+        self.complete(key, ack);
+        if matches!(self.flows.get(&key), Some(Flow::Request(_))) {
+            // Nobody accepts: there is no state to try again from.
+            self.drop_request(key);
+        }
+        true
+    }
+
     pub(super) fn on_segment_to_request(&mut self, key: FlowKey, segment: &Segment, path: Path) {
         let Some(Flow::Request(request)) = self.flows.get_mut(&key) else { return };
-        let defer = self.listeners.get(&request.listener).map_or(0, |l| l.options.defer_accept);
+        let defer = self.listeners.get(&request.listener).map_or(0, |l| l.options.deferrals());
         let outcome = request.input(&mut self.cx, segment, defer);
         let due = request.due;
         self.set_deadline(key, due);
@@ -172,7 +233,7 @@ impl TcpTable {
     pub(super) fn request_timer(&mut self, key: FlowKey) {
         let Some(Flow::Request(request)) = self.flows.get_mut(&key) else { return };
         let options = self.listeners.get(&request.listener).map(|l| &l.options);
-        let defer = options.map_or(0, |o| o.defer_accept);
+        let defer = options.map_or(0, |o| o.deferrals());
         let retries = options.and_then(|o| o.syncnt).unwrap_or(self.cx.config.synack_retries);
         if request.on_timer(&mut self.cx, retries, defer) {
             let due = request.due;
