@@ -133,7 +133,17 @@ impl World {
     /// Lets the next event happen, if one is due at or before `until`; else time moves to `until`.
     pub fn step(&mut self, until: Instant) -> Option<Happened> {
         let event = self.queue.pop(until)?;
-        Some(match event {
+        self.out.in_syscall = false;
+        let happened = self.happen(event);
+        if self.queue.is_settled() {
+            let out = &mut self.out;
+            out.traces.append(&mut out.late_traces);
+        }
+        Some(happened)
+    }
+
+    fn happen(&mut self, event: Event) -> Happened {
+        match event {
             Event::Receive(netns, dev, packet) => {
                 let words = [u64::from(netns.0), u64::from(dev.0), packet.id.0];
                 self.record(2, &words, packet.data());
@@ -154,7 +164,7 @@ impl World {
                 self.record(5, &[token], &[]);
                 Happened::Alarm(token)
             }
-        })
+        }
     }
 
     /// Asks for [`Happened::Alarm`] with `token` at `at`.

@@ -38,6 +38,8 @@ pub struct Hop {
     pub pkt_type: PacketType,
     /// Which packet.
     pub packet: PacketId,
+    /// The kernel would not have computed the L4 checksum yet (`lo` never does): the bytes have the right one all the same.
+    pub csum_pending: bool,
     /// The bytes, from the Ethernet header on.
     pub frame: Bytes,
 }

@@ -86,6 +86,11 @@ impl<E> Queue<E> {
         self.heap.push(Entry { at: at.max(self.now), seq, event });
     }
 
+    /// Whether no hand-over waits.
+    pub fn is_settled(&self) -> bool {
+        self.backlog.is_empty()
+    }
+
     /// When the next event is due.
     pub fn next_at(&self) -> Option<Instant> {
         if !self.backlog.is_empty() {

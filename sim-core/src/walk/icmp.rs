@@ -12,7 +12,7 @@ use crate::wire::checksum::Sum;
 use crate::wire::icmp::{self, IcmpHeader};
 use crate::wire::ip::{ICMP, IpHeader, TCP, UDP};
 use crate::wire::packet::{Packet, PacketType};
-use crate::wire::{build, l4};
+use crate::wire::{build, edit, l4};
 
 /// Largest ICMP error, with its IP header (`__icmp_send`: RFC 1812 4.3.2.3).
 const MAX_ERROR: usize = 576;
@@ -74,8 +74,12 @@ fn message(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, header: IcmpHeade
         return None;
     }
     let room = (dst.mtu as usize).min(MAX_ERROR) - 28;
-    let quote = &packet.l3()[..packet.l3().len().min(room)];
-    let body = header.to_bytes(quote);
+    let mut quote = packet.l3().to_vec();
+    if packet.csum_partial {
+        edit::leave_checksum_partial(&mut quote);
+    }
+    quote.truncate(room);
+    let body = header.to_bytes(&quote);
     let mut out = IpHeader::new(src, ip.src, ICMP, body.len());
     out.tos = (ip.tos & 0x1e) | ERROR_TOS;
     out.ttl = ns.default_ttl();

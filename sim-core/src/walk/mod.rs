@@ -211,6 +211,10 @@ pub(crate) struct Outbox {
     pub timers: Vec<(Instant, Timer)>,
     pub hops: Vec<Hop>,
     pub traces: Vec<TraceGroup>,
+    /// Trace lines that follow once the backlog is empty (see `hook/reject.rs`).
+    pub late_traces: Vec<TraceGroup>,
+    /// Whether the walk was begun by a system call, not by a received frame or a timer.
+    pub in_syscall: bool,
     pub drops: DropCounters,
     /// Whether taps copy frames.
     pub capture: bool,
@@ -260,7 +264,9 @@ impl Ctx<'_> {
         let pkt_type = if direction == Direction::Out { PacketType::Outgoing } else { packet.pkt_type };
         let frame = bytes::Bytes::copy_from_slice(packet.data());
         let netns = ns.id;
-        self.out.hops.push(Hop { at: self.now, stamp, netns, dev, direction, pkt_type, packet: packet.id, frame });
+        let (id, csum_pending) = (packet.id, packet.csum_partial);
+        let at = self.now;
+        self.out.hops.push(Hop { at, stamp, netns, dev, direction, pkt_type, packet: id, csum_pending, frame });
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet
         return Next::Drop(DropReason::PktTooBig);
     }
     packet.set_l2();
+    // Only `lo` takes a checksum that is not computed yet (`validate_xmit_skb`).
+    packet.csum_partial &= dev == Devices::LO;
     let target = match &device.kind {
         DevKind::Bridge(_) => {
             ctx.tap(ns, dev, Direction::Out, &packet);

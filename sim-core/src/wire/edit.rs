@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::checksum::{Sum, update};
-use super::ip::UDP;
+use super::ip::{IpHeader, UDP};
 use super::l4::checksum_offset;
 
 /// Which end of a packet.
@@ -103,6 +103,18 @@ pub fn refresh_icmp_checksum(ip: &mut [u8]) {
     replace(l4, 2, &check.to_be_bytes());
 }
 
+/// Puts the sum of the pseudo header alone where the L4 checksum belongs: what the kernel leaves there until a
+/// device computes the rest (`CHECKSUM_PARTIAL`, include/linux/skbuff.h).
+pub fn leave_checksum_partial(ip: &mut [u8]) {
+    let (from, proto) = (header_len(ip), ip[9]);
+    let (Some(header), Some(at)) = (IpHeader::read(ip), checksum_offset(proto)) else { return };
+    let len = ip.len().saturating_sub(from);
+    let sum = Sum::default().pseudo(header.src, header.dst, proto, len).fold();
+    if let Some(l4) = ip.get_mut(from..) {
+        replace(l4, at, &sum.to_be_bytes());
+    }
+}
+
 /// Updates a UDP or TCP checksum that is there; a UDP checksum of zero means none and stays
 /// (net/netfilter/nf_nat_proto.c, `__udp_manip_pkt`).
 fn fix_l4_checksum(l4: &mut [u8], proto: u8, old: &[u8], new: &[u8]) {
@@ -124,7 +136,7 @@ mod tests {
     use super::*;
     use crate::wire::build;
     use crate::wire::checksum::Sum;
-    use crate::wire::ip::{IpHeader, TCP};
+    use crate::wire::ip::TCP;
     use crate::wire::l4::{TcpHeader, checksum_ok};
     use crate::wire::packet::PacketId;
     use proptest::prelude::*;

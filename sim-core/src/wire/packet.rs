@@ -110,6 +110,9 @@ pub struct Packet {
     pub looped: bool,
     /// Whether the raw table asked for a trace of its rules (`skb->nf_trace`).
     pub trace: bool,
+    /// The kernel would not have computed its L4 checksum yet (`ip_summed == CHECKSUM_PARTIAL`). Here it is always
+    /// right; who shows such a packet shows what the kernel would have there ([`super::edit::leave_checksum_partial`]).
+    pub csum_partial: bool,
     /// The largest fragment this packet was reassembled from (`IPCB(skb)->frag_max_size`); 0 if it was not.
     pub frag_max: u16,
 }
@@ -134,6 +137,7 @@ impl Packet {
             stamp: 0,
             looped: false,
             trace: false,
+            csum_partial: false,
             frag_max: 0,
         }
     }

@@ -1,11 +1,13 @@
 //! The hops of one step, in the lab's order and form.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 use sim_core::capture::{Direction, Hop};
 use sim_core::engine::time::Instant;
-use sim_core::wire::eth::{ETHERTYPE_ARP, ETHERTYPE_IPV6, EthHeader};
+use sim_core::wire::edit;
+use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthHeader};
 use sim_core::wire::packet::PacketType;
 
 use super::decode::Decoder;
@@ -43,7 +45,7 @@ pub fn canonical(
         if ethertype(hop) == Some(ETHERTYPE_ARP) && !show_arp {
             continue;
         }
-        let frame = decoder.frame(&hop.frame);
+        let frame = decoder.frame(&as_tapped(hop));
         if !show_arp && frame.get("inner").is_some_and(|inner| inner.get("arp").is_some()) {
             continue;
         }
@@ -63,10 +65,23 @@ pub fn canonical(
         if step.pkttype {
             shown.insert("pkt".into(), packet_type(hop).into());
         }
+        if hop.csum_pending {
+            shown.insert("csum_pending".into(), true.into());
+        }
         shown.extend(frame);
         out.push(shown.into());
     }
     out
+}
+
+/// The bytes as the kernel's tap has them: a checksum that is not computed yet is not there.
+fn as_tapped(hop: &Hop) -> Cow<'_, [u8]> {
+    if !hop.csum_pending || ethertype(hop) != Some(ETHERTYPE_IPV4) {
+        return Cow::Borrowed(&hop.frame);
+    }
+    let mut bytes = hop.frame.to_vec();
+    edit::leave_checksum_partial(&mut bytes[ETH_LEN..]);
+    Cow::Owned(bytes)
 }
 
 /// The time from `start` to `at` in seconds, to the nearest half.

@@ -17,6 +17,7 @@ fn hop(ns: u64, netns: u32, dev: u32, direction: Direction, pkt_type: PacketType
         EthHeader { dst: MacAddr([2, 0, 0, 0, 0, 2]), src: MacAddr([2, 0, 0, 0, 0, 1]), ethertype: ETHERTYPE_IPV4 };
     packet.push_l2(&eth.to_bytes());
     Hop {
+        csum_pending: false,
         at: Instant::from_nanos(ns),
         stamp: 0,
         netns: NetnsId(netns),

@@ -31,7 +31,12 @@ pub(super) fn reject(
     if let Some(mut group) = trace {
         let last = TraceGroup { packet: None, steps: group.steps.split_off(group.steps.len() - 1), ..group };
         ctx.out.traces.push(group);
-        stages.push(Stage::TraceEnd(last));
+        // In a system call the answer is even received before: `icmp_xmit_unlock` lets softirqs run.
+        if ctx.out.in_syscall {
+            ctx.out.late_traces.push(last);
+        } else {
+            stages.push(Stage::TraceEnd(last));
+        }
     }
     Next::DropAnd(DropReason::NetfilterReject, stages)
 }
@@ -64,6 +69,7 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
     header.df = true;
     header.ttl = ns.default_ttl();
     let mut answer = build::tcp(ctx.out.packet_id(), header, head, &[], &[]);
+    answer.csum_partial = true;
     attach_related(&walk.packet, &mut answer);
     if let Some(port) = walk.packet.bridge.and_then(|b| b.physin).filter(|_| walk.hook != Hook::Output) {
         return swap_back(&walk.packet, port, answer);

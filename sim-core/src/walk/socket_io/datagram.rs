@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::super::output::route_output;
 use super::super::{Ctx, Dst, Stage, run};
 use super::{can_bind, check_peer, dont_fragment, ephemeral_port};
+use crate::dev::Devices;
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::netns::Netns;
@@ -128,7 +129,9 @@ fn send(
     // Raw sockets that demand DF send id 0 (`ip_select_ident_segs`: no id is needed where nothing is cut).
     let no_id = proto == ICMP && shape.pmtu == PmtuDiscovery::Do;
     header.id = if no_id { 0 } else { ns.ip_ids.draw() };
-    let packet = build::ip(ctx.out.packet_id(), header, l4);
+    let mut packet = build::ip(ctx.out.packet_id(), header, l4);
+    // A datagram that is not cut is left to a device that can compute checksums (`__ip_append_data`); `lo` can.
+    packet.csum_partial = proto == UDP && dst.dev == Devices::LO && !too_big;
     let id = packet.id;
     run(ns, ctx, Stage::LocalOut(dst, packet));
     if ctx.out.take_output_drop(id) { Err(SocketError::local(Errno::EPERM, 0)) } else { Ok(()) }

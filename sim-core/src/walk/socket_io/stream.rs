@@ -112,6 +112,7 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     header.ttl = out.ttl.unwrap_or(ns.default_ttl());
     header.id = if out.id_zero { 0 } else { ns.ip_ids.draw() };
     let options = out.segment.options.to_bytes();
-    let packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
+    let mut packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
+    packet.csum_partial = true;
     run(ns, ctx, Stage::LocalOut(route, packet));
 }
