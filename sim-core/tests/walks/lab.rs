@@ -78,6 +78,13 @@ impl Lab {
         while self.world.step(until).is_some() {}
     }
 
+    /// Sends any bytes as a frame.
+    pub(crate) fn send_frame(&mut self, netns: &str, dev: &str, frame: &[u8]) {
+        let ns = self.id(netns);
+        let dev = self.world.dev_id(ns, dev).expect("a device of that name");
+        self.world.send_frame(ns, dev, frame);
+    }
+
     pub(crate) fn send_ping(&mut self, netns: &str, to: &str) {
         self.echo(netns, to, None);
     }

@@ -1,5 +1,6 @@
 //! How packets walk, told hop by hop: small networks built by the door, one packet sent, every tap read.
 
+mod hostile;
 mod lab;
 
 use lab::{Lab, hops};
