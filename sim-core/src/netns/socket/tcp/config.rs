@@ -140,9 +140,10 @@ trait Value: Sized {
     fn read(text: &str) -> Option<Self>;
 }
 
+/// The kernel's are `int`s.
 impl Value for u32 {
     fn read(text: &str) -> Option<Self> {
-        text.trim().parse().ok()
+        text.trim().parse().ok().filter(|n| i32::try_from(*n).is_ok())
     }
 }
 
@@ -152,9 +153,15 @@ impl Value for bool {
     }
 }
 
-impl<T: std::str::FromStr, const N: usize> Value for [T; N] {
+impl Value for u16 {
     fn read(text: &str) -> Option<Self> {
-        let words: Option<Vec<T>> = text.split_whitespace().map(|w| w.parse().ok()).collect();
+        text.trim().parse().ok()
+    }
+}
+
+impl<T: Value, const N: usize> Value for [T; N] {
+    fn read(text: &str) -> Option<Self> {
+        let words: Option<Vec<T>> = text.split_whitespace().map(T::read).collect();
         words?.try_into().ok()
     }
 }
@@ -177,6 +184,7 @@ mod tests {
         c.set("net.ipv4.tcp_timestamps", "0").unwrap();
         assert_eq!((c.rmem[2], c.congestion_control, c.timestamps), (33_554_432, Algorithm::Reno, false));
         assert_eq!(c.set("net.ipv4.tcp_rmem", "1 2"), Err(Errno::EINVAL));
+        assert_eq!(c.set("net.ipv4.tcp_retries2", "4294967295"), Err(Errno::EINVAL));
         assert_eq!(c.set("net.ipv4.tcp_nothing", "1"), Err(Errno::ENOENT));
     }
 }

@@ -199,4 +199,5 @@ fn the_same_seed_gives_the_same_segments() {
     assert_ne!(segments(3), segments(4));
 }
 
+mod hostile;
 mod smoltcp_peer;

@@ -304,7 +304,7 @@ impl Connection {
 
     /// Sends a RST that breaks the connection off (`tcp_send_active_reset`).
     pub(super) fn send_reset(&mut self, cx: &mut Context) {
-        cx.count("TCPAbortOnClose");
+        cx.count("OutRsts");
         self.send_bare(cx, self.acceptable_seq(), RST | ACK);
     }
 

@@ -106,6 +106,7 @@ impl Connection {
         }
         if unread {
             // RFC 2525 2.17: data was lost, the peer must know.
+            cx.count("TCPAbortOnClose");
             self.send_reset(cx);
             return self.close_down(cx);
         }

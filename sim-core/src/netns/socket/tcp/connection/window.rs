@@ -18,7 +18,7 @@ pub(in super::super) struct InitialWindow {
 /// Whole segments of `mss` that fit the receive buffer, and the scale that the buffer may ever need (fact 86).
 pub(in super::super) fn initial_window(rcv: &Receiver, config: &TcpConfig, mss: u32, scaling: bool) -> InitialWindow {
     let space = rcv.window_from(rcv.buffer_size);
-    let window = if space > mss { space / mss * mss } else { space };
+    let window = if space > mss { space / mss.max(1) * mss } else { space };
     if !scaling {
         return InitialWindow { window: window.min(u32::from(u16::MAX)), scale: 0, clamp: u32::from(u16::MAX) };
     }

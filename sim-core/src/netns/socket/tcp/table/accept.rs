@@ -87,7 +87,10 @@ impl TcpTable {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
         let always = self.cx.config.syncookies == 2 && isn.is_none();
         let cookie = always || listener.has_too_many_requests();
-        if cookie && self.cx.config.syncookies == 0 {
+        // Without cookies the last quarter of tcp_max_syn_backlog is kept for peers that are known, and here none is.
+        let limit = self.cx.config.max_syn_backlog;
+        let crowded = limit.saturating_sub(listener.requests) < limit >> 2;
+        if self.cx.config.syncookies == 0 && (cookie || crowded) {
             self.cx.count("TCPReqQFullDrop");
             self.cx.count("ListenDrops");
             return;
