@@ -1,5 +1,5 @@
 //! Nouns: the state of one network namespace. Tables with `lookup / insert / remove`; none of them ever
-//! sees a packet's path. What happens to packets is in [`crate::walk`], what agents may change in [`netlink`].
+//! sees a packet's path. What happens to packets is in `walk`, what agents may change in [`netlink`].
 
 pub mod addr;
 pub mod fib;
@@ -19,7 +19,6 @@ use crate::engine::arena::NetnsId;
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::conntrack::Conntrack;
-use crate::walk::Worklist;
 
 use socket::tcp::{TcpConfig, TcpTable};
 
@@ -46,7 +45,6 @@ pub struct Netns {
     pub(crate) rules: rules::Rules,
     pub(crate) conntrack: Conntrack,
     pub(crate) streams: Streams,
-    pub(crate) worklist: Worklist,
 }
 
 /// The random streams of a netns, one per purpose.
@@ -89,7 +87,6 @@ impl Netns {
                 ports: stream("ports"),
                 neigh: stream("neigh"),
             },
-            worklist: Worklist::default(),
         };
         ns.sysctl.add_dev(Devices::LO, Duration::from_secs(30));
         ns.add_loopback_address();

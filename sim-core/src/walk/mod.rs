@@ -218,6 +218,7 @@ pub(crate) struct Outbox {
     pub drops: DropCounters,
     /// Whether taps copy frames.
     pub capture: bool,
+    worklist: Worklist,
     pub hop_count: u64,
     /// The packet of this host that OUTPUT dropped last.
     output_drop: Option<PacketId>,
@@ -274,7 +275,7 @@ impl Ctx<'_> {
 pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
     let _span =
         tracing::trace_span!("walk", at = %ctx.now, netns = ns.name, packet = first.packet().map(|p| p.id.0)).entered();
-    let mut worklist = std::mem::take(&mut ns.worklist.0);
+    let mut worklist = std::mem::take(&mut ctx.out.worklist.0);
     worklist.push(first);
     while let Some(stage) = worklist.pop() {
         tracing::trace!(packet = stage.packet().map(|p| p.id.0), stage = stage.name());
@@ -302,7 +303,7 @@ pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
         }
         ctx.out.drops.count(DropPlace { netns: ns.id, dev, stage: name, reason });
     }
-    ns.worklist.0 = worklist;
+    ctx.out.worklist.0 = worklist;
     ns.conntrack.discard_tentative();
 }
 
@@ -352,11 +353,11 @@ pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
 
 /// Stages waiting their turn in a walk; empty between walks, kept only for its capacity.
 #[derive(Debug, Default)]
-pub(crate) struct Worklist(Vec<Stage>);
+struct Worklist(Vec<Stage>);
 
 impl Clone for Worklist {
     fn clone(&self) -> Self {
-        assert!(self.0.is_empty(), "a netns is cloned between walks");
+        assert!(self.0.is_empty(), "a world is cloned between walks");
         Self::default()
     }
 }
