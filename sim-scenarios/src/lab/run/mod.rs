@@ -88,6 +88,9 @@ const QUIET: Duration = Duration::from_millis(40);
 /// How long clients wait for an answer.
 const TIMEOUT: Duration = Duration::from_millis(500);
 
+/// More hops than this in one step are a storm; recorded steps have some hundreds.
+const STORM: usize = 1_000_000;
+
 /// What a flow's sender would send next: sequence number, acknowledgment number, window.
 type Next = (u32, u32, u16);
 /// A direction of a TCP connection: source and destination.
@@ -144,7 +147,7 @@ impl<'a> Runner<'a> {
     fn pump(&mut self, timeout: Duration, until: Until<'_>) -> Option<Value> {
         let end = self.bench.now() + timeout;
         let mut woken = true;
-        while !(self.stop)() {
+        while !self.over() {
             if woken {
                 self.serve();
                 let answer = until(self.bench);
@@ -174,7 +177,7 @@ impl<'a> Runner<'a> {
         let end = self.bench.now() + SETTLE_LIMIT;
         let mut last = self.bench.now();
         let mut woken = true;
-        while !(self.stop)() {
+        while !self.over() {
             if woken {
                 self.serve();
             }
@@ -192,6 +195,11 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Whether it is no use to go on.
+    fn over(&self) -> bool {
+        self.seen.len() > STORM || (self.stop)()
+    }
+
     fn drain(&mut self) -> bool {
         let before = self.seen.len();
         self.seen.extend(self.bench.drain_hops());
@@ -207,6 +215,9 @@ impl<'a> Runner<'a> {
             self.settle(step.common.quiet);
         }
         self.drain();
+        if self.seen.len() > STORM {
+            return Err(Refused::Failed("the network does not come to rest: does a frame go in circles?".into()));
+        }
         let mut out = Map::new();
         out.insert("saw".into(), saw);
         let hops = self.take_hops(step);

@@ -100,6 +100,14 @@ fn two_servers_that_answer_each_other_do_not_stop_time() {
 }
 
 #[test]
+fn a_loop_of_bridge_ports_is_told_and_not_waited_for() {
+    let lines = ["link add v0 type veth peer name v1", "link set v0 master cni0 up", "link set v1 master cni0 up"];
+    let looped = json!([{"op": "iplink", "ns": "n1", "lines": lines}, {"op": "ping", "ns": "a", "dst": "b"}]);
+    let error = try_steps(&looped).unwrap_err().to_string();
+    assert!(error.starts_with("step 2 (ping): the network does not come to rest"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_run_yet_is_refused_with_the_step_it_stands_in() {
     let error = try_steps(&json!([{"op": "exec", "ns": "a", "cmd": ["tc", "qdisc"]}])).unwrap_err();
     let RunError::Step { number, why, place, .. } = &error else { panic!("{error}") };

@@ -119,7 +119,7 @@ impl Document {
         for trace in ["trace_legacy", "trace_nft"] {
             top.take(trace);
         }
-        let result = top.optional("result")?;
+        let result = top.take("result").map(|node| node.list().and_then(|_| node.read())).transpose()?;
         top.end()?;
         Ok(Self { spec: Spec::read(spec.object()?)?, source: spec.read()?, result })
     }

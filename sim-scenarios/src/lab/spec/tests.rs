@@ -47,6 +47,7 @@ fn a_mistake_is_told_with_its_place_and_what_would_be_right() {
     assert_refused(&step(r#""op": "sleep", "s": 1, "s": 2"#), &["\"s\" is given twice"]);
     assert_refused("{\"steps\": [}", &["1:12:"]);
     assert_refused("", &["1:"]);
+    assert_refused(r#"{"spec": {"steps": []}, "result": 0}"#, &["1:35: invalid type", "a sequence"]);
     assert_refused("[]", &["1:1:", "expected an object"]);
     assert_refused(r#"{"topo": {"pods": {"n1": 1}}, "steps": []}"#, &["cannot be the name of a pod"]);
     assert_refused(r#"{"topo": {"pods": {"a": 3}}, "steps": []}"#, &["no such node: there are 2"]);
