@@ -162,8 +162,9 @@ impl Sockets for LabWorld {
     }
 
     fn tcp_abort(&mut self, sock: &Sock) {
-        let (netns, id) = socket!(self, sock, Tcp, ());
-        self.world.tcp_abort(netns, id);
+        if let Socket::Tcp(id) = sock.socket {
+            self.world.tcp_abort(self.id(&sock.netns), id);
+        }
     }
 
     fn queued_error(&mut self, sock: &Sock) -> Option<SocketError> {

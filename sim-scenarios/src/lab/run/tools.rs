@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::{Runner, outcome};
-use crate::lab::bench::Refused;
+use crate::lab::bench::{Output, Refused};
 use crate::lab::cluster::HASHED_PORTS;
 use crate::lab::topology::sysctl_key;
 
@@ -34,7 +34,9 @@ impl Runner<'_> {
 
     pub(super) fn exec(&mut self, netns: &str, words: &[String], show: bool) -> Result<Value, Refused> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let output = self.bench.exec(netns, &words)?;
+        // A look at routes (their cache, too) that nobody sees changes nothing and never fails.
+        let unseen = !show && matches!(words[..], ["ip", "route", "show", ..]);
+        let output = if unseen { Output::default() } else { self.bench.exec(netns, &words)? };
         let mut out = outcome(&format!("exit {}", output.status));
         if show {
             out["out"] = self.named_lines(output.stdout.lines().map(str::trim_end)).into();
