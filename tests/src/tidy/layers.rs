@@ -26,9 +26,6 @@ const CORE: [(&str, &[&str]); 9] = [
     ("world", &["engine", "wire", "netfilter", "dev", "link", "capture", "netns", "walk"]),
 ];
 
-/// Files of sim-core that name something above them, and why.
-const LENT: [(&str, &str, &str); 0] = [];
-
 /// Daemons of sim-k8s: they meet only in the apiserver and in a netns.
 const DAEMONS: [&str; 8] = ["cloud", "cni", "controller", "dns", "flannel", "kubelet", "kubeproxy", "policy"];
 
@@ -99,8 +96,7 @@ fn core(source: &Source) -> Vec<Violation> {
         let other = path[0].as_str();
         let is_room = CORE.iter().any(|(room, _)| *room == other);
         let written = format!("crate::{}", path.join("::"));
-        let lent = LENT.iter().any(|(file, path, _)| module == [*file] && written == *path);
-        if is_room && other != *room && !may.contains(&other) && !lent {
+        if is_room && other != *room && !may.contains(&other) {
             let message = format!(
                 "{room} may not know {other} ({written}): engine ‹ wire ‹ {{netfilter, dev, link}} ‹ netns ‹ walk ‹ world"
             );
@@ -160,13 +156,6 @@ mod tests {
     fn super_leads_no_further_than_crate() {
         assert_eq!(check_text("sim-core/src/dev/veth.rs", "use super::super::netns::Netns;").len(), 1);
         assert!(check_text("sim-core/src/dev/veth.rs", "use super::netns::Netns;").is_empty(), "a room inside dev");
-    }
-
-    #[test]
-    fn what_is_lent_is_lent_to_one_file() {
-        let (_, path, _) = LENT[0];
-        assert!(check_text("sim-core/src/netns/mod.rs", &format!("use {path};")).is_empty());
-        assert_eq!(check_text("sim-core/src/netns/fib.rs", &format!("use {path};")).len(), 1);
     }
 
     #[test]
