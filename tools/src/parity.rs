@@ -65,7 +65,7 @@ pub(crate) fn execute(args: &ParityArgs, interrupt: &Interrupt) -> Result<u8, Pr
     let mut exit = FINE;
     for (file, name) in args.files.iter().zip(names) {
         let outcome = match one(file, name.as_deref(), interrupt) {
-            Ok(_) if interrupt.pressed() => return Err(interrupted()),
+            _ if interrupt.pressed() => return Err(interrupted()),
             Ok(outcome) => outcome,
             Err(problem) => Outcome::Refused(problem),
         };

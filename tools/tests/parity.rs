@@ -30,7 +30,7 @@ fn a_spec_runs_without_a_result_and_what_it_emits_agrees_with_itself() {
     let ran = everyhop(folder.path(), &["parity", "ping.json", "--emit", "out/deep"]);
     assert_eq!((ran.status.code(), text(&ran.stderr)), (Some(0), String::new()));
     assert_eq!(text(&ran.stdout), "ran      ping.json: it holds no result to compare with\n");
-    let emitted = fs::read_to_string(folder.path().join("out/deep/ping.json")).unwrap();
+    let emitted = text(&fs::read(folder.path().join("out/deep/ping.json")).unwrap());
     assert!(emitted.lines().any(|line| line.starts_with(r#"    {"n": "a", "if": "eth0", "d": "out""#)), "{emitted}");
     let again = everyhop(folder.path(), &["parity", "out/deep/ping.json"]);
     assert_eq!((again.status.code(), text(&again.stdout).as_str()), (Some(0), "agrees   out/deep/ping.json\n"));
@@ -41,7 +41,7 @@ fn a_difference_is_shown_side_by_side_and_told_by_the_exit_code() {
     let folder = folder();
     everyhop(folder.path(), &["parity", "ping.json", "--emit", "."]);
     let path = folder.path().join("ping.json");
-    let golden = fs::read_to_string(&path).unwrap().replacen("\"ttl\": 64, \"len\"", "\"ttl\": 63, \"len\"", 1);
+    let golden = text(&fs::read(&path).unwrap()).replacen("\"ttl\": 64, \"len\"", "\"ttl\": 63, \"len\"", 1);
     fs::write(&path, golden).unwrap();
     let shown = everyhop(folder.path(), &["parity", "ping.json"]);
     let page = text(&shown.stdout);
