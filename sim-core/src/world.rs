@@ -243,3 +243,6 @@ impl World {
         done
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,13 +23,17 @@ impl Rules {
     /// # Errors
     /// What iptables refuses.
     pub fn apply(&mut self, ops: &TableOps, noflush: bool) -> Result<(), ApplyError> {
-        let next = self.set.apply(ops, noflush)?;
+        self.adopt(Arc::new(self.set.apply(ops, noflush)?));
+        Ok(())
+    }
+
+    /// Takes the rules that `apply` made of the same rules in another netns.
+    pub fn adopt(&mut self, next: Arc<Ruleset>) {
         self.state.follow(&self.set, &next);
         self.conntrack |= next.needs_conntrack();
         self.nat = TableName::ALL.iter().any(|t| *t == TableName::Nat && next.table(*t).is_some());
         self.any = true;
-        self.set = Arc::new(next);
-        Ok(())
+        self.set = next;
     }
 
     /// Whether nothing has ever been loaded: packets then pass no hook at all.

@@ -25,6 +25,8 @@ pub struct DevConf {
     pub proxy_arp: i64,
     /// 0 answer ARP for every local address, 1 only for those of the device. Default 0.
     pub arp_ignore: i64,
+    /// Announce the addresses of a device that comes up or changes its hardware address. Default 0.
+    pub arp_notify: i64,
 }
 
 impl Default for DevConf {
@@ -37,6 +39,7 @@ impl Default for DevConf {
             send_redirects: 1,
             proxy_arp: 0,
             arp_ignore: 0,
+            arp_notify: 0,
         }
     }
 }
@@ -129,6 +132,11 @@ impl Sysctl {
         self.all.arp_ignore.max(self.of(dev).arp_ignore)
     }
 
+    /// Whether the addresses of a device are announced: the larger of all and the device.
+    pub fn arp_notify(&self, dev: DevId) -> bool {
+        self.all.arp_notify.max(self.of(dev).arp_notify) > 0
+    }
+
     fn of(&self, dev: DevId) -> DevConf {
         self.dev.get(&dev).copied().unwrap_or(self.default)
     }
@@ -215,6 +223,7 @@ impl Sysctl {
             "send_redirects" => &mut conf.send_redirects,
             "proxy_arp" => &mut conf.proxy_arp,
             "arp_ignore" => &mut conf.arp_ignore,
+            "arp_notify" => &mut conf.arp_notify,
             _ => return Err(Errno::ENOENT),
         })
     }

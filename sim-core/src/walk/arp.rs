@@ -2,12 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{Ctx, Next, Stage, resolve};
+use super::{Ctx, Next, Stage, resolve, run};
 use crate::engine::arena::DevId;
+use crate::engine::errno::Errno;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::neigh::Heard;
+use crate::netns::netlink::Op;
 use crate::wire::arp::{Arp, REPLY, REQUEST};
 use crate::wire::eth::{ETHERTYPE_ARP, EthHeader, MacAddr};
 use crate::wire::packet::{Packet, PacketType};
@@ -45,9 +47,13 @@ fn answer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, arp: &Arp) -> Next {
 }
 
 /// Whether a question for `target` on `dev` is answered: any local unicast address unless arp_ignore forbids,
-/// or a routed one with proxy_arp.
+/// or a routed one with proxy_arp. Our own question that a hairpin port brings back has a sender no route takes
+/// (net/ipv4/fib_frontend.c, `__fib_validate_source`).
 fn answers_for(ns: &Netns, dev: DevId, target: Ipv4Addr, sender: Ipv4Addr) -> bool {
     let target = IpAddr::V4(target);
+    if ns.addrs.contains(IpAddr::V4(sender)) && !ns.sysctl.accept_local(dev) {
+        return false;
+    }
     if ns.fib.kind_of(target) == RouteKind::Local {
         let on_dev = || ns.addrs.of(dev).any(|a| a.net.addr() == target);
         return ns.sysctl.arp_ignore(dev) == 0 || on_dev();
@@ -83,6 +89,28 @@ pub(super) fn solicit(
     let Some(IpAddr::V4(spa)) = spa else { return None };
     let arp = Arp { op: REQUEST, sha: own, spa, tha: to.unwrap_or(MacAddr::ZERO), tpa };
     Some(Stage::Transmit(dev, frame(ctx, own, to.unwrap_or(MacAddr::BROADCAST), arp)))
+}
+
+/// Carries out an operation, then announces the addresses of a device that came up or changed its hardware address,
+/// where `arp_notify` asks for it (net/ipv4/devinet.c, `inetdev_event`, `inetdev_send_gratuitous_arp`).
+pub(crate) fn apply(ns: &mut Netns, ctx: &mut Ctx<'_>, op: &Op) -> Result<(), Errno> {
+    let face = |ns: &Netns| match op {
+        Op::LinkSet(name, _) => ns.devs.by_name(name).filter(|dev| dev.up).map(|dev| (dev.id, dev.mac)),
+        _ => None,
+    };
+    let before = face(ns);
+    ns.apply(op, ctx.now)?;
+    let Some((dev, own)) = face(ns).filter(|after| before != Some(*after) && ns.sysctl.arp_notify(after.0)) else {
+        return Ok(());
+    };
+    let addrs: Vec<_> = ns.addrs.of(dev).map(|a| a.net.addr()).collect();
+    for addr in addrs {
+        let IpAddr::V4(ip) = addr else { continue };
+        let arp = Arp { op: REQUEST, sha: own, spa: ip, tha: MacAddr::ZERO, tpa: ip };
+        let frame = frame(ctx, own, MacAddr::BROADCAST, arp);
+        run(ns, ctx, Stage::Transmit(dev, frame));
+    }
+    Ok(())
 }
 
 fn frame(ctx: &mut Ctx<'_>, src: MacAddr, dst: MacAddr, arp: Arp) -> Packet {

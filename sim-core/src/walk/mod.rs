@@ -44,6 +44,7 @@ use crate::netns::fib::RouteKind;
 use crate::netns::neigh::NeighKey;
 use crate::wire::packet::{Packet, PacketId, PacketType};
 
+pub(crate) use arp::apply;
 pub use hook::{TraceGroup, TracedPacket};
 pub(crate) use socket_io::{flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, udp_bind, udp_connect};
 

@@ -9,10 +9,11 @@ use crate::engine::arena::{DevId, LinkId, NetnsId};
 use crate::engine::errno::Errno;
 use crate::link::{Link, LinkConfig};
 use crate::netfilter::conntrack::Filter;
-use crate::netfilter::rules::{ApplyError, TableName};
+use crate::netfilter::rules::{ApplyError, Op as RuleOp, Rule, Ruleset, TableName};
 use crate::netfilter::text::{self, Restore, TextError};
 use crate::netns::Netns;
 use crate::netns::netlink::{CommandError, NewKind, NewLink, Op, words};
+use crate::walk;
 use crate::wire::eth::MacAddr;
 
 /// Why rules were not loaded.
@@ -66,10 +67,7 @@ impl World {
                 }
                 Ok(())
             }
-            op => {
-                let now = self.now();
-                Ok(self.walk(netns, |ns, _| ns.apply(op, now))?)
-            }
+            op => Ok(self.walk(netns, |ns, ctx| walk::apply(ns, ctx, op))?),
         }
     }
 
@@ -137,12 +135,48 @@ impl World {
     /// Text that is refused changes nothing; of text that is refused by a later table's COMMIT the earlier
     /// tables stay, as with the real tool.
     pub fn iptables_restore(&mut self, netns: NetnsId, text: &str, noflush: bool) -> Result<(), RestoreError> {
+        self.iptables_restore_each(&[netns], text, noflush)
+    }
+
+    /// [`Self::iptables_restore`] in each of `netns`. The text is read once, and netns that had the same rules share
+    /// the new ones.
+    ///
+    /// # Errors
+    /// As there; netns before the one that refuses keep what they were given.
+    pub fn iptables_restore_each(&mut self, netns: &[NetnsId], text: &str, noflush: bool) -> Result<(), RestoreError> {
         let restore = Restore::parse(text)?.zeroed();
         for table in &restore.tables {
-            self.record(DOOR, &[u64::from(netns.0), u64::from(noflush)], text.as_bytes());
-            self.netns_mut(netns).rules.apply(table, noflush)?;
+            let mut last: Option<(Arc<Ruleset>, Arc<Ruleset>)> = None;
+            for id in netns {
+                self.record(DOOR, &[u64::from(id.0), u64::from(noflush)], text.as_bytes());
+                let rules = &mut self.netns_mut(*id).rules;
+                let before = rules.set.clone();
+                match &last {
+                    Some((same, after)) if same.is(&before) => rules.adopt(after.clone()),
+                    _ => rules.apply(table, noflush)?,
+                }
+                last = Some((before, rules.set.clone()));
+            }
         }
         Ok(())
+    }
+
+    /// Whether the netns has this chain (`iptables -t table -L chain`).
+    pub fn iptables_has_chain(&self, netns: NetnsId, table: TableName, chain: &str) -> bool {
+        self.netns(netns).rules.set.table(table).is_some_and(|table| table.find(chain).is_some())
+    }
+
+    /// Whether a chain has this rule (`iptables -t table -C chain rule`); not if there is no such chain.
+    ///
+    /// # Errors
+    /// A rule that is not understood.
+    pub fn iptables_check(&self, netns: NetnsId, table: TableName, chain: &str, rule: &str) -> Result<bool, TextError> {
+        let wanted = Restore::parse(&format!("*{table}\n-D {chain} {rule}\nCOMMIT\n"))?;
+        let wanted = wanted.tables.iter().flat_map(|table| &table.ops);
+        let table = self.netns(netns).rules.set.table(table);
+        let chain = table.and_then(|table| table.chain(table.find(chain)?));
+        let has = |rule: &Rule| chain.is_some_and(|chain| chain.rules.iter().any(|entry| entry.rule.same(rule)));
+        Ok(wanted.into_iter().all(|(_, op)| matches!(op, RuleOp::Delete(_, rule) if has(rule))))
     }
 
     /// The rules as `iptables-save` prints them; with counters as `iptables-save -c`.
@@ -171,6 +205,14 @@ impl World {
     /// `ENOENT` for an unknown name.
     pub fn sysctl_get(&self, netns: NetnsId, key: &str) -> Result<String, Errno> {
         self.netns(netns).get_sysctl(key)
+    }
+
+    /// Carries out a line as for `conntrack`, `-D` with conditions or `-F`; how many entries are gone.
+    ///
+    /// # Errors
+    /// The first word that is not understood.
+    pub fn conntrack(&mut self, netns: NetnsId, line: &str) -> Result<usize, CommandError> {
+        Ok(self.conntrack_delete(netns, &words::conntrack(line)?))
     }
 
     /// `conntrack -D`: deletes the entries that fit; how many.

@@ -229,6 +229,15 @@ impl Ruleset {
         self.tables[name.index()].as_deref()
     }
 
+    /// Whether both are the same tables, not only alike: what [`Self::apply`] makes of one serves the other.
+    pub fn is(&self, other: &Self) -> bool {
+        self.tables.iter().zip(&other.tables).all(|pair| match pair {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (None, None) => true,
+            _ => false,
+        })
+    }
+
     /// Whether `table` is asked at `hook`.
     pub fn has_hook(&self, table: TableName, hook: Hook) -> bool {
         self.table(table).is_some_and(|t| t.base_chain(hook).is_some())

@@ -10,6 +10,8 @@ use super::{LinkChange, Mode, NewKind, NewLink, Op, RouteWords};
 use crate::dev::vxlan::DEFAULT_PORT;
 use crate::engine::errno::Errno;
 use crate::engine::time::Duration;
+use crate::netfilter::conntrack::Filter;
+use crate::netfilter::text::rule::protocol;
 use crate::netns::fib::{PolicyRule, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 use crate::netns::neigh::Nud;
 use crate::wire::eth::MacAddr;
@@ -93,6 +95,40 @@ fn syntax(at: &str, expected: &'static str) -> CommandError {
 }
 
 /// The words of a line, one after the other.
+/// Reads a line as for `conntrack` (without that word): `-F`, or `-D` with conditions on the entries.
+///
+/// # Errors
+/// The first word that is not understood.
+pub fn conntrack(line: &str) -> Result<Filter, CommandError> {
+    let mut w = Words::new(line)?;
+    let mut f = Filter::default();
+    match w.next("-D or -F")? {
+        "-F" | "--flush" => return w.end().map(|()| f),
+        "-D" | "--delete" => {}
+        other => return Err(syntax(other, "-D or -F")),
+    }
+    while let Some(option) = w.option() {
+        match option {
+            "-p" | "--proto" => {
+                let word = w.next("a protocol")?;
+                f.proto = Some(protocol(word).map_err(|_| syntax(word, "a protocol"))?);
+            }
+            "-s" | "--src" | "--orig-src" => f.orig_src = Some(w.value("an address")?),
+            "-d" | "--dst" | "--orig-dst" => f.orig_dst = Some(w.value("an address")?),
+            "-r" | "--reply-src" => f.reply_src = Some(w.value("an address")?),
+            "-q" | "--reply-dst" => f.reply_dst = Some(w.value("an address")?),
+            "--sport" | "--orig-port-src" => f.orig_port_src = Some(w.value("a port")?),
+            "--dport" | "--orig-port-dst" => f.orig_port_dst = Some(w.value("a port")?),
+            "--reply-port-src" => f.reply_port_src = Some(w.value("a port")?),
+            "--reply-port-dst" => f.reply_port_dst = Some(w.value("a port")?),
+            "-m" | "--mark" => f.mark = Some(w.value("a mark")?),
+            "-w" | "--zone" => f.zone = Some(w.value("a zone")?),
+            other => return Err(syntax(other, "an option of conntrack -D")),
+        }
+    }
+    Ok(f)
+}
+
 struct Words<'a>(std::iter::Peekable<std::str::SplitWhitespace<'a>>);
 
 impl<'a> Words<'a> {
@@ -409,4 +445,21 @@ fn port(w: &mut Words<'_>) -> Result<Op, CommandError> {
         });
     }
     Ok(Op::LinkSet(dev, changes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_described_as_for_conntrack() {
+        let filter = conntrack("-D -p udp --orig-port-dst 53 -r 10.244.1.2").expect("understood");
+        let reply_src = Some(IpAddr::from([10, 244, 1, 2]));
+        let wanted = Filter { proto: Some(17), orig_port_dst: Some(53), reply_src, ..Filter::default() };
+        assert_eq!(filter, wanted);
+        assert_eq!(conntrack("-F"), Ok(Filter::default()));
+        for bad in ["", "-L", "-F -p udp", "-D -p nosuch", "-D --dport 70000", "-D --nosuch 1"] {
+            assert!(conntrack(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -1,0 +1,67 @@
+//! A node with a bridge and two pods behind hairpin ports.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::*;
+use crate::capture::Direction;
+
+/// Node `n` (10.0.0.1 on `br0`), pods `a` (10.0.0.2) and `b` (10.0.0.3); with `arp_notify` in the pods or without.
+fn world(arp_notify: bool) -> World {
+    let mut world = World::new(Seed(1));
+    let node = world.add_netns("n").unwrap();
+    for line in ["link add br0 type bridge", "link set br0 up", "addr add 10.0.0.1/24 dev br0"] {
+        world.ip(node, line).unwrap();
+    }
+    world.sysctl(node, "net.ipv4.ip_forward", "1").unwrap();
+    for (pod, ip) in [("a", "10.0.0.2"), ("b", "10.0.0.3")] {
+        let netns = world.add_netns(pod).unwrap();
+        world.ip(node, &format!("link add v{pod} type veth peer name eth0 netns {pod}")).unwrap();
+        world.ip(node, &format!("link set v{pod} master br0 up")).unwrap();
+        world.bridge(node, &format!("link set v{pod} hairpin on")).unwrap();
+        world.sysctl(netns, "net.ipv4.conf.eth0.arp_notify", if arp_notify { "1" } else { "0" }).unwrap();
+        world.capture(true);
+        world.ip(netns, &format!("addr add {ip}/24 dev eth0")).unwrap();
+        world.ip(netns, "link set eth0 up").unwrap();
+        world.ip(netns, "route add default via 10.0.0.1").unwrap();
+    }
+    world
+}
+
+fn settle(world: &mut World) {
+    while world.step(Instant::START + Duration::from_secs(1)).is_some() {}
+}
+
+/// Frames that a netns sent.
+fn sent(world: &mut World, netns: NetnsId) -> usize {
+    let hops = world.drain_hops();
+    hops.iter().filter(|hop| hop.netns == netns && hop.direction == Direction::Out).count()
+}
+
+#[test]
+fn a_device_that_comes_up_announces_its_address_if_asked_to() {
+    for (arp_notify, announcements) in [(false, 0), (true, 1)] {
+        let mut world = world(arp_notify);
+        settle(&mut world);
+        let a = world.netns_id("a").unwrap();
+        // A hairpin port brings each back to its sender, which must not take it for a question and answer.
+        assert_eq!(sent(&mut world, a), announcements);
+        world.ip(a, "link set eth0 up").unwrap();
+        assert_eq!(sent(&mut world, a), 0, "it was up already");
+    }
+}
+
+#[test]
+fn a_bridged_dnat_that_waits_for_its_neighbour_keeps_its_conntrack_entry() {
+    let mut world = world(false);
+    let rules = "*nat\n-A PREROUTING -d 10.96.0.1 -j DNAT --to-destination 10.0.0.3\nCOMMIT\n\
+                 *filter\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n";
+    let [node, a, b] = ["n", "a", "b"].map(|name| world.netns_id(name).unwrap());
+    world.iptables_restore(node, rules, false).unwrap();
+    let any = |port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+    let server = world.udp_bind(b, any(53), false).unwrap();
+    let client = world.udp_bind(a, any(0), false).unwrap();
+    let service = SocketAddr::new(IpAddr::from([10, 96, 0, 1]), 53);
+    world.udp_send(a, client, Some(service), b"hello").unwrap();
+    settle(&mut world);
+    assert_eq!(world.udp_recv(b, server).map(|datagram| datagram.data), Ok("hello".into()));
+}
