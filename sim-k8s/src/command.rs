@@ -4,7 +4,11 @@
 //! hands them, one by one, to the netns' netlink door. A command that the door refuses is an
 //! error for that agent alone, as a failed `exec` is in life.
 
+mod run;
+
 use std::fmt;
+
+pub use run::CommandFailed;
 
 /// One operation on a netns. Each is one event: a crash may happen between any two of them.
 #[derive(Clone, PartialEq, Eq, Debug)]

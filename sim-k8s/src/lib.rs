@@ -3,8 +3,9 @@
 //! [`manifest`] reads files into the objects of [`api`]; [`workload`] turns them into pods and calls;
 //! [`ipam`] gives out addresses. [`flannel`] joins the nodes' pod networks, [`cni`] wires a pod to its
 //! node, [`kubeproxy`] turns Services and their endpoints into rules. What these agents ask of a netns
-//! is a list of [`command`]s.
+//! is a list of [`command`]s. [`cluster`] puts all of it together: objects in, a wired world out.
 pub mod api;
+pub mod cluster;
 pub mod cni;
 pub mod command;
 pub mod flannel;

@@ -1,0 +1,90 @@
+//! What a cluster is made with, and why it may not be made.
+
+use ipnet::{IpNet, Ipv4Net};
+use sim_core::engine::rng::Seed;
+use sim_core::link::LinkConfig;
+
+use crate::api::ObjectKey;
+use crate::command::CommandFailed;
+use crate::ipam::IpamError;
+use crate::kubeproxy;
+use crate::workload::TooManyPods;
+
+/// Nodes of one cluster, at most: those that 10.240.0.0/24 has addresses for, beginning with .11.
+pub const MAX_NODES: u32 = 244;
+
+/// What a cluster is made with; the rest is in the objects.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ClusterConfig {
+    /// How many nodes, 1 to [`MAX_NODES`]; they are called `n1`, `n2`, … Default 3.
+    pub nodes: u32,
+    /// The seed of the world. Default 1.
+    pub seed: Seed,
+    /// The wire from each node to the underlay switch. Default: 50 us, no loss.
+    pub link: LinkConfig,
+    /// All nodes' pod networks together; each node has a /24 of it, as `--node-cidr-mask-size` says by default.
+    /// Default 10.244.0.0/16, as flannel's kube-flannel.yml has it.
+    pub pod_network: IpNet,
+    /// Where ClusterIPs come from. Default 10.96.0.0/12, as kubeadm has it.
+    pub service_network: IpNet,
+    /// kube-proxy's configuration. Default: kubeadm's, which tells pods by their address (`clusterCIDR`).
+    pub kube_proxy: kubeproxy::Config,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        let net = |a, b, prefix| IpNet::V4(Ipv4Net::new_assert([a, b, 0, 0].into(), prefix));
+        let pod_network = net(10, 244, 16);
+        let detect_local = kubeproxy::DetectLocal::Cidr(pod_network);
+        Self {
+            nodes: 3,
+            seed: Seed(1),
+            link: LinkConfig::default(),
+            pod_network,
+            service_network: net(10, 96, 12),
+            kube_proxy: kubeproxy::Config { detect_local, ..kubeproxy::Config::default() },
+        }
+    }
+}
+
+/// Why there is no cluster.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A number of nodes that no cluster has.
+    #[error("a cluster has 1 to {MAX_NODES} nodes, not {0}")]
+    Nodes(u32),
+    /// More pods than any cluster holds.
+    #[error(transparent)]
+    TooManyPods(#[from] TooManyPods),
+    /// A node has more pods than addresses for them.
+    #[error(
+        "node {node} has no address left for pod {pod}: its pod network {network} has room for {room} pods; more nodes would help"
+    )]
+    PodNetworkFull {
+        /// The node.
+        node: String,
+        /// Its pod network.
+        network: IpNet,
+        /// How many pods it holds.
+        room: u128,
+        /// The first pod that gets no address.
+        pod: ObjectKey,
+    },
+    /// The pod network cannot be divided among the nodes.
+    #[error("{0}")]
+    PodNetwork(IpamError),
+    /// A Service cannot have the address or node port it asks for, or there is none left.
+    #[error("Service {service}: {why}")]
+    Service {
+        /// The Service.
+        service: ObjectKey,
+        /// Why.
+        why: IpamError,
+    },
+    /// A Service asks for IPv6 alone.
+    #[error("Service {0}: its cluster address is IPv6, and this cluster speaks IPv4 alone; leave clusterIP out")]
+    NotIpv4(ObjectKey),
+    /// A netns refused what an agent wanted of it.
+    #[error(transparent)]
+    Command(#[from] CommandFailed),
+}

@@ -1,0 +1,294 @@
+//! What a cluster does: packets on every way through it, and what it refuses.
+
+mod bench;
+mod refusals;
+
+use std::net::{IpAddr, SocketAddr};
+
+use bench::{Bench, objects, settle};
+
+use super::*;
+use crate::api::{ObjectKey, Protocol};
+use crate::manifest::{self, SourceFile};
+
+/// Two echo servers on each of two nodes, and Services of each sort before them.
+const ECHO: &str = "
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: echo}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: echo}}
+  template:
+    metadata: {labels: {app: echo}}
+    spec:
+      containers:
+      - name: echo
+        ports: [{name: answer, containerPort: 7000, protocol: UDP}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: echo}
+spec:
+  type: NodePort
+  selector: {app: echo}
+  externalIPs: [192.0.2.77]
+  ports: [{port: 7, targetPort: answer, protocol: UDP, nodePort: 30007}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: one}
+spec:
+  selector: {statefulset.kubernetes.io/pod-name: echo-1}
+  ports: [{port: 7, targetPort: answer, protocol: UDP}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: headless}
+spec:
+  clusterIP: None
+  selector: {app: echo}
+  ports: [{port: 7000, protocol: UDP}]
+";
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn udp(ip: IpAddr, port: u16) -> SocketAddr {
+    SocketAddr::new(ip, port)
+}
+
+#[test]
+fn pods_are_spread_over_nodes_and_numbered_within_them() {
+    let bench = Bench::new(ECHO, 2);
+    let shown: Vec<String> = bench.pods("echo").iter().map(|p| format!("{} n{} {}", p.key, p.node + 1, p.ip)).collect();
+    let wanted = [
+        "default/echo-0 n1 10.244.1.2",
+        "default/echo-1 n2 10.244.2.2",
+        "default/echo-2 n1 10.244.1.3",
+        "default/echo-3 n2 10.244.2.3",
+    ];
+    assert_eq!(shown, wanted);
+    assert_eq!(bench.cluster.nodes[1].ip, ip("10.240.0.12"));
+}
+
+#[test]
+fn pods_of_one_node_speak_over_its_bridge() {
+    let mut bench = Bench::new(ECHO, 2);
+    let pods = bench.pods("echo");
+    let answer = bench.call(pods[0].netns, udp(pods[2].ip, 7000));
+    assert_eq!(answer, ("default/echo-2".into(), pods[0].ip));
+    assert!(bench.path().iter().all(|hop| !hop.contains("flannel") && !hop.contains("n1/eth0")));
+    assert_eq!(bench.ping(pods[0].netns, pods[2].ip), Some(pods[2].ip));
+}
+
+#[test]
+fn pods_of_two_nodes_speak_over_vxlan() {
+    let mut bench = Bench::new(ECHO, 2);
+    let pods = bench.pods("echo");
+    let answer = bench.call(pods[0].netns, udp(pods[1].ip, 7000));
+    assert_eq!(answer, ("default/echo-1".into(), pods[0].ip), "no NAT between pods");
+    let path = bench.path();
+    let there: Vec<&str> =
+        path.iter().take_while(|hop| *hop != "default/echo-1/eth0 out").map(String::as_str).collect();
+    let wanted = [
+        "default/echo-0/eth0 out",
+        "n1/veth0af40102 in",
+        "n1/cni0 in",
+        "n1/flannel.1 out",
+        "n1/eth0 out",
+        "ul/p-n1 in",
+        "ul/p-n2 out",
+        "n2/eth0 in",
+        "n2/flannel.1 in",
+        "n2/cni0 out",
+        "n2/veth0af40202 out",
+        "default/echo-1/eth0 in",
+    ];
+    assert_eq!(there, wanted);
+}
+
+#[test]
+fn a_service_leads_to_a_pod_of_another_node() {
+    let mut bench = Bench::new(ECHO, 2);
+    let client = bench.pods("echo")[0].clone();
+    let vip = bench.vip("one");
+    assert_eq!(bench.call(client.netns, vip), ("default/echo-1".into(), client.ip));
+}
+
+#[test]
+fn a_service_is_spread_over_all_its_pods() {
+    let mut bench = Bench::new(ECHO, 2);
+    let (client, vip) = (bench.pods("echo")[0].netns, bench.vip("echo"));
+    let answers: std::collections::BTreeSet<String> = (0..40).map(|_| bench.call(client, vip).0).collect();
+    assert_eq!(answers.len(), 4, "{answers:?}");
+}
+
+#[test]
+fn a_pod_reaches_itself_by_its_own_service() {
+    let mut bench = Bench::new(ECHO, 2);
+    let (pod, vip) = (bench.pods("echo")[1].clone(), bench.vip("one"));
+    let bridge = bench.cluster.nodes[pod.node].pod_network.addr();
+    assert_eq!(bench.call(pod.netns, vip), ("default/echo-1".into(), bridge), "hairpin: masqueraded by the node");
+}
+
+#[test]
+fn a_node_reaches_a_service() {
+    let mut bench = Bench::new(ECHO, 2);
+    let (nodes, vip) = (bench.cluster.nodes.clone(), bench.vip("one"));
+    assert_eq!(bench.call(nodes[1].netns, vip).0, "default/echo-1");
+    let vtep = nodes[0].pod_network.network();
+    assert_eq!(bench.call(nodes[0].netns, vip), ("default/echo-1".into(), vtep), "from where it leaves the node");
+}
+
+#[test]
+fn the_world_reaches_a_node_port_of_any_node() {
+    let mut bench = Bench::new(ECHO, 2);
+    let (world, nodes) = (bench.cluster.world_netns, bench.cluster.nodes.clone());
+    for node in nodes {
+        let (pod, _) = bench.call(world, udp(node.public_ip, 30007));
+        assert!(pod.starts_with("default/echo-"), "{pod}");
+    }
+}
+
+#[test]
+fn an_external_address_leads_to_its_service() {
+    let mut bench = Bench::new(ECHO, 2);
+    let client = bench.pods("echo")[0].netns;
+    let (pod, _) = bench.call(client, udp(ip("192.0.2.77"), 7));
+    assert!(pod.starts_with("default/echo-"), "{pod}");
+}
+
+#[test]
+fn a_pod_that_calls_the_world_has_its_nodes_address() {
+    let mut bench = Bench::new(ECHO, 2);
+    let client = bench.pods("echo")[0].netns;
+    assert_eq!(bench.ping(client, ip("8.8.8.8")), Some(ip("8.8.8.8")));
+}
+
+#[test]
+fn a_headless_service_has_endpoints_and_no_address() {
+    let bench = Bench::new(ECHO, 2);
+    let service = bench.service("headless");
+    assert_eq!(service.cluster_ip, None);
+    let endpoints: Vec<String> = service.ports[0].endpoints.iter().map(|e| e.addr.to_string()).collect();
+    assert_eq!(endpoints, ["10.244.1.2:7000", "10.244.1.3:7000", "10.244.2.2:7000", "10.244.2.3:7000"]);
+    let rules = bench.world.iptables_save(bench.cluster.nodes[0].netns, false);
+    assert!(!rules.contains("default/headless"));
+}
+
+#[test]
+fn addresses_have_names() {
+    let bench = Bench::new(ECHO, 2);
+    let cluster = &bench.cluster;
+    let name = |addr| cluster.name_at(addr, Protocol::Udp);
+    assert_eq!(name(bench.vip("echo")), "svc default/echo:7");
+    assert_eq!(name(udp(ip("192.0.2.77"), 7)), "svc default/echo:7");
+    assert_eq!(name(udp(ip("203.0.113.12"), 30007)), "svc default/echo:7");
+    assert_eq!(name(udp(ip("203.0.113.12"), 22)), "n2");
+    assert_eq!(name(udp(ip("10.244.2.2"), 7000)), "default/echo-1");
+    assert_eq!(name(udp(ip("8.8.8.8"), 53)), "8.8.8.8");
+    let pod = cluster.pod(&ObjectKey::new("default", "echo-1")).expect("it runs");
+    assert_eq!(cluster.pod_in(pod.netns), Some(pod));
+    assert_eq!(bench.world.netns(pod.netns).name, "default/echo-1");
+}
+
+/// A DaemonSet in its nodes' netns and one with a host port, each with a Service.
+const HOST: &str = "
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent}
+spec:
+  selector: {matchLabels: {app: agent}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec:
+      hostNetwork: true
+      containers:
+      - name: agent
+        ports: [{containerPort: 9100, protocol: UDP}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: dns}
+spec:
+  selector: {matchLabels: {app: dns}}
+  template:
+    metadata: {labels: {app: dns}}
+    spec:
+      containers:
+      - name: dns
+        ports: [{containerPort: 53, hostPort: 5353, protocol: UDP}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: agent}
+spec:
+  selector: {app: agent}
+  ports: [{port: 9100, protocol: UDP}]
+";
+
+#[test]
+fn a_host_port_leads_to_the_nodes_pod() {
+    let mut bench = Bench::new(HOST, 2);
+    let (world, nodes, dns) = (bench.cluster.world_netns, bench.cluster.nodes.clone(), bench.pods("dns"));
+    assert_eq!(bench.call(world, udp(nodes[1].public_ip, 5353)).0, dns[1].key.to_string());
+    assert_eq!(bench.call(nodes[0].netns, udp(nodes[0].ip, 5353)).0, dns[0].key.to_string());
+    assert_eq!(bench.call(dns[0].netns, udp(nodes[0].ip, 5353)).0, dns[0].key.to_string(), "hairpin");
+}
+
+#[test]
+fn a_host_network_pod_has_its_nodes_netns_and_serves_a_service() {
+    let mut bench = Bench::new(HOST, 2);
+    let (agents, client, vip) = (bench.pods("agent"), bench.pods("dns")[0].clone(), bench.vip("agent"));
+    assert_eq!((agents[1].netns, agents[1].ip), (bench.cluster.nodes[1].netns, bench.cluster.nodes[1].ip));
+    let answers: std::collections::BTreeSet<String> = (0..20).map(|_| bench.call(client.netns, vip).0).collect();
+    assert_eq!(answers, agents.iter().map(|pod| pod.key.to_string()).collect());
+    assert_eq!(bench.cluster.name_at(udp(agents[1].ip, 9100), Protocol::Udp), agents[1].key.to_string());
+}
+
+#[test]
+fn the_same_objects_and_seed_make_the_same_world() {
+    let build = |seed| {
+        let config = ClusterConfig { seed: sim_core::engine::rng::Seed(seed), ..ClusterConfig::default() };
+        let (mut world, _) = Cluster::build(&objects(ECHO), &config).expect("a cluster");
+        settle(&mut world);
+        (format!("{:?}", world.fingerprint()), world.iptables_save(world.netns_id("n1").expect("a node"), false))
+    };
+    assert_eq!(build(7), build(7));
+}
+
+#[test]
+fn nodes_with_the_same_rules_share_them_and_print_the_same() {
+    let bench = Bench::new(ECHO, 3);
+    let of_proxy = |node: &Node| {
+        let rules = bench.world.iptables_save(node.netns, false);
+        rules.lines().filter(|line| line.contains("KUBE-")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let nodes = &bench.cluster.nodes;
+    assert!(of_proxy(&nodes[0]).len() > 20);
+    assert_eq!(of_proxy(&nodes[0]), of_proxy(&nodes[2]));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the manifests lie beside the checkout")]
+fn real_manifests_become_clusters() {
+    for (path, pods, services) in
+        [("online-boutique/kubernetes-manifests.yaml", 12, 12), ("guestbook/guestbook-all-in-one.yaml", 6, 3)]
+    {
+        let path = format!("{}/../../shared/manifests/{path}", env!("CARGO_MANIFEST_DIR"));
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            eprintln!("skipped: {path} is not there");
+            continue;
+        };
+        let loaded = manifest::load(&[SourceFile { name: path, text }]).expect("a good manifest");
+        let (world, cluster) = Cluster::build(&loaded.objects, &ClusterConfig::default()).expect("a cluster");
+        assert_eq!((cluster.pods.len(), cluster.services.len(), cluster.pending.len()), (pods, services, 0));
+        for service in &cluster.services {
+            assert!(service.ports.iter().all(|port| !port.endpoints.is_empty()), "{}", service.key);
+        }
+        let rules = world.iptables_save(cluster.nodes[0].netns, false);
+        assert!(rules.contains("KUBE-SVC-") && rules.contains("FLANNEL-POSTRTG"));
+    }
+}

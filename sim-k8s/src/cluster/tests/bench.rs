@@ -1,0 +1,150 @@
+//! A cluster with a UDP server on every port that is served, and calls that tell what became of them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use sim_core::capture::{Direction, Hop};
+use sim_core::engine::arena::{NetnsId, SocketId};
+use sim_core::engine::time::{Duration, Instant};
+use sim_core::netns::socket::Socket;
+use sim_core::world::{Happened, World};
+
+use crate::api::{ObjectKey, Objects, Protocol};
+use crate::cluster::{Cluster, ClusterConfig, Pod, Service};
+use crate::manifest::{self, SourceFile};
+use crate::workload::served_ports;
+
+/// The objects of a manifest.
+pub(super) fn objects(yaml: &str) -> Objects {
+    let file = SourceFile { name: "test.yaml".into(), text: yaml.into() };
+    let loaded = manifest::load(&[file]);
+    loaded.unwrap_or_else(|errors| panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>())).objects
+}
+
+pub(super) struct Bench {
+    pub(super) world: World,
+    pub(super) cluster: Cluster,
+    /// Whose server a socket is.
+    servers: BTreeMap<(NetnsId, SocketId), ObjectKey>,
+}
+
+/// How long a caller waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Bench {
+    pub(super) fn new(yaml: &str, nodes: u32) -> Self {
+        let objects = objects(yaml);
+        let config = ClusterConfig { nodes, ..ClusterConfig::default() };
+        let (mut world, cluster) = Cluster::build(&objects, &config).unwrap_or_else(|error| panic!("{error}"));
+        world.capture(true);
+        let mut servers = BTreeMap::new();
+        for pod in &cluster.pods {
+            let served = served_ports(&pod.template, &pod.labels, &pod.key.namespace, &objects.services);
+            for (_, port) in served.into_iter().filter(|(protocol, _)| *protocol == Protocol::Udp) {
+                // At the pod's own address: bound to all of a node's, a server answers a pod of that node from cni0's.
+                let own = SocketAddr::new(pod.ip, port);
+                let socket = world.udp_bind(pod.netns, own, false).expect("a free port");
+                servers.insert((pod.netns, socket), pod.key.clone());
+            }
+        }
+        Self { world, cluster, servers }
+    }
+
+    /// The pods of a workload, in order.
+    pub(super) fn pods(&self, workload: &str) -> Vec<Pod> {
+        self.cluster.pods.iter().filter(|pod| pod.workload.key.name == workload).cloned().collect()
+    }
+
+    /// A Service of the namespace `default`.
+    pub(super) fn service(&self, name: &str) -> &Service {
+        self.cluster.service(&ObjectKey::new("default", name)).expect("it is in the manifest")
+    }
+
+    /// Where the only port of a Service is reached inside the cluster.
+    pub(super) fn vip(&self, service: &str) -> SocketAddr {
+        let service = self.service(service);
+        SocketAddr::new(service.cluster_ip.expect("a cluster address"), service.ports[0].port)
+    }
+
+    /// One datagram and its answer: the answering pod, and whom it saw as caller.
+    pub(super) fn call(&mut self, from: NetnsId, to: SocketAddr) -> (String, IpAddr) {
+        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let client = self.world.udp_bind(from, any, false).expect("an ephemeral port");
+        self.world.udp_connect(from, client, to).expect("a route");
+        self.world.drain_hops();
+        self.world.udp_send(from, client, None, b"hello").expect("sent");
+        let deadline = self.world.now() + PATIENCE;
+        while let Some(happened) = self.world.step(deadline) {
+            let Happened::Wake(netns, Socket::Udp(socket)) = happened else { continue };
+            if (netns, socket) == (from, client) {
+                return match self.world.udp_recv(netns, socket) {
+                    Ok(answer) => read_answer(&String::from_utf8_lossy(&answer.data)),
+                    Err(errno) => panic!("{errno} instead of an answer from {to}\n{}", self.story()),
+                };
+            }
+            self.serve(netns, socket);
+        }
+        panic!("no answer from {to} within {PATIENCE}\n{}", self.story())
+    }
+
+    fn serve(&mut self, netns: NetnsId, socket: SocketId) {
+        let pod = self.servers.get(&(netns, socket)).expect("every other socket is a server's");
+        while let Ok(question) = self.world.udp_recv(netns, socket) {
+            let answer = format!("{pod} {}", question.from.ip());
+            self.world.udp_send(netns, socket, Some(question.from), answer.as_bytes()).expect("sent");
+        }
+    }
+
+    /// One ICMP echo and its answer.
+    pub(super) fn ping(&mut self, from: NetnsId, to: IpAddr) -> Option<IpAddr> {
+        let socket = self.world.raw_open(from, None);
+        self.world.ping(from, socket, to, (1, 1), b"hello").expect("sent");
+        let deadline = self.world.now() + PATIENCE;
+        while let Some(happened) = self.world.step(deadline) {
+            if happened == Happened::Wake(from, Socket::Raw(socket)) {
+                return self.world.raw_recv(from, socket).map(|(ip, _)| ip.src);
+            }
+        }
+        None
+    }
+
+    /// The devices the frames of the last call passed, in order, without ARP.
+    pub(super) fn path(&mut self) -> Vec<String> {
+        let hops = self.world.drain_hops();
+        hops.iter().filter(|hop| hop.frame.get(12..14) == Some(&[8, 0])).map(|hop| self.place(hop)).collect()
+    }
+
+    fn place(&self, hop: &Hop) -> String {
+        let netns = self.world.netns(hop.netns);
+        let way = if hop.direction == Direction::In { "in" } else { "out" };
+        format!("{}/{} {way}", netns.name, netns.dev_name(hop.dev))
+    }
+
+    /// What happened since the last call began, for a test that failed.
+    fn story(&mut self) -> String {
+        let mut story = String::from("hops:\n");
+        for hop in self.world.drain_hops() {
+            let bytes: String = hop.frame.iter().skip(12).take(30).map(|byte| format!("{byte:02x}")).collect();
+            writeln!(story, "  {} {} {bytes}", hop.at, self.place(&hop)).expect("a String takes all");
+        }
+        story += "drops:\n";
+        for (place, count) in self.world.drops().iter() {
+            let netns = self.world.netns(place.netns);
+            let dev = place.dev.map_or("", |dev| netns.dev_name(dev));
+            writeln!(story, "  {}/{dev} {} {:?} {count}", netns.name, place.stage, place.reason).expect("as above");
+        }
+        story
+    }
+}
+
+fn read_answer(answer: &str) -> (String, IpAddr) {
+    let (pod, caller) = answer.split_once(' ').expect("a pod and an address");
+    (pod.to_owned(), caller.parse().expect("an address"))
+}
+
+/// The time by which all is quiet that the wiring set off.
+pub(super) fn settle(world: &mut World) {
+    let soon = Instant::START + Duration::from_millis(1);
+    while world.step(soon).is_some() {}
+}
