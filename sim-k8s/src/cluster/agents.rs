@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use sim_core::engine::arena::NetnsId;
 use sim_core::world::World;
 
-use super::proxy::{NodeInput, protocol};
+use super::proxy::NodeInput;
 use super::{ClusterConfig, Node, Pod};
 use crate::cni::{Bridge, PodPort, PortMapping, Portmap, SandboxId, Wiring};
 use crate::command::{Command, CommandFailed};
@@ -111,7 +111,7 @@ fn proxied(node: &Node) -> kubeproxy::Node {
 fn portmap(node: &Node, pod: &Pod) -> Option<Portmap> {
     let ports = pod.template.containers.iter().flat_map(|container| &container.ports);
     let mappings = ports.filter_map(|port| {
-        let (protocol, host_ip) = (protocol(port.protocol), port.host_ip);
+        let (protocol, host_ip) = (port.protocol, port.host_ip);
         Some(PortMapping { host_port: port.host_port?, container_port: port.port, protocol, host_ip })
     });
     let mappings: Vec<_> = mappings.collect();

@@ -24,7 +24,7 @@ pub(super) fn service_map(specs: &[api::Service], services: &[Service]) -> Servi
 }
 
 /// The protocol in kube-proxy's words.
-pub(super) fn protocol(protocol: Protocol) -> kubeproxy::Protocol {
+fn protocol(protocol: Protocol) -> kubeproxy::Protocol {
     match protocol {
         Protocol::Tcp => kubeproxy::Protocol::Tcp,
         Protocol::Udp => kubeproxy::Protocol::Udp,

@@ -1,8 +1,8 @@
 //! A pod's wiring, and its host ports as a kernel takes them.
 
 use super::*;
+use crate::api::Protocol;
 use crate::command::{Command, kernel};
-use crate::kubeproxy::Protocol;
 
 fn bridge() -> Bridge {
     Bridge {

@@ -1,7 +1,7 @@
 //! Commands put to the netns of a world, through the one door.
 
 use sim_core::engine::arena::NetnsId;
-use sim_core::netfilter::rules::TableName;
+use sim_core::netns::netlink::TableName;
 use sim_core::world::World;
 
 use super::{Command, Place};

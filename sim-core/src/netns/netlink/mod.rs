@@ -22,6 +22,7 @@ use crate::engine::errno::Errno;
 use crate::engine::time::{Duration, Instant};
 use crate::wire::eth::MacAddr;
 
+pub use crate::netfilter::rules::TableName;
 pub use words::CommandError;
 
 /// Name, address and MTU of a device to be made; what is left out gets the kernel's default.
