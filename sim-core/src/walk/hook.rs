@@ -170,7 +170,7 @@ fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk)
     let verdict = rules::evaluate(table, &mut ns.rules.state, walk.hook, &mut asked, Some(&mut steps));
     let (mark, traced, connmark) = (asked.mark, asked.traced, asked.ct.mark);
     let (template, mss) = (asked.template, asked.mss);
-    let group = (!steps.is_empty()).then(|| group(ns, table, walk, &steps));
+    let group = (!steps.is_empty()).then(|| group(ns, table, walk, &steps, mark));
     walk.packet.mark = mark;
     walk.packet.trace = traced;
     if let CtRef::Entry(id, _) = walk.packet.ct {
@@ -187,12 +187,13 @@ fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk)
     (verdict, group)
 }
 
-fn group(ns: &Netns, table: &rules::Table, walk: &HookWalk, steps: &[TraceStep]) -> TraceGroup {
+/// The packet of a trace is shown with the first step, whose target has acted by then (`nft_trace_notify`).
+fn group(ns: &Netns, table: &rules::Table, walk: &HookWalk, steps: &[TraceStep], end_mark: u32) -> TraceGroup {
     let packet = TracedPacket {
         l3: bytes::Bytes::copy_from_slice(walk.packet.l3()),
         indev: ns.devs.name(walk.indev).to_owned(),
         outdev: ns.devs.name(walk.outdev).to_owned(),
-        mark: walk.packet.mark,
+        mark: steps.get(1).map_or(end_mark, |second| second.mark),
     };
     let steps = steps.iter().map(|s| (s.nft(table), s.legacy(table))).collect();
     TraceGroup { netns: ns.id, hook: walk.hook, packet: Some(packet), steps }
