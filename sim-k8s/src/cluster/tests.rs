@@ -6,6 +6,7 @@ mod refusals;
 use std::net::{IpAddr, SocketAddr};
 
 use bench::{Bench, objects, settle};
+use sim_core::engine::errno::Errno;
 
 use super::*;
 use crate::api::{ObjectKey, Protocol};
@@ -150,6 +151,24 @@ fn the_world_reaches_a_node_port_of_any_node() {
         let (pod, _) = bench.call(world, udp(node.public_ip, 30007));
         assert!(pod.starts_with("default/echo-"), "{pod}");
     }
+}
+
+#[test]
+fn with_a_local_policy_the_world_reaches_only_nodes_that_have_an_endpoint_and_keeps_its_address() {
+    let local = ECHO.replace("type: NodePort\n", "type: NodePort\n  externalTrafficPolicy: Local\n");
+    let mut bench = Bench::new(&local.replace("replicas: 4", "replicas: 1"), 2);
+    let (world, nodes) = (bench.cluster.world_netns, bench.cluster.nodes.clone());
+    let answer = bench.call(world, udp(nodes[0].public_ip, 30007));
+    assert_eq!(answer, ("default/echo-0".into(), ip("192.0.2.2")));
+    assert_eq!(bench.try_call(world, udp(nodes[1].public_ip, 30007)), Err(Errno::ETIMEDOUT), "dropped, not refused");
+    assert!(bench.try_call(nodes[1].netns, udp(nodes[1].ip, 30007)).is_ok(), "a node itself is let through");
+}
+
+#[test]
+fn a_service_without_pods_refuses() {
+    let mut bench = Bench::new(&ECHO.replace("selector: {app: echo}", "selector: {app: nobody}"), 2);
+    let (client, vip) = (bench.pods("echo")[0].netns, bench.vip("echo"));
+    assert_eq!(bench.try_call(client, vip), Err(Errno::ECONNREFUSED));
 }
 
 #[test]

@@ -76,3 +76,48 @@ impl Command {
 fn named(table: &str) -> TableName {
     TableName::named(table).expect("a command names a table of iptables")
 }
+
+#[cfg(test)]
+mod tests {
+    use sim_core::engine::rng::Seed;
+
+    use super::*;
+
+    fn jump() -> Command {
+        let (chain, rule) = ("INPUT".into(), "-m comment --comment \"a jump\" -j OURS".into());
+        Command::EnsureRule { table: "filter", chain, rule, place: Place::First }
+    }
+
+    #[test]
+    fn a_chain_and_a_rule_that_are_there_are_left_alone() {
+        let mut world = World::new(Seed(1));
+        let nodes = ["n1", "n2"].map(|name| world.add_netns(name).expect("a new name"));
+        let ours = Command::EnsureChain { table: "filter", chain: "OURS".into() };
+        for command in [&ours, &jump(), &ours, &jump()] {
+            command.run(&mut world, &nodes[..1]).expect("understood");
+        }
+        let other = Command::Restore("*filter\n-A INPUT -j ACCEPT\n-I INPUT -j DROP\nCOMMIT\n".into());
+        for command in [&other, &ours, &jump()] {
+            command.run(&mut world, &nodes).expect("understood");
+        }
+        let rules = |id| {
+            let saved = world.iptables_save(id, false);
+            saved.lines().filter(|line| line.starts_with("-A")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let jump = "-A INPUT -m comment --comment \"a jump\" -j OURS";
+        assert_eq!(rules(nodes[0]), ["-A INPUT -j DROP", jump, "-A INPUT -j ACCEPT"], "it stays where it is");
+        assert_eq!(rules(nodes[1]), [jump, "-A INPUT -j DROP", "-A INPUT -j ACCEPT"]);
+    }
+
+    #[test]
+    fn a_refused_command_says_where_and_why() {
+        let mut world = World::new(Seed(1));
+        let node = world.add_netns("n1").expect("a new name");
+        let shown = |command: Command, world: &mut World| command.run(world, &[node]).expect_err("refused").to_string();
+        let ip = shown(Command::Ip("link set eth9 up".into()), &mut world);
+        assert_eq!(ip, "in n1, ip link set eth9 up: RTNETLINK answers: ENODEV");
+        assert_eq!(shown(Command::sysctl("net.no.such", 1), &mut world), "in n1, sysctl -w net.no.such=1: ENOENT");
+        let rule = shown(jump(), &mut world);
+        assert!(rule.starts_with("in n1, iptables -t filter -C INPUT") && rule.contains("OURS"), "{rule}");
+    }
+}

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use sim_core::capture::{Direction, Hop};
 use sim_core::engine::arena::{NetnsId, SocketId};
+use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 use sim_core::world::{Happened, World};
@@ -69,23 +70,27 @@ impl Bench {
 
     /// One datagram and its answer: the answering pod, and whom it saw as caller.
     pub(super) fn call(&mut self, from: NetnsId, to: SocketAddr) -> (String, IpAddr) {
+        self.try_call(from, to)
+            .unwrap_or_else(|errno| panic!("{errno} instead of an answer from {to}\n{}", self.story()))
+    }
+
+    /// The same; `ETIMEDOUT` if there is no answer.
+    pub(super) fn try_call(&mut self, from: NetnsId, to: SocketAddr) -> Result<(String, IpAddr), Errno> {
         let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
-        let client = self.world.udp_bind(from, any, false).expect("an ephemeral port");
-        self.world.udp_connect(from, client, to).expect("a route");
+        let client = self.world.udp_bind(from, any, false)?;
+        self.world.udp_connect(from, client, to)?;
         self.world.drain_hops();
         self.world.udp_send(from, client, None, b"hello").expect("sent");
         let deadline = self.world.now() + PATIENCE;
         while let Some(happened) = self.world.step(deadline) {
             let Happened::Wake(netns, Socket::Udp(socket)) = happened else { continue };
             if (netns, socket) == (from, client) {
-                return match self.world.udp_recv(netns, socket) {
-                    Ok(answer) => read_answer(&String::from_utf8_lossy(&answer.data)),
-                    Err(errno) => panic!("{errno} instead of an answer from {to}\n{}", self.story()),
-                };
+                let answer = self.world.udp_recv(netns, socket)?;
+                return Ok(read_answer(&String::from_utf8_lossy(&answer.data)));
             }
             self.serve(netns, socket);
         }
-        panic!("no answer from {to} within {PATIENCE}\n{}", self.story())
+        Err(Errno::ETIMEDOUT)
     }
 
     fn serve(&mut self, netns: NetnsId, socket: SocketId) {
