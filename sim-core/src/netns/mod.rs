@@ -17,7 +17,7 @@ pub mod sysctl;
 use crate::dev::Devices;
 use crate::engine::arena::NetnsId;
 use crate::engine::rng::{Seed, Stream};
-use crate::engine::time::{Duration, Instant};
+use crate::engine::time::Instant;
 use crate::netfilter::conntrack::Conntrack;
 
 use socket::tcp::{TcpConfig, TcpTable};
@@ -88,7 +88,7 @@ impl Netns {
                 neigh: stream("neigh"),
             },
         };
-        ns.sysctl.add_dev(Devices::LO, Duration::from_secs(30));
+        ns.sysctl.add_dev(Devices::LO, 1000);
         ns.add_loopback_address();
         ns
     }

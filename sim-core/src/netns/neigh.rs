@@ -63,8 +63,10 @@ impl Nud {
 /// The knobs of a device's neighbours (`net.ipv4.neigh.DEV.*`, defaults of net/ipv4/arp.c `arp_tbl`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NeighConfig {
-    /// `base_reachable_time` after its random factor of 0.5 to 1.5. Default 30 s, not randomised.
-    pub reachable_time: Duration,
+    /// `base_reachable_time`. Default 30 s.
+    pub base_reachable_time: Duration,
+    /// What randomises it, in thousandths: 500 to 1500 (`neigh_rand_reach_time`). Default 1000.
+    pub reachable_factor: u32,
     /// `retrans_time_ms`: between two questions. Default 1 s.
     pub retrans_time: Duration,
     /// `delay_first_probe_time`: from first use while stale to the first unicast question. Default 5 s.
@@ -73,6 +75,8 @@ pub struct NeighConfig {
     pub mcast_solicit: u32,
     /// `ucast_solicit`: unicast questions. Default 3.
     pub ucast_solicit: u32,
+    /// `gc_stale_time`: an entry unused for longer may be collected. Default 60 s.
+    pub gc_stale_time: Duration,
     /// `locktime`: how long a fresh answer is protected from another. Default 1 s.
     pub locktime: Duration,
     /// Packets that wait for an answer. The kernel counts bytes (`unres_qlen_bytes`, 212992); 101 small packets fit.
@@ -82,21 +86,29 @@ pub struct NeighConfig {
 impl Default for NeighConfig {
     fn default() -> Self {
         Self {
-            reachable_time: Duration::from_secs(30),
+            base_reachable_time: Duration::from_secs(30),
+            reachable_factor: 1000,
             retrans_time: Duration::from_secs(1),
             delay_probe_time: Duration::from_secs(5),
             mcast_solicit: 3,
             ucast_solicit: 3,
+            gc_stale_time: Duration::from_secs(60),
             locktime: Duration::from_secs(1),
             queue_len: 101,
         }
     }
 }
 
+impl NeighConfig {
+    /// How long an answer is believed.
+    pub fn reachable_time(&self) -> Duration {
+        let ns = self.base_reachable_time.as_nanos() / 1000;
+        Duration::from_nanos(ns.saturating_mul(u64::from(self.reachable_factor)))
+    }
+}
+
 /// Most entries that were not set by hand (`gc_thresh3`).
 pub const GC_THRESH3: usize = 1024;
-/// An unused entry older than this may be collected (`gc_stale_time`).
-pub const GC_STALE_TIME: Duration = Duration::from_secs(60);
 
 /// Which entry.
 pub type NeighKey = (DevId, IpAddr);
@@ -204,7 +216,7 @@ impl Neighs {
 
     /// A packet is to go to the neighbour (`neigh_resolve_output`, `__neigh_event_send`).
     pub fn output(&mut self, key: NeighKey, packet: Packet, config: &NeighConfig, now: Instant) -> NeighOutput {
-        if !self.table.contains_key(&key) && !self.make_room(now) {
+        if !self.table.contains_key(&key) && !self.make_room(config, now) {
             return NeighOutput::Refused(packet);
         }
         let n = self.table.entry(key).or_insert_with(|| Neigh::new(now));
@@ -229,7 +241,7 @@ impl Neighs {
         config: &NeighConfig,
         now: Instant,
     ) -> Vec<Packet> {
-        if !(self.table.contains_key(&key) || heard.create && self.make_room(now)) {
+        if !(self.table.contains_key(&key) || heard.create && self.make_room(config, now)) {
             return Vec::new();
         }
         let n = self.table.entry(key).or_insert_with(|| Neigh::new(now));
@@ -251,11 +263,12 @@ impl Neighs {
         }
     }
 
-    fn make_room(&mut self, now: Instant) -> bool {
+    fn make_room(&mut self, config: &NeighConfig, now: Instant) -> bool {
         if self.table.len() < GC_THRESH3 {
             return true;
         }
-        self.table.retain(|_, n| !matches!(n.state, Nud::Failed | Nud::Stale) || now.since(n.used) < GC_STALE_TIME);
+        self.table
+            .retain(|_, n| !matches!(n.state, Nud::Failed | Nud::Stale) || now.since(n.used) < config.gc_stale_time);
         let learned = self.table.values().filter(|n| n.state != Nud::Permanent).count();
         learned < GC_THRESH3
     }
@@ -318,7 +331,7 @@ impl Neigh {
         if heard.confirms {
             self.confirmed = now;
             self.mac = mac;
-            self.enter(Nud::Reachable, now, now + config.reachable_time);
+            self.enter(Nud::Reachable, now, now + config.reachable_time());
         } else if !was_valid || mac != self.mac {
             self.mac = mac;
             self.enter(Nud::Stale, now, Instant::NEVER);
@@ -329,15 +342,15 @@ impl Neigh {
 
     fn timer(&mut self, config: &NeighConfig, now: Instant) -> NeighTimer {
         match self.state {
-            Nud::Reachable if now < self.confirmed + config.reachable_time => {
-                self.deadline = self.confirmed + config.reachable_time;
+            Nud::Reachable if now < self.confirmed + config.reachable_time() => {
+                self.deadline = self.confirmed + config.reachable_time();
             }
             Nud::Reachable if now <= self.used + config.delay_probe_time => {
                 self.enter(Nud::Delay, now, now + config.delay_probe_time);
             }
             Nud::Reachable => self.enter(Nud::Stale, now, Instant::NEVER),
             Nud::Delay if now <= self.confirmed + config.delay_probe_time => {
-                self.enter(Nud::Reachable, now, self.confirmed + config.reachable_time);
+                self.enter(Nud::Reachable, now, self.confirmed + config.reachable_time());
             }
             Nud::Delay => {
                 self.probes = 0;

@@ -86,10 +86,10 @@ impl Default for Sysctl {
 }
 
 impl Sysctl {
-    /// A new device takes the values of `default`.
-    pub fn add_dev(&mut self, dev: DevId, reachable_time: Duration) {
+    /// A new device takes the values of `default`; its neighbours' reachable time is randomised by `reachable_factor`.
+    pub fn add_dev(&mut self, dev: DevId, reachable_factor: u32) {
         self.dev.insert(dev, self.default);
-        self.neigh.insert(dev, NeighConfig { reachable_time, ..NeighConfig::default() });
+        self.neigh.insert(dev, NeighConfig { reachable_factor, ..NeighConfig::default() });
     }
 
     /// The neighbour knobs of a device.
@@ -146,26 +146,30 @@ impl Sysctl {
     /// # Errors
     /// `ENOENT` if there is none of that name.
     pub fn get(&self, devs: &Devices, key: &str) -> Result<String, Errno> {
-        if key == "net.ipv4.ip_local_port_range" {
+        if key == PORT_RANGE {
             return Ok(format!("{}\t{}", self.local_port_range.0, self.local_port_range.1));
         }
-        self.clone().field(devs, key).map(|v| v.to_string()).or_else(|e| self.get_duration(devs, key).ok_or(e))
+        if let Some((_, value)) = FIXED.iter().find(|(name, _)| *name == key) {
+            return Ok(value.to_string());
+        }
+        self.clone().knob(devs, key).map(|knob| knob.get().to_string())
     }
 
     /// Sets a sysctl.
     ///
     /// # Errors
-    /// `ENOENT` if there is none of that name, `EINVAL` if the value is not what it takes.
+    /// `ENOENT` if there is none of that name, `EINVAL` if the value is not what it takes, `ENOTSUP` for a value
+    /// the emulator has no behaviour for (see [`FIXED`]).
     pub fn set(&mut self, devs: &Devices, key: &str, value: &str) -> Result<(), Errno> {
-        if key == "net.ipv4.ip_local_port_range" {
+        if key == PORT_RANGE {
             return self.set_port_range(value);
         }
-        let number: i64 = value.trim().parse().map_err(|_| Errno::EINVAL)?;
-        if let Some(done) = self.set_duration(devs, key, number) {
-            return done;
+        let number = || value.trim().parse::<i64>().map_err(|_| Errno::EINVAL);
+        if let Some((_, fixed)) = FIXED.iter().find(|(name, _)| *name == key) {
+            return if *fixed == number()? { Ok(()) } else { Err(Errno::ENOTSUP) };
         }
-        *self.field(devs, key)? = number;
-        self.propagate(key, number);
+        self.knob(devs, key)?.set(number()?)?;
+        self.propagate(key, number()?);
         Ok(())
     }
 
@@ -191,31 +195,34 @@ impl Sysctl {
         }
     }
 
-    fn field(&mut self, devs: &Devices, key: &str) -> Result<&mut i64, Errno> {
-        Ok(match key {
+    fn knob(&mut self, devs: &Devices, key: &str) -> Result<Knob<'_>, Errno> {
+        if let Some(rest) = key.strip_prefix("net.ipv4.conf.") {
+            return self.conf_knob(devs, rest).ok_or(Errno::ENOENT);
+        }
+        if let Some(rest) = key.strip_prefix("net.ipv4.neigh.") {
+            return self.neigh_knob(devs, rest).ok_or(Errno::ENOENT);
+        }
+        Ok(Knob::Int(match key {
             "net.ipv4.ip_forward" => &mut self.ip_forward,
             "net.ipv4.ip_default_ttl" => &mut self.default_ttl,
             "net.ipv4.icmp_ratelimit" => &mut self.icmp_ratelimit,
             "net.ipv4.icmp_echo_ignore_all" => &mut self.icmp_echo_ignore_all,
             "net.ipv4.ipfrag_time" => &mut self.ipfrag_time,
             "net.bridge.bridge-nf-call-iptables" => &mut self.bridge_nf_call_iptables,
-            _ => return self.conf_field(devs, key),
-        })
+            _ => return Err(Errno::ENOENT),
+        }))
     }
 
-    fn conf_field(&mut self, devs: &Devices, key: &str) -> Result<&mut i64, Errno> {
-        let rest = key.strip_prefix("net.ipv4.conf.").ok_or(Errno::ENOENT)?;
-        let (dev, name) = rest.rsplit_once('.').ok_or(Errno::ENOENT)?;
+    /// `DEV.NAME`
+    fn conf_knob(&mut self, devs: &Devices, rest: &str) -> Option<Knob<'_>> {
+        let (dev, name) = rest.rsplit_once('.')?;
+        let default = self.default;
         let conf = match dev {
             "all" => &mut self.all,
             "default" => &mut self.default,
-            dev => {
-                let id = find_dev(devs, dev).ok_or(Errno::ENOENT)?;
-                let default = self.default;
-                self.dev.entry(id).or_insert(default)
-            }
+            dev => self.dev.entry(find_dev(devs, dev)?).or_insert(default),
         };
-        Ok(match name {
+        Some(Knob::Int(match name {
             "rp_filter" => &mut conf.rp_filter,
             "forwarding" => &mut conf.forwarding,
             "route_localnet" => &mut conf.route_localnet,
@@ -224,55 +231,86 @@ impl Sysctl {
             "proxy_arp" => &mut conf.proxy_arp,
             "arp_ignore" => &mut conf.arp_ignore,
             "arp_notify" => &mut conf.arp_notify,
-            _ => return Err(Errno::ENOENT),
+            _ => return None,
+        }))
+    }
+
+    /// `DEV.NAME`
+    fn neigh_knob(&mut self, devs: &Devices, rest: &str) -> Option<Knob<'_>> {
+        let (dev, name) = rest.rsplit_once('.')?;
+        let neigh = self.neigh.entry(find_dev(devs, dev)?).or_default();
+        let (second, millisecond, jiffy) =
+            (Duration::from_secs(1), Duration::from_millis(1), Duration::from_millis(10));
+        Some(match name {
+            "delay_first_probe_time" => Knob::Time(&mut neigh.delay_probe_time, second),
+            "base_reachable_time" => Knob::Time(&mut neigh.base_reachable_time, second),
+            "base_reachable_time_ms" => Knob::Time(&mut neigh.base_reachable_time, millisecond),
+            "retrans_time_ms" => Knob::Time(&mut neigh.retrans_time, millisecond),
+            "gc_stale_time" => Knob::Time(&mut neigh.gc_stale_time, second),
+            "locktime" => Knob::Time(&mut neigh.locktime, jiffy),
+            "mcast_solicit" => Knob::Count(&mut neigh.mcast_solicit),
+            "ucast_solicit" => Knob::Count(&mut neigh.ucast_solicit),
+            _ => return None,
         })
     }
+}
 
-    /// `net.ipv4.neigh.DEV.NAME`
-    fn neigh_field(&mut self, devs: &Devices, key: &str) -> Option<(&mut NeighConfig, String)> {
-        let (dev, name) = key.strip_prefix("net.ipv4.neigh.")?.rsplit_once('.')?;
-        let id = find_dev(devs, dev)?;
-        Some((self.neigh.entry(id).or_default(), name.to_owned()))
-    }
+/// `net.ipv4.ip_local_port_range`, the one with two numbers.
+const PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
 
-    fn set_duration(&mut self, devs: &Devices, key: &str, n: i64) -> Option<Result<(), Errno>> {
-        let (neigh, name) = self.neigh_field(devs, key)?;
-        let Ok(n) = u64::try_from(n) else { return Some(Err(Errno::EINVAL)) };
-        let count = n.min(u64::from(u32::MAX)) as u32;
-        match name.as_str() {
-            "delay_first_probe_time" => neigh.delay_probe_time = Duration::from_secs(n),
-            "base_reachable_time" => neigh.reachable_time = Duration::from_secs(n),
-            "base_reachable_time_ms" => neigh.reachable_time = Duration::from_millis(n),
-            "retrans_time_ms" => neigh.retrans_time = Duration::from_millis(n),
-            "mcast_solicit" => neigh.mcast_solicit = count,
-            "ucast_solicit" => neigh.ucast_solicit = count,
-            "locktime" => neigh.locktime = Duration::from_millis(n.saturating_mul(10)),
-            _ => return Some(Err(Errno::ENOENT)),
+/// Sysctls the emulator knows one value of, the kernel's default: it behaves so, and refuses another.
+const FIXED: [(&str, i64); 17] = [
+    ("net.ipv4.ipfrag_high_thresh", 4_194_304),
+    ("net.ipv4.icmp_ratemask", 6168),
+    ("net.ipv4.icmp_errors_use_inbound_ifaddr", 0),
+    ("net.ipv4.icmp_echo_ignore_broadcasts", 1),
+    ("net.ipv4.ip_no_pmtu_disc", 0),
+    ("net.ipv4.ip_forward_use_pmtu", 0),
+    ("net.ipv4.route.mtu_expires", 600),
+    ("net.ipv4.conf.all.accept_redirects", 1),
+    ("net.ipv4.conf.all.accept_source_route", 0),
+    ("net.ipv4.conf.all.arp_announce", 0),
+    ("net.ipv4.conf.all.log_martians", 0),
+    ("net.ipv4.neigh.eth0.app_solicit", 0),
+    ("net.ipv4.neigh.eth0.unres_qlen_bytes", 212_992),
+    ("net.ipv4.neigh.eth0.proxy_delay", 80),
+    ("net.bridge.bridge-nf-call-arptables", 0),
+    ("net.bridge.bridge-nf-call-ip6tables", 0),
+    ("net.netfilter.nf_conntrack_events", 2),
+];
+
+/// One value, with the unit it is written in.
+enum Knob<'a> {
+    Int(&'a mut i64),
+    Count(&'a mut u32),
+    Time(&'a mut Duration, Duration),
+}
+
+impl Knob<'_> {
+    fn get(&self) -> i64 {
+        match self {
+            Self::Int(n) => **n,
+            Self::Count(n) => i64::from(**n),
+            Self::Time(time, unit) => (time.as_nanos() / unit.as_nanos()) as i64,
         }
-        Some(Ok(()))
     }
 
-    fn get_duration(&self, devs: &Devices, key: &str) -> Option<String> {
-        let mut copy = self.clone();
-        let (neigh, name) = copy.neigh_field(devs, key)?;
-        let number = match name.as_str() {
-            "delay_first_probe_time" => neigh.delay_probe_time.as_secs(),
-            "base_reachable_time" => neigh.reachable_time.as_secs(),
-            "base_reachable_time_ms" => neigh.reachable_time.as_millis(),
-            "retrans_time_ms" => neigh.retrans_time.as_millis(),
-            "mcast_solicit" => u64::from(neigh.mcast_solicit),
-            "ucast_solicit" => u64::from(neigh.ucast_solicit),
-            "locktime" => neigh.locktime.as_millis() / 10,
-            _ => return None,
-        };
-        Some(number.to_string())
+    fn set(self, number: i64) -> Result<(), Errno> {
+        match (self, u32::try_from(number)) {
+            (Self::Int(n), _) if i32::try_from(number).is_ok() => *n = number,
+            (Self::Count(n), Ok(number)) => *n = number,
+            (Self::Time(time, unit), Ok(number)) => *time = unit.saturating_mul(u64::from(number)),
+            _ => return Err(Errno::EINVAL),
+        }
+        Ok(())
     }
 }
 
 impl super::Netns {
     /// Sets a sysctl, conntrack's and TCP's among them.
     pub(crate) fn set_sysctl(&mut self, key: &str, value: &str) -> Result<(), Errno> {
-        if let Some(name) = key.strip_prefix(CONNTRACK) {
+        let conntrack = key.strip_prefix(CONNTRACK).filter(|name| self.conntrack.config.get(name).is_some());
+        if let Some(name) = conntrack {
             let value = value.trim().parse().map_err(|_| Errno::EINVAL)?;
             return self.conntrack.config.set(name, value);
         }
@@ -284,12 +322,11 @@ impl super::Netns {
         Ok(())
     }
 
-    /// Reads a sysctl, conntrack's among them.
+    /// Reads a sysctl, conntrack's and TCP's among them.
     pub(crate) fn get_sysctl(&self, key: &str) -> Result<String, Errno> {
-        match key.strip_prefix(CONNTRACK) {
-            Some(name) => self.conntrack.config.get(name).map(|v| v.to_string()).ok_or(Errno::ENOENT),
-            None => self.sysctl.get(&self.devs, key),
-        }
+        let conntrack = key.strip_prefix(CONNTRACK).and_then(|name| self.conntrack.config.get(name));
+        let known = conntrack.map(|v| v.to_string()).or_else(|| self.tcp.config().get(key));
+        known.map_or_else(|| self.sysctl.get(&self.devs, key), Ok)
     }
 }
 
@@ -309,7 +346,7 @@ mod tests {
     fn ip_forward_sets_every_device() {
         let devs = Devices::default();
         let mut s = Sysctl::default();
-        s.add_dev(Devices::LO, Duration::from_secs(30));
+        s.add_dev(Devices::LO, 1000);
         s.set(&devs, "net.ipv4.ip_forward", "1").unwrap();
         assert!(s.forwarding(Devices::LO));
         assert_eq!(s.get(&devs, "net.ipv4.conf.lo.forwarding").as_deref(), Ok("1"));
@@ -324,6 +361,14 @@ mod tests {
         assert_eq!(s.set(&devs, "net.ipv4.ip_forward", "yes"), Err(Errno::EINVAL));
         assert_eq!(s.set(&devs, "net.ipv4.ip_local_port_range", "9 1"), Err(Errno::EINVAL));
         assert_eq!(s.set(&devs, "net.ipv4.neigh.lo.locktime", "-1"), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn a_value_without_behaviour_is_refused_and_the_one_there_is_taken() {
+        let devs = Devices::default();
+        let mut s = Sysctl::default();
+        assert_eq!(s.set(&devs, "net.ipv4.ip_no_pmtu_disc", "0"), Ok(()));
+        assert_eq!(s.set(&devs, "net.ipv4.ip_no_pmtu_disc", "1"), Err(Errno::ENOTSUP));
     }
 
     #[test]

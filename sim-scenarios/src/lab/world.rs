@@ -187,7 +187,10 @@ impl Sockets for LabWorld {
 
 impl Bench for LabWorld {
     fn add_netns(&mut self, name: &str) -> Result<(), Refused> {
-        self.world.add_netns(name).map(drop).map_err(|e| Refused::Failed(e.to_string()))
+        let failed = |e: Errno| Refused::Failed(e.to_string());
+        let id = self.world.add_netns(name).map_err(failed)?;
+        // The recording machine's receive buffer limit, which shows in windows on RSTs (the lab leaves it alone).
+        self.world.sysctl(id, "net.ipv4.tcp_rmem", "4096 131072 33554432").map_err(failed)
     }
 
     fn ip(&mut self, netns: &str, line: &str) -> Result<(), Refused> {

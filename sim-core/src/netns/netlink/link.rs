@@ -7,7 +7,6 @@ use crate::dev::vxlan::Vxlan;
 use crate::dev::{DevKind, Devices};
 use crate::engine::arena::{DevId, NetnsId};
 use crate::engine::errno::Errno;
-use crate::engine::time::Duration;
 use crate::netns::Netns;
 use crate::wire::eth::MacAddr;
 use crate::wire::vxlan::OVERHEAD_V4;
@@ -16,8 +15,6 @@ use crate::wire::vxlan::OVERHEAD_V4;
 const MTU_RANGE: std::ops::RangeInclusive<u32> = 68..=65535;
 /// Default MTU of Ethernet.
 const MTU_DEFAULT: u32 = 1500;
-/// Base of the randomised reachable time.
-const REACHABLE_BASE_MS: u32 = 30_000;
 
 impl Netns {
     /// Makes a device; of a veth pair with a peer elsewhere only this end, unconnected.
@@ -58,9 +55,8 @@ impl Netns {
         if let Some(dev) = self.devs.get_mut(id) {
             dev.mac = mac;
         }
-        // `neigh_rand_reach_time`: between half and three halves of the base.
-        let reachable = REACHABLE_BASE_MS / 2 + self.streams.neigh.below(REACHABLE_BASE_MS);
-        self.sysctl.add_dev(id, Duration::from_millis(u64::from(reachable)));
+        let reachable_factor = 500 + self.streams.neigh.below(1000);
+        self.sysctl.add_dev(id, reachable_factor);
         Ok(id)
     }
 

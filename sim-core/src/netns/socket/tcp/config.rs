@@ -28,6 +28,14 @@ macro_rules! sysctls {
                 }
                 Ok(())
             }
+
+            /// A sysctl as `sysctl -n` prints it; `None` if there is none of that name.
+            pub fn get(&self, key: &str) -> Option<String> {
+                match key {
+                    $($key => Some(self.$field.print()),)*
+                    _ => None,
+                }
+            }
         }
     };
 }
@@ -103,6 +111,8 @@ sysctls! {
     comp_sack_nr: u32 = 44, "net.ipv4.tcp_comp_sack_nr";
     /// Smallest path MTU that is believed; below it DF is cleared.
     min_pmtu: u32 = 552, "net.ipv4.route.min_pmtu";
+    /// Connections in TIME-WAIT at most; beyond it they end at once.
+    max_tw_buckets: u32 = 262_144, "net.ipv4.tcp_max_tw_buckets";
     /// Ports of connect() and bind(0): first and last.
     local_port_range: [u16; 2] = [32_768, 60_999], "net.ipv4.ip_local_port_range";
     /// Congestion control of new sockets.
@@ -130,6 +140,9 @@ macro_rules! spans {
             fn read(text: &str) -> Option<Self> {
                 text.trim().parse().ok().map(Self)
             }
+            fn print(&self) -> String {
+                self.0.to_string()
+            }
         }
     )* };
 }
@@ -138,6 +151,7 @@ spans!(Seconds from_secs, Millis from_millis, Nanos from_nanos);
 /// A sysctl value that can be read from text.
 trait Value: Sized {
     fn read(text: &str) -> Option<Self>;
+    fn print(&self) -> String;
 }
 
 /// The kernel's are `int`s.
@@ -145,17 +159,29 @@ impl Value for u32 {
     fn read(text: &str) -> Option<Self> {
         text.trim().parse().ok().filter(|n| i32::try_from(*n).is_ok())
     }
+
+    fn print(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Value for bool {
     fn read(text: &str) -> Option<Self> {
         u32::read(text).map(|n| n != 0)
     }
+
+    fn print(&self) -> String {
+        u32::from(*self).to_string()
+    }
 }
 
 impl Value for u16 {
     fn read(text: &str) -> Option<Self> {
         text.trim().parse().ok()
+    }
+
+    fn print(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -164,11 +190,19 @@ impl<T: Value, const N: usize> Value for [T; N] {
         let words: Option<Vec<T>> = text.split_whitespace().map(T::read).collect();
         words?.try_into().ok()
     }
+
+    fn print(&self) -> String {
+        self.each_ref().map(Value::print).join("\t")
+    }
 }
 
 impl Value for Algorithm {
     fn read(text: &str) -> Option<Self> {
         text.trim().parse().ok()
+    }
+
+    fn print(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -183,6 +217,7 @@ mod tests {
         c.set("net.ipv4.tcp_congestion_control", "reno").unwrap();
         c.set("net.ipv4.tcp_timestamps", "0").unwrap();
         assert_eq!((c.rmem[2], c.congestion_control, c.timestamps), (33_554_432, Algorithm::Reno, false));
+        assert_eq!(c.get("net.ipv4.tcp_rmem").as_deref(), Some("4096\t131072\t33554432"));
         assert_eq!(c.set("net.ipv4.tcp_rmem", "1 2"), Err(Errno::EINVAL));
         assert_eq!(c.set("net.ipv4.tcp_retries2", "4294967295"), Err(Errno::EINVAL));
         assert_eq!(c.set("net.ipv4.tcp_nothing", "1"), Err(Errno::ENOENT));

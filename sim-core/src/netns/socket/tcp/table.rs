@@ -329,7 +329,10 @@ impl TcpTable {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let key = FlowKey { local: connection.local, remote: connection.remote };
         let owns = matches!(self.flows.get(&key), Some(Flow::Connection(owner)) if *owner == id);
-        if let Some(successor) = connection.successor.take() {
+        let limit = self.cx.config.max_tw_buckets as usize;
+        let time_waits = || self.flows.values().filter(|f| matches!(f, Flow::TimeWait(_))).count();
+        let room = self.flows.len() < limit || time_waits() < limit;
+        if let Some(successor) = connection.successor.take().filter(|_| room) {
             let expires = successor.expires;
             self.flows.insert(key, Flow::TimeWait(Box::new(successor)));
             self.set_deadline(key, expires);

@@ -31,6 +31,15 @@ impl std::str::FromStr for Algorithm {
     }
 }
 
+impl std::fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cubic => "cubic",
+            Self::Reno => "reno",
+        })
+    }
+}
+
 /// Segments that may be in flight at the start (RFC 6928; `TCP_INIT_CWND`).
 pub(super) const INITIAL_WINDOW: u32 = 10;
 /// A slow start threshold that was never set (`TCP_INFINITE_SSTHRESH`).
