@@ -13,7 +13,7 @@ pub use door::RestoreError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::capture::Hop;
+use crate::capture::{Hop, Loss};
 use crate::engine::arena::{DevId, Map, NetnsId};
 use crate::engine::errno::Errno;
 use crate::engine::fingerprint::Fingerprint;
@@ -195,6 +195,11 @@ impl World {
     /// Takes the hops captured since the last call.
     pub fn drain_hops(&mut self) -> Vec<Hop> {
         std::mem::take(&mut self.out.hops)
+    }
+
+    /// Takes the losses captured since the last call: which packet was dropped where.
+    pub fn drain_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.out.losses)
     }
 
     /// Takes the rule traces since the last call.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::engine::arena::{DevId, NetnsId};
 use crate::engine::time::Instant;
+use crate::engine::trail::DropPlace;
 use crate::wire::packet::{PacketId, PacketType};
 
 /// Which way a frame passed a device.
@@ -42,4 +43,15 @@ pub struct Hop {
     pub csum_pending: bool,
     /// The bytes, from the Ethernet header on.
     pub frame: Bytes,
+}
+
+/// One packet that was dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loss {
+    /// When.
+    pub at: Instant,
+    /// Which packet.
+    pub packet: PacketId,
+    /// Where and why.
+    pub place: DropPlace,
 }

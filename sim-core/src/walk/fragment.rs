@@ -102,7 +102,7 @@ fn arm(ns: &Netns, ctx: &mut Ctx<'_>) {
 pub(super) fn expire(ns: &mut Netns, ctx: &mut Ctx<'_>) {
     for lost in ns.frags.expire(ctx.now) {
         let place = DropPlace { netns: ns.id, dev: lost.dev, stage: "defrag", reason: DropReason::FragReasm };
-        ctx.out.drops.count(place);
+        ctx.out.lose(ctx.now, lost.first.as_ref().map(|first| first.id), place);
         if let Some(first) = lost.first
             && let Some(stage) = icmp::error(ns, ctx, &first, TIME_EXCEEDED, EXC_FRAGTIME, 0)
         {

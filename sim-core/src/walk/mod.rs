@@ -33,7 +33,7 @@ mod tunnel;
 
 use std::net::IpAddr;
 
-use crate::capture::{Direction, Hop};
+use crate::capture::{Direction, Hop, Loss};
 use crate::engine::arena::{DevId, LinkId, NetnsId};
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropCounters, DropPlace, DropReason};
@@ -211,6 +211,7 @@ pub(crate) struct Outbox {
     pub frames: Vec<(Target, Packet)>,
     pub timers: Vec<(Instant, Timer)>,
     pub hops: Vec<Hop>,
+    pub losses: Vec<Loss>,
     pub traces: Vec<TraceGroup>,
     /// Trace lines that follow once the backlog is empty (see `hook/reject.rs`).
     pub late_traces: Vec<TraceGroup>,
@@ -237,6 +238,15 @@ impl Outbox {
     /// Whether OUTPUT dropped this packet, which its sender is told at once (`nf_hook_slow`: EPERM).
     pub(crate) fn take_output_drop(&mut self, id: PacketId) -> bool {
         self.output_drop.take() == Some(id)
+    }
+
+    /// A packet is gone: it is counted, and if taps are on it is told which one. Without an id it never became a packet, or
+    /// not a whole one.
+    pub(crate) fn lose(&mut self, at: Instant, packet: Option<PacketId>, place: DropPlace) {
+        self.drops.count(place);
+        if self.capture {
+            self.losses.extend(packet.map(|packet| Loss { at, packet, place }));
+        }
     }
 
     /// A fresh order stamp.
@@ -302,7 +312,7 @@ pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
         if at_output && reason == DropReason::NetfilterDrop {
             ctx.out.output_drop = id;
         }
-        ctx.out.drops.count(DropPlace { netns: ns.id, dev, stage: name, reason });
+        ctx.out.lose(ctx.now, id, DropPlace { netns: ns.id, dev, stage: name, reason });
     }
     ctx.out.worklist.0 = worklist;
     ns.conntrack.discard_tentative();

@@ -54,7 +54,8 @@ pub(super) fn resolve(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
             if let Some(oldest) = overflow {
                 ns.conntrack.release(&oldest);
                 let reason = DropReason::NeighQueueFull;
-                ctx.out.drops.count(DropPlace { netns: ns.id, dev: Some(dst.dev), stage: "resolve", reason });
+                let place = DropPlace { netns: ns.id, dev: Some(dst.dev), stage: "resolve", reason };
+                ctx.out.lose(ctx.now, Some(oldest.id), place);
             }
             let ask = solicit.and_then(|s| arp::solicit(ns, ctx, dst.dev, target, s.to, Some(src)));
             ask.map_or(Next::Held, Next::Go)
@@ -97,7 +98,8 @@ pub(super) fn neigh_timer(ns: &mut Netns, ctx: &mut Ctx<'_>, key: NeighKey) {
     for packet in done.failed {
         ns.conntrack.release(&packet);
         let reason = DropReason::NeighFailed;
-        ctx.out.drops.count(DropPlace { netns: ns.id, dev: Some(key.0), stage: "resolve", reason });
+        let place = DropPlace { netns: ns.id, dev: Some(key.0), stage: "resolve", reason };
+        ctx.out.lose(ctx.now, Some(packet.id), place);
         if let Some(stage) = icmp::error(ns, ctx, &packet, DEST_UNREACH, HOST_UNREACH, 0) {
             run(ns, ctx, stage);
         }

@@ -14,9 +14,11 @@ impl World {
         for (target, packet) in frames.drain(..) {
             match target {
                 Target::Dev(to, dev) => {
+                    let id = packet.id;
                     if self.queue.hand_over(Event::Receive(to, dev, Box::new(packet))).is_err() {
                         let reason = DropReason::CpuBacklog;
-                        self.out.drops.count(DropPlace { netns: to, dev: Some(dev), stage: "backlog", reason });
+                        let place = DropPlace { netns: to, dev: Some(dev), stage: "backlog", reason };
+                        self.out.lose(now, Some(id), place);
                     }
                 }
                 Target::Link(link, end) => self.send_into(link, end, packet, now),
@@ -36,7 +38,7 @@ impl World {
         match wire.send(end, packet.len(), now) {
             Passage::Lost(reason) => {
                 let place = DropPlace { netns, dev: Some(dev), stage: "link", reason };
-                self.out.drops.count(place);
+                self.out.lose(now, Some(packet.id), place);
             }
             Passage::Arrives { at, again, flip } => {
                 packet.stamp = 0;

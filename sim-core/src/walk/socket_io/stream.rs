@@ -103,7 +103,7 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     let (src, dst) = (out.segment.src.ip(), out.segment.dst.ip());
     let Ok((route, _)) = route_output(ns, FibKey { src: Some(src), ..FibKey::to(dst) }) else {
         let reason = DropReason::IpOutNoRoutes;
-        ctx.out.drops.count(DropPlace { netns: ns.id, dev: None, stage: "output", reason });
+        ctx.out.lose(ctx.now, None, DropPlace { netns: ns.id, dev: None, stage: "output", reason });
         return;
     };
     let mut header = IpHeader::new(src, dst, TCP, 0);
