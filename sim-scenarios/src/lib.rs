@@ -1,6 +1,9 @@
 //! What happens in a world: scenarios, workloads, checks, reports.
 //!
-//! [`workload`] are the applications: servers and clients, and what they say. [`lab`] runs the specs of the reference lab, to
-//! be compared with a kernel.
+//! Start with [`run::Run`]: servers and clients ([`workload`]) in a cluster, from one seed. [`report`] says what came of it,
+//! [`determinism`] whether it comes twice. [`lab`] runs the specs of the reference lab, to be compared with a kernel.
+pub mod determinism;
 pub mod lab;
+pub mod report;
+pub mod run;
 pub mod workload;

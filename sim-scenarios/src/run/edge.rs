@@ -1,0 +1,118 @@
+//! An edge: one caller of one Service port, when it calls, and what came of it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::rng::{Seed, Stream};
+use sim_core::engine::time::{Duration, Instant};
+use sim_k8s::workload::{Call, Why};
+
+use super::losses::Place;
+use crate::workload::protocol::Protocol;
+use crate::workload::{Answer, Reason};
+
+/// Each pod calls what its environment names once in this time.
+const EVERY: Duration = Duration::from_secs(2);
+/// At least so many calls of an edge are made, that their spread over endpoints can be seen.
+const AT_LEAST: u64 = 3;
+/// At most so many calls are made that no traffic file asks for, all edges together.
+const AT_MOST: u64 = 20_000;
+
+/// Where a call comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The netns of the caller.
+    pub netns: NetnsId,
+    /// The address it calls from; `None`: whichever the route says.
+    pub from: Option<IpAddr>,
+}
+
+/// Who calls whom.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The call of the plan.
+    pub call: Call,
+    /// Where calls come from, by turns.
+    pub origins: Vec<Origin>,
+    /// What they speak.
+    pub protocol: &'static Protocol,
+    /// What came of it.
+    pub tally: Tally,
+    /// For the choice of an address.
+    pub(super) draws: Stream,
+    times: Times,
+}
+
+/// When the calls of an edge begin: `first`, then one `every` so often.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    first: Instant,
+    every: Duration,
+    count: u64,
+}
+
+/// What came of the calls of an edge.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Calls begun.
+    pub sent: u64,
+    /// Answers, by the number of the pod that gave them; under `None` those without a signature.
+    pub answered_by: BTreeMap<Option<usize>, u64>,
+    /// Failures, by reason and place.
+    pub failures: BTreeMap<(Reason, Option<Place>), u64>,
+    /// Latencies of the answers, in the order they came.
+    pub latencies: Vec<Duration>,
+}
+
+impl Tally {
+    pub(super) fn answered(&mut self, answer: Answer) {
+        *self.answered_by.entry(answer.by).or_default() += 1;
+        self.latencies.push(answer.latency);
+    }
+
+    pub(super) fn failed(&mut self, reason: Reason, place: Option<Place>) {
+        *self.failures.entry((reason, place)).or_default() += 1;
+    }
+}
+
+impl Edge {
+    /// Edge number `number` of `of`.
+    pub(super) fn new(
+        call: Call,
+        origins: Vec<Origin>,
+        protocol: &'static Protocol,
+        (number, of): (usize, usize),
+        (seed, duration): (Seed, Duration),
+    ) -> Self {
+        let mut draws = seed.stream("edge", number as u64);
+        let (count, every) = match call.why {
+            Why::TrafficFile => (u64::from(call.count), call.every),
+            // Enough to know that the port is served.
+            Why::Uncalled => (1, duration),
+            Why::Environment { .. } => {
+                let wished = origins.len() as u64 * (duration.as_nanos() / EVERY.as_nanos());
+                let count = wished.max(AT_LEAST).min((AT_MOST / of as u64).max(1));
+                (count, Duration::from_nanos(duration.as_nanos() / count))
+            }
+        };
+        let phase = draws.below(u32::try_from(every.as_micros()).unwrap_or(u32::MAX));
+        let first = Instant::START + Duration::from_micros(phase.into());
+        Self { call, origins, protocol, tally: Tally::default(), draws, times: Times { first, every, count } }
+    }
+
+    /// When the `nth` call begins, counted from 0; `None` if there are not so many.
+    pub(super) fn begins_at(&self, nth: u64) -> Option<Instant> {
+        let Times { first, every, count } = self.times;
+        (nth < count).then(|| first + every.saturating_mul(nth))
+    }
+
+    /// Leaves out the calls that would begin at `end` or later; how many.
+    pub(super) fn end_at(&mut self, end: Instant) -> u64 {
+        let all = self.times.count;
+        while self.begins_at(self.times.count.saturating_sub(1)).is_some_and(|at| at >= end) {
+            self.times.count -= 1;
+        }
+        all - self.times.count
+    }
+}

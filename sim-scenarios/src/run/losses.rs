@@ -1,0 +1,83 @@
+//! Where the packets of a call went missing, told by following them.
+//!
+//! A packet keeps its id through NAT, forwarding and encapsulation, and at its first tap it still bears the addresses its
+//! sender gave it: so the id of a dropped packet leads back to the socket whose packet it was.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use sim_core::capture::{Hop, Loss};
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::time::Instant;
+use sim_core::engine::trail::DropPlace;
+use sim_core::wire::eth::ETH_LEN;
+use sim_core::wire::ip::{IpHeader, TCP};
+use sim_core::wire::l4::{self, RST, TcpHeader};
+use sim_core::wire::packet::PacketId;
+
+/// Packets whose sender is remembered: more than are on their way at any moment.
+const REMEMBERED: usize = 1 << 16;
+/// Ends of connections whose last trouble is remembered.
+const TROUBLES: usize = 1 << 16;
+
+/// Where a call failed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// A packet of it was dropped here.
+    Dropped(DropPlace),
+    /// It was reset from this netns.
+    Reset(NetnsId),
+}
+
+/// The last trouble of every socket that had some.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses {
+    flows: BTreeMap<PacketId, [SocketAddr; 2]>,
+    places: BTreeMap<SocketAddr, (Instant, Place)>,
+}
+
+impl Losses {
+    /// Takes note of what the taps saw.
+    pub(super) fn see(&mut self, hops: &[Hop], losses: &[Loss]) {
+        for hop in hops {
+            if self.flows.contains_key(&hop.packet) {
+                continue;
+            }
+            let Some((ends, reset)) = flow(&hop.frame) else { continue };
+            self.flows.insert(hop.packet, ends);
+            if reset {
+                self.note(ends[1], hop.at, Place::Reset(hop.netns));
+            }
+            if self.flows.len() > REMEMBERED {
+                self.flows.pop_first();
+            }
+        }
+        for loss in losses {
+            for end in self.flows.get(&loss.packet).copied().into_iter().flatten() {
+                self.note(end, loss.at, Place::Dropped(loss.place));
+            }
+        }
+    }
+
+    fn note(&mut self, end: SocketAddr, at: Instant, place: Place) {
+        if self.places.len() >= TROUBLES {
+            self.places.pop_first();
+        }
+        self.places.insert(end, (at, place));
+    }
+
+    /// Where packets from or to this end were lost last, if that was not before `since`.
+    pub(super) fn place(&self, (end, since): (SocketAddr, Instant)) -> Option<Place> {
+        self.places.get(&end).filter(|(at, _)| *at >= since).map(|(_, place)| *place)
+    }
+}
+
+/// Both ends of a frame's packet, and whether it resets a connection.
+fn flow(frame: &[u8]) -> Option<([SocketAddr; 2], bool)> {
+    let packet = frame.get(ETH_LEN..)?;
+    let ip = IpHeader::read(packet)?;
+    let l4 = packet.get(usize::from(ip.header_len)..)?;
+    let (src, dst) = l4::ports(ip.proto, l4)?;
+    let reset = ip.proto == TCP && TcpHeader::read(l4).is_some_and(|tcp| tcp.has(RST));
+    Some(([SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst)], reset))
+}

@@ -1,0 +1,161 @@
+use std::path::Path;
+
+use sim_k8s::manifest::{Loaded, SourceFile, load};
+use sim_k8s::workload::{infer_calls, read_traffic};
+
+use super::*;
+use crate::report::Report;
+
+const HELLO: &str = include_str!("../../../examples/hello/hello.yaml");
+const SHOP: &str = include_str!("../../../examples/shop/shop.yaml");
+const TRAFFIC: &str = include_str!("../../../examples/shop/traffic.yaml");
+
+fn seeded(seed: u64) -> RunConfig {
+    RunConfig { seed: Seed(seed), ..RunConfig::default() }
+}
+
+fn loaded(text: &str) -> Loaded {
+    load(&[SourceFile { name: "test.yaml".into(), text: text.into() }]).expect("manifests without mistakes")
+}
+
+fn ended(objects: &Objects, plan: &Plan, config: RunConfig) -> Run {
+    let mut run = Run::new(objects, plan, config).expect("a cluster");
+    while run.advance(10_000) {
+        run.take_hops();
+    }
+    run
+}
+
+/// The report of a run of these manifests with the calls they speak of.
+fn report(text: &str, config: RunConfig) -> Report {
+    let loaded = loaded(text);
+    Report::of(&ended(&loaded.objects, &infer_calls(&loaded.objects), config), &loaded)
+}
+
+fn assert_all_answered(report: &Report) {
+    assert!(report.calls.sent > 0 && report.calls.failed == 0, "{report}");
+    assert_eq!(report.calls.sent, report.calls.answered, "{report}");
+    assert!(report.services.iter().all(|service| service.calls > 0), "{report}");
+}
+
+#[test]
+fn every_call_of_the_examples_is_answered() {
+    for seed in 1..=3 {
+        assert_all_answered(&report(HELLO, seeded(seed)));
+        assert_all_answered(&report(SHOP, seeded(seed)));
+    }
+}
+
+#[test]
+fn every_call_of_real_manifests_is_answered() {
+    let shared = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/manifests"));
+    for file in ["online-boutique/kubernetes-manifests.yaml", "guestbook/guestbook-all-in-one.yaml"] {
+        let Ok(bytes) = std::fs::read(shared.join(file)) else {
+            eprintln!("skipped: no {file} in ../shared/manifests");
+            return;
+        };
+        let text = String::from_utf8(bytes).unwrap();
+        for seed in 1..=2 {
+            assert_all_answered(&report(&text, RunConfig { duration: Duration::from_secs(10), ..seeded(seed) }));
+        }
+    }
+}
+
+#[test]
+fn a_traffic_file_says_who_calls_and_the_world_comes_in_by_node_ports() {
+    let loaded = loaded(SHOP);
+    let file = SourceFile { name: "traffic.yaml".into(), text: TRAFFIC.into() };
+    let calls = read_traffic(&file, &loaded.objects).expect("a traffic file without mistakes");
+    let report = Report::of(&ended(&loaded.objects, &Plan { calls, not_called: Vec::new() }, seeded(1)), &loaded);
+    let from_world = &report.edges[0];
+    assert_eq!((from_world.from.as_str(), from_world.calls.answered), ("world", 20), "{report}");
+    assert_eq!(report.calls.failed, 0, "{report}");
+}
+
+/// `hello` with a third of it changed: `from` becomes `to`.
+fn hello(from: &str, to: &str) -> String {
+    assert!(HELLO.contains(from));
+    HELLO.replace(from, to)
+}
+
+#[test]
+fn a_service_without_endpoints_refuses_and_the_report_names_the_node_that_did() {
+    let report = report(&hello("replicas: 2", "replicas: 0"), seeded(1));
+    let [edge] = report.edges.as_slice() else { panic!("{report}") };
+    assert_eq!((edge.calls.answered, edge.failures.len()), (0, 1), "{report}");
+    assert_eq!(edge.failures[0].reason, "ECONNREFUSED");
+    assert!(edge.failures[0].place.starts_with("NETFILTER_REJECT at n"), "{report}");
+    assert!(report.drops.iter().any(|drop| drop.reason == "NETFILTER_REJECT"), "{report}");
+}
+
+#[test]
+fn a_headless_service_called_at_the_wrong_port_is_reset_by_the_pod() {
+    let headless =
+        hello("  selector:\n    app: web\n  ports:", "  clusterIP: None\n  selector:\n    app: web\n  ports:");
+    let report = report(&headless, seeded(1));
+    let failures = &report.edges[0].failures;
+    assert_eq!(report.calls.answered, 0, "DNS gives the pods' addresses, and they listen on 8080, not on 80: {report}");
+    assert!(
+        failures.iter().all(|f| f.reason == "ECONNREFUSED" && f.place.starts_with("RST from default/web")),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_headless_service_without_endpoints_has_no_address() {
+    let headless =
+        hello("  selector:\n    app: web\n  ports:", "  clusterIP: None\n  selector:\n    app: nobody\n  ports:");
+    let report = report(&headless, seeded(1));
+    assert_eq!(report.edges[0].failures[0].reason, "NXDOMAIN", "{report}");
+    assert_eq!(report.services[0].endpoints, [], "{report}");
+}
+
+#[test]
+fn a_lost_datagram_is_sent_again_and_a_dead_wire_is_where_the_call_ends() {
+    let loaded = loaded(SHOP);
+    let mut run = Run::new(&loaded.objects, &infer_calls(&loaded.objects), seeded(1)).unwrap();
+    let telemetry = run.cluster().pods.iter().filter(|pod| pod.key.name.starts_with("telemetry"));
+    for netns in telemetry.map(|pod| pod.netns).collect::<Vec<_>>() {
+        run.world_mut().iptables_restore(netns, "*filter\n-A INPUT -j DROP\nCOMMIT\n", false).unwrap();
+    }
+    while run.advance(10_000) {}
+    let report = Report::of(&run, &loaded);
+    let edge = report.edges.iter().find(|edge| edge.protocol == "UDP").unwrap();
+    assert_eq!(edge.failures[0].reason, "timed out", "{report}");
+    assert!(edge.failures[0].place.starts_with("NETFILTER_DROP at shop/telemetry"), "{report}");
+    let dropped: u64 = report.drops.iter().map(|drop| drop.count).sum();
+    assert_eq!(dropped, 2 * edge.calls.failed, "each datagram twice: {report}");
+    assert_eq!(report.calls.failed, edge.calls.failed, "nobody else is hurt: {report}");
+}
+
+#[test]
+fn capture_changes_nothing_that_happens() {
+    let loaded = loaded(SHOP);
+    let plan = infer_calls(&loaded.objects);
+    let [on, off] = [true, false].map(|capture| {
+        let run = ended(&loaded.objects, &plan, RunConfig { capture, ..seeded(7) });
+        (run.world().fingerprint().value(), run.world().fingerprint().events())
+    });
+    assert_eq!(on, off);
+}
+
+#[test]
+fn another_seed_is_another_run_and_the_same_seed_the_same() {
+    let fingerprint = |seed| report(SHOP, seeded(seed)).fingerprint;
+    assert_eq!(fingerprint(1), fingerprint(1));
+    assert_ne!(fingerprint(1), fingerprint(2));
+}
+
+#[test]
+fn calls_that_would_begin_too_late_are_left_out_and_told() {
+    let loaded = loaded(HELLO);
+    let file = SourceFile { name: "t".into(), text: "- {from: client, to: web, count: 100, every: 1s}".into() };
+    let calls = read_traffic(&file, &loaded.objects).unwrap();
+    let config = RunConfig { duration: Duration::from_secs(10), ..seeded(1) };
+    let run = ended(&loaded.objects, &Plan { calls, not_called: Vec::new() }, config);
+    assert_eq!(run.edges()[0].tally.sent, 10);
+    assert_eq!(
+        run.not_called(),
+        ["Deployment default/client → default/web:80: 90 calls would begin after the run's end"]
+    );
+}
