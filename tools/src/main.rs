@@ -1,9 +1,11 @@
 //! The `everyhop` command line: the only place with files, environment and terminal.
 
+mod input;
 mod interrupt;
 mod output;
 mod parity;
 mod problem;
+mod progress;
 mod run;
 mod terminal;
 

@@ -1,13 +1,11 @@
 //! `everyhop parity`: specs of the reference lab, run here and compared with what the kernel did.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sim_core::engine::rng::Seed;
-use sim_k8s::manifest::SourceFile;
 use sim_scenarios::lab::canon::compact;
 use sim_scenarios::lab::compare::{first_diff, mask};
 use sim_scenarios::lab::run::{RunError, run};
@@ -15,6 +13,7 @@ use sim_scenarios::lab::side_by_side::side_by_side;
 use sim_scenarios::lab::spec::{Document, SpecError};
 use sim_scenarios::lab::world::LabWorld;
 
+use crate::input::read;
 use crate::interrupt::Interrupt;
 use crate::output::{prepare_folder, write_whole};
 use crate::problem::{BAD_INPUT, FAILED, FINE, Problem};
@@ -41,9 +40,6 @@ pub(crate) struct ParityArgs {
 
 /// What is random in the kernel is shown as what it stands for: any seed must do.
 const SEED: Seed = Seed(1);
-
-/// The largest file read: recorded goldens have less than a megabyte.
-const LARGEST: u64 = 64 << 20;
 
 /// What became of one file.
 enum Outcome {
@@ -130,17 +126,6 @@ fn one(file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcom
             Outcome::Differs(at.to_string(), side_by_side(&document.source, &kernel, &everyhop, &at, colour))
         }
     })
-}
-
-fn read(file: &Path) -> Result<SourceFile, Problem> {
-    let name = file.display().to_string();
-    let error = |e: std::io::Error| Problem::bad_input(format!("cannot read {name}: {e}"));
-    let mut bytes = Vec::new();
-    File::open(file).and_then(|f| f.take(LARGEST + 1).read_to_end(&mut bytes)).map_err(error)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Problem::bad_input(format!("{name} is larger than {} MiB", LARGEST >> 20)));
-    }
-    SourceFile::from_bytes(name, bytes).map_err(|finding| Problem::bad_input(finding.to_string()))
 }
 
 fn interrupted() -> Problem {

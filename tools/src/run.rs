@@ -1,9 +1,23 @@
 //! `everyhop run`: Kubernetes manifests in simulated time.
 
+mod folder;
+
 use std::path::PathBuf;
 
+use sim_core::engine::rng::Seed;
+use sim_core::engine::time::Duration;
+use sim_k8s::manifest::{Loaded, load};
+use sim_k8s::workload::{Plan, infer_calls, read_traffic};
+use sim_scenarios::determinism::{Difference, compare};
+use sim_scenarios::report::Report;
+use sim_scenarios::run::{Run, RunConfig};
+
+use crate::input;
 use crate::interrupt::Interrupt;
-use crate::problem::Problem;
+use crate::problem::{FAILED, FINE, Problem};
+use crate::progress::Progress;
+use crate::terminal::{printable, say};
+use folder::Folder;
 
 /// What `everyhop run` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,11 +33,11 @@ pub(crate) struct RunArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How many nodes the cluster has
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     nodes: u32,
-    /// How long traffic flows, in simulated time
+    /// How long calls are begun, in simulated time
     #[arg(long, default_value = "30s", value_parser = duration)]
-    duration: sim_core::engine::time::Duration,
+    duration: Duration,
     /// A folder for all.pcapng, run.json and each node's rules
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -33,22 +47,103 @@ pub(crate) struct RunArgs {
     /// Runs twice and shows the first event that differs
     #[arg(long)]
     check_determinism: bool,
-    /// Prints the result as JSON
+    /// Prints the report as JSON
     #[arg(long)]
     json: bool,
 }
+
+/// Events between two looks at Ctrl-C and two writes of hops.
+const STRETCH: u64 = 10_000;
 
 /// Runs the command.
 ///
 /// # Errors
 /// Why it ended early.
-pub(crate) fn execute(_args: &RunArgs, _interrupt: &Interrupt) -> Result<u8, Problem> {
-    Err(Problem::bad_input("not supported yet: everyhop run"))
+pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
+    let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
+    let plan = plan(args, &loaded)?;
+    let mut run = new_run(args, &loaded, &plan, true)?;
+    let mut folder = args.out.as_deref().map(Folder::prepare).transpose()?;
+    if args.check_determinism {
+        // The two differ in what must not matter.
+        check([run.clone(), new_run(args, &loaded, &plan, false)?], args, interrupt)?;
+    }
+    let progress = Progress::new("running", args.duration);
+    loop {
+        let more = run.advance(STRETCH);
+        let hops = run.take_hops();
+        if let Some(folder) = &mut folder {
+            folder.hops(&hops, &run)?;
+        }
+        if !more {
+            break;
+        }
+        if interrupt.pressed() {
+            folder.map_or(Ok(()), Folder::interrupt)?;
+            return Err(interrupted());
+        }
+        progress.at(run.world().now());
+    }
+    drop(progress);
+    let mut report = Report::of(&run, &loaded);
+    if let Some(folder) = folder {
+        folder.finish(&run, &mut report)?;
+    }
+    if args.json {
+        say(&json(&report));
+    } else {
+        say(&printable(&shown(&report, args)));
+    }
+    Ok(if report.calls.failed == 0 { FINE } else { FAILED })
+}
+
+/// The calls to make.
+fn plan(args: &RunArgs, loaded: &Loaded) -> Result<Plan, Problem> {
+    let Some(file) = &args.traffic else { return Ok(infer_calls(&loaded.objects)) };
+    let calls = read_traffic(&input::read(file)?, &loaded.objects).map_err(|findings| input::mistakes(&findings))?;
+    Ok(Plan { calls, not_called: Vec::new() })
+}
+
+fn new_run(args: &RunArgs, loaded: &Loaded, plan: &Plan, capture: bool) -> Result<Run, Problem> {
+    let config = RunConfig { seed: Seed(args.seed), nodes: args.nodes, duration: args.duration, capture };
+    Run::new(&loaded.objects, plan, config).map_err(|error| Problem::bad_input(error.to_string()))
+}
+
+fn check(runs: [Run; 2], args: &RunArgs, interrupt: &Interrupt) -> Result<(), Problem> {
+    let progress = Progress::new("running twice", args.duration);
+    let difference = compare(runs, |run| {
+        progress.at(run.world().now());
+        !interrupt.pressed()
+    });
+    match difference {
+        Some(Difference { event, was: [first, second] }) => Err(Problem::failed(format!(
+            "two runs of seed {} differ, first in event {event}\n  one: {first}\n  two: {second}",
+            args.seed
+        ))),
+        None if interrupt.pressed() => Err(interrupted()),
+        None => Ok(()),
+    }
+}
+
+fn interrupted() -> Problem {
+    Problem::failed("interrupted: what was captured so far is in all.pcapng.partial, if a folder was given")
+}
+
+fn json(report: &Report) -> String {
+    let mut text = serde_json::to_string_pretty(report).expect("a report is plain values");
+    text.push('\n');
+    text
+}
+
+/// The report for people, with the way to see it again.
+fn shown(report: &Report, args: &RunArgs) -> String {
+    let checked = if args.check_determinism { "Two runs of this seed were the same, event by event.\n" } else { "" };
+    let again = crate::command_line(std::env::args_os().skip(1));
+    format!("{report}{checked}to see it again: {again}\n")
 }
 
 /// A whole number with a unit: `30s`, `500ms`, `2m`, `1h`.
-fn duration(text: &str) -> Result<sim_core::engine::time::Duration, String> {
-    use sim_core::engine::time::Duration;
+fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
@@ -59,5 +154,9 @@ fn duration(text: &str) -> Result<sim_core::engine::time::Duration, String> {
         "h" => Duration::from_secs(3600),
         _ => return Err("a whole number with a unit: 30s, 500ms, 2m, 1h".into()),
     };
-    number.parse().map(|n| unit.saturating_mul(n)).map_err(|e| e.to_string())
+    match number.parse().map(|n| unit.saturating_mul(n)) {
+        Ok(Duration::ZERO) => Err("nothing happens in no time".into()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
 }
