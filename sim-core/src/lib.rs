@@ -1,7 +1,7 @@
 //! A deterministic Linux-like network; it knows no Kubernetes word.
 //!
 //! Start with [`world::World`]: netns joined by veth pairs and wires, one queue of events. Then follow a packet
-//! through [`walk`], in walk order:
+//! through `walk`, in walk order:
 //!
 //! | room | what is there |
 //! | --- | --- |

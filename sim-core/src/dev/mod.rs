@@ -1,4 +1,4 @@
-//! Devices: one kind, one file. Only their state; what a packet does there is in [`crate::walk`].
+//! Devices: one kind, one file. Only their state; what a packet does there is in `walk`.
 
 pub mod bridge;
 pub mod eth;

@@ -70,7 +70,7 @@ impl<E> Queue<E> {
     /// Puts `event` at the end of the zero-delay FIFO; gives it back if too many wait.
     ///
     /// # Errors
-    /// The event, if [`BACKLOG_MAX`] wait already.
+    /// The event, if 100000 wait already.
     pub fn hand_over(&mut self, event: E) -> Result<(), E> {
         if self.backlog.len() >= BACKLOG_MAX {
             return Err(event);

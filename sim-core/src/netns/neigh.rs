@@ -1,5 +1,5 @@
 //! Neighbours: who has an address on a link, learned by ARP (IPv4) or ND (IPv6). The state machine is
-//! net/core/neighbour.c; what goes on the wire is decided in [`crate::walk`].
+//! net/core/neighbour.c; what goes on the wire is decided in `walk`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;

@@ -159,7 +159,7 @@ impl Sysctl {
     ///
     /// # Errors
     /// `ENOENT` if there is none of that name, `EINVAL` if the value is not what it takes, `ENOTSUP` for a value
-    /// the emulator has no behaviour for (see [`FIXED`]).
+    /// the emulator has no behaviour for (it knows only the default).
     pub fn set(&mut self, devs: &Devices, key: &str, value: &str) -> Result<(), Errno> {
         if key == PORT_RANGE {
             return self.set_port_range(value);

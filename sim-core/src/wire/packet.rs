@@ -103,7 +103,7 @@ pub struct Packet {
     pub bridge: Option<BridgePorts>,
     /// The flow hash that a sending socket or an earlier tunnel chose (`skb->hash`); 0 is none.
     pub flow_hash: u32,
-    /// Order stamp of the capture tap (`skb->tstamp`); 0 is none. See [`crate::walk`].
+    /// Order stamp of the capture tap (`skb->tstamp`); 0 is none. See `walk`.
     pub stamp: u64,
     /// Whether it came over `lo` with the route its sender chose, so that it is not routed again
     /// (`skb_dst_force`, drivers/net/loopback.c).

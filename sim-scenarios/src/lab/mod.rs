@@ -5,7 +5,7 @@
 //! implements [`bench::Bench`], runs the same steps with the same clients and servers, and writes what
 //! happened in the same canonical JSON, so that the two can be compared field by field.
 //!
-//! Reading order: [`spec`] (what is asked for), [`cluster`] and [`topology`] (what is built), [`bench`]
+//! Reading order: [`spec`] (what is asked for), [`cluster`] and [`topology`] (what is built), [`mod@bench`]
 //! (what it is built on), [`run`] (what is done), [`hops`], [`decode`], [`conntrack`], [`trace`] (what was
 //! seen), [`canon`] (its text), [`compare`] and [`side_by_side`] (where it differs).
 

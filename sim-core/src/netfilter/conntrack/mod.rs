@@ -9,7 +9,7 @@
 //! Nothing ticks: an entry whose time is over is never shown, and removed when a lookup meets it, when the table
 //! has grown, or by [`Conntrack::expire`].
 //!
-//! Map: [`tuple`] names flows, [`entry`] is one flow, `track` and `confirm` are the two visits, `udp`, `icmp`
+//! Map: [`mod@tuple`] names flows, [`entry`] is one flow, `track` and `confirm` are the two visits, `udp`, `icmp`
 //! and [`tcp`] the protocols, [`config`] the sysctls, [`stats`] the counters, `filter` and `show` what
 //! `conntrack -D` and `conntrack -L` need.
 

@@ -1,8 +1,8 @@
 //! The text of iptables-save and iptables-restore: one parser and one printer.
 //!
-//! [`Restore::parse`] turns text into the operations of each table ([`super::rules::TableOps`]); [`save`]
+//! [`Restore::parse`] turns text into the operations of each table ([`super::rules::TableOps`]); [`save()`]
 //! prints a ruleset as iptables-save 1.8.9 does. What an option of a match or target means stands in its own
-//! file under [`super::rules`]; here is what they share: words ([`words`]), rules ([`rule`]), tables
+//! file under [`super::rules`]; here is what they share: words (`words`), rules ([`rule`]), tables
 //! ([`restore`]).
 
 use std::fmt;

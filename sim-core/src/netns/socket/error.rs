@@ -59,7 +59,7 @@ pub const fn errno_of(kind: u8, code: u8) -> Option<Errno> {
     }
 }
 
-/// Errors not yet read, oldest first; beyond [`Self::LIMIT`] new ones are lost, as when the queue's memory is full.
+/// Errors not yet read, oldest first; beyond 256 new ones are lost, as when the queue's memory is full.
 #[derive(Clone, Debug, Default)]
 pub struct ErrorQueue(VecDeque<SocketError>);
 
