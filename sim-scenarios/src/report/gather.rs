@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sim_core::engine::time::Duration;
 use sim_core::engine::trail::DropPlace;
+use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
 
@@ -16,6 +17,7 @@ impl Report {
         let (world, cluster) = (run.world(), run.cluster());
         let edges: Vec<EdgeReport> = run.edges().iter().map(|edge| of_edge(run, edge)).collect();
         let ports = cluster.services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+        let numbers = cluster.pods.iter().enumerate().map(|(number, pod)| (&pod.key, number)).collect();
         let passed = &loaded.passed_over;
         let kinds = passed.kinds.iter().map(|(kind, count)| counted(kind, *count));
         let fields = passed.fields.iter().map(|(field, count)| counted(&field.to_string(), *count));
@@ -28,7 +30,7 @@ impl Report {
             nodes: cluster.nodes.len(),
             pods: cluster.pods.len(),
             calls: Calls::sum(edges.iter().map(|edge| edge.calls)),
-            services: ports.map(|(service, port)| of_service_port(run, service, port)).collect(),
+            services: ports.map(|(service, port)| of_service_port(run, &numbers, service, port)).collect(),
             edges,
             drops: drops(run),
             not_applied: kinds.chain(fields).chain(cluster.not_applied.iter().cloned()).collect(),
@@ -93,7 +95,13 @@ fn spread(run: &Run, answered_by: &BTreeMap<Option<usize>, u64>) -> Vec<Endpoint
     rows
 }
 
-fn of_service_port(run: &Run, service: &Service, port: &ServicePort) -> ServiceReport {
+/// `numbers` are the pods' by name.
+fn of_service_port(
+    run: &Run,
+    numbers: &BTreeMap<&ObjectKey, usize>,
+    service: &Service,
+    port: &ServicePort,
+) -> ServiceReport {
     let here = |edge: &&Edge| {
         let call = &edge.call;
         call.service == service.key && call.port == port.port && call.protocol == port.protocol
@@ -101,8 +109,7 @@ fn of_service_port(run: &Run, service: &Service, port: &ServicePort) -> ServiceR
     let mut answered_by: BTreeMap<Option<usize>, u64> = BTreeMap::new();
     for endpoint in &port.endpoints {
         let pod = run.cluster().pod_at(endpoint.addr, port.protocol);
-        let number = pod.and_then(|pod| run.cluster().pods.iter().position(|other| other.key == pod.key));
-        answered_by.extend(number.map(|number| (Some(number), 0)));
+        answered_by.extend(pod.map(|pod| (numbers.get(&pod.key).copied(), 0)));
     }
     let mut calls = 0;
     for edge in run.edges().iter().filter(here) {

@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(2);
 /// At least so many calls of an edge are made, that their spread over endpoints can be seen.
 const AT_LEAST: u64 = 3;
 /// At most so many calls are made that no traffic file asks for, all edges together.
-const AT_MOST: u64 = 20_000;
+const AT_MOST: u64 = 6_000;
 
 /// Where a call comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
