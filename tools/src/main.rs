@@ -6,6 +6,7 @@ mod output;
 mod parity;
 mod problem;
 mod progress;
+mod rules;
 mod run;
 mod terminal;
 
@@ -31,6 +32,8 @@ enum Command {
     Run(run::RunArgs),
     /// Runs specs of the reference lab and compares with what the Linux kernel did
     Parity(parity::ParityArgs),
+    /// Prints one node's rules as iptables-save does
+    Rules(rules::RulesArgs),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let ended = ended.and_then(|interrupt| match &cli.command {
         Command::Run(args) => run::execute(args, &interrupt),
         Command::Parity(args) => parity::execute(args, &interrupt),
+        Command::Rules(args) => rules::execute(args),
     });
     ExitCode::from(ended.unwrap_or_else(|problem| {
         terminal::complain(&problem.shown(&command_line(std::env::args_os().skip(1))));

@@ -1,0 +1,55 @@
+//! `everyhop rules`: the rules of one node, as `iptables-save` prints them.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use sim_k8s::cluster::{Cluster, ClusterConfig, MAX_NODES};
+use sim_k8s::manifest::load;
+
+use crate::input;
+use crate::problem::{FINE, Problem};
+use crate::terminal::say;
+
+/// What `everyhop rules` is told.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  everyhop rules manifests/ --node n1\n  \
+    everyhop rules shop.yaml --node n2 --nodes 3 | iptables-restore --test\n\n\
+    The cluster is the one that `everyhop run` brings up; its nodes are called n1, n2, …\n\
+    Exit codes: 0 printed, 2 bad input or usage")]
+pub(crate) struct RulesArgs {
+    /// Files or folders of Kubernetes YAML or JSON
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The node whose rules are printed
+    #[arg(long, value_name = "NAME")]
+    node: String,
+    /// How many nodes the cluster has
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_NODES)))]
+    nodes: u32,
+    /// Prints {node, rules, not_applied}
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Files or a node's name that are no good.
+pub(crate) fn execute(args: &RulesArgs) -> Result<u8, Problem> {
+    let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
+    let config = ClusterConfig { nodes: args.nodes, ..ClusterConfig::default() };
+    let (world, cluster) = Cluster::build(&loaded.objects, &config).map_err(|e| Problem::bad_input(e.to_string()))?;
+    let Some(node) = cluster.nodes.iter().find(|node| node.name == args.node) else {
+        let names: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+        let there_are = format!("the cluster has {}; --nodes says how many", names.join(", "));
+        return Err(Problem::bad_input(format!("there is no node {}", args.node)).help(there_are));
+    };
+    let rules = world.iptables_save(node.netns, false);
+    if args.json {
+        let told = json!({ "node": node.name, "rules": rules, "not_applied": cluster.not_applied });
+        say(&format!("{told:#}\n"));
+    } else {
+        say(&rules);
+    }
+    Ok(FINE)
+}
