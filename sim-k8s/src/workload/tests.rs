@@ -70,7 +70,7 @@ fn the_examples_call_every_service_port() {
 #[test]
 fn the_traffic_file_of_the_example_fits_it() {
     let loaded = file("examples/shop/shop.yaml").expect("a file of the repository");
-    let path = format!("{}/../examples/shop/traffic.yaml", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/../examples/traffic/shop.yaml", env!("CARGO_MANIFEST_DIR"));
     let traffic = SourceFile::from_bytes("traffic.yaml", std::fs::read(path).expect("a file of the repository"));
     let calls = super::read_traffic(&traffic.expect("text"), &loaded.objects).expect("no faults");
     assert_eq!(calls[0].from, Caller::World);

@@ -8,7 +8,7 @@ use crate::report::Report;
 
 const HELLO: &str = include_str!("../../../examples/hello/hello.yaml");
 const SHOP: &str = include_str!("../../../examples/shop/shop.yaml");
-const TRAFFIC: &str = include_str!("../../../examples/shop/traffic.yaml");
+const TRAFFIC: &str = include_str!("../../../examples/traffic/shop.yaml");
 
 fn seeded(seed: u64) -> RunConfig {
     RunConfig { seed: Seed(seed), ..RunConfig::default() }
