@@ -1,8 +1,8 @@
 //! What is spoken on a port: payloads that are valid for whatever Wireshark takes the port for.
 //!
-//! One protocol is one file and one line of [`TABLE`]. An answer bears the [`signature`] of the pod that gave it, so that
-//! the caller knows which endpoint of a Service it reached. Ports nobody knows speak plain [`text`]; ports on which
-//! Wireshark expects something binary that has no file here exchange empty messages ([`silent`]).
+//! One protocol is one file and one line of `TABLE`. An answer bears the [`signature`] of the pod that gave it, so that
+//! the caller knows which endpoint of a Service it reached. Ports nobody knows speak plain `text`; ports on which
+//! Wireshark expects something binary that has no file here exchange empty messages (`silent`).
 //!
 //! The port numbers are those of Wireshark's decode tables (`tshark -G decodes`), and a test runs all of them by tshark.
 
