@@ -61,10 +61,18 @@ pub struct Lost {
 }
 
 /// The fragments of a netns.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Frags {
     partial: BTreeMap<Key, Partial>,
     bytes: usize,
+    /// The deadline for which an event is scheduled.
+    scheduled: Instant,
+}
+
+impl Default for Frags {
+    fn default() -> Self {
+        Self { partial: BTreeMap::new(), bytes: 0, scheduled: Instant::NEVER }
+    }
 }
 
 impl Frags {
@@ -108,12 +116,25 @@ impl Frags {
     }
 
     /// When the oldest incomplete packet is given up; [`Instant::NEVER`] if there is none.
-    pub fn next_deadline(&self) -> Instant {
+    fn next_deadline(&self) -> Instant {
         self.partial.values().map(|p| p.deadline).min().unwrap_or(Instant::NEVER)
+    }
+
+    /// The next deadline, if no event for it or an earlier one is scheduled: whoever gets it schedules one.
+    pub fn take_deadline(&mut self) -> Option<Instant> {
+        let next = self.next_deadline();
+        if next >= self.scheduled {
+            return None;
+        }
+        self.scheduled = next;
+        Some(next)
     }
 
     /// Gives up all packets whose time is over.
     pub fn expire(&mut self, now: Instant) -> Vec<Lost> {
+        if now >= self.scheduled {
+            self.scheduled = Instant::NEVER;
+        }
         let due: Vec<Key> = self.partial.iter().filter(|(_, p)| p.deadline <= now).map(|(k, _)| *k).collect();
         let mut lost = Vec::new();
         for key in due {
@@ -212,13 +233,15 @@ mod tests {
         give(&mut f, 0, 16, true);
         assert!(matches!(give(&mut f, 0, 16, true), Gathered::Waiting));
         assert!(matches!(give(&mut f, 8, 16, true), Gathered::Refused(DropReason::FragReasm)));
-        assert_eq!(f.next_deadline(), Instant::NEVER);
+        assert_eq!(f.take_deadline(), None);
     }
 
     #[test]
     fn what_never_becomes_whole_is_given_up() {
         let mut f = Frags::default();
         give(&mut f, 0, 8, true);
+        assert_eq!(f.take_deadline(), Some(Instant::from_nanos(9)));
+        assert_eq!(f.take_deadline(), None, "one event is enough");
         assert!(f.expire(Instant::from_nanos(8)).is_empty());
         let lost = f.expire(Instant::from_nanos(9));
         assert!(lost[0].first.is_some());

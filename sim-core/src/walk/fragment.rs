@@ -3,7 +3,7 @@
 
 use super::{Ctx, Dst, Next, Stage, Timer, icmp, run};
 use crate::engine::arena::DevId;
-use crate::engine::time::{Duration, Instant};
+use crate::engine::time::Duration;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
 use crate::netns::frag::Gathered;
@@ -91,9 +91,8 @@ pub(super) fn defrag(
     }
 }
 
-fn arm(ns: &Netns, ctx: &mut Ctx<'_>) {
-    let at = ns.frags.next_deadline();
-    if at != Instant::NEVER {
+fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>) {
+    if let Some(at) = ns.frags.take_deadline() {
         ctx.out.timers.push((at, Timer::Fragments));
     }
 }

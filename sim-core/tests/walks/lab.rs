@@ -69,6 +69,10 @@ impl Lab {
         self.world.fingerprint().value()
     }
 
+    pub(crate) fn event_count(&self) -> u64 {
+        self.world.fingerprint().events()
+    }
+
     pub(crate) fn hop_count(&self) -> u64 {
         self.world.hop_count()
     }

@@ -73,8 +73,12 @@ pub(crate) fn tcp_error(
     }
 }
 
-/// The table's timer is due.
+/// The table's timer is due. An event that an earlier deadline has overtaken does nothing, or each such event
+/// would ask for another.
 pub(crate) fn tcp_timer(ns: &mut Netns, ctx: &Ctx<'_>) {
+    if ctx.now < ns.tcp_timer {
+        return;
+    }
     ns.tcp_timer = Instant::NEVER;
     ns.tcp.on_timer(ctx.now);
 }
