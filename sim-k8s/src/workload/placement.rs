@@ -28,6 +28,9 @@ impl Node {
                 ("kubernetes.io/hostname", name.as_str()),
                 ("kubernetes.io/os", "linux"),
                 ("kubernetes.io/arch", "amd64"),
+                // Their old names, which the node lifecycle controller still keeps (`labelReconcileInfo`).
+                ("beta.kubernetes.io/os", "linux"),
+                ("beta.kubernetes.io/arch", "amd64"),
             ];
             let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
             Self { name, labels }
