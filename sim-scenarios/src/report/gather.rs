@@ -9,7 +9,7 @@ use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
 
 use super::{Calls, DropReport, EdgeReport, EndpointReport, FailureReport, Latency, Report, ServiceReport};
-use crate::run::{Edge, Place, Run, Tally};
+use crate::run::{Edge, Place, Run, Tally, is_expected};
 
 impl Report {
     /// The report of `run`, whose objects were `loaded`. No files are in it yet.
@@ -30,6 +30,7 @@ impl Report {
             nodes: cluster.nodes.len(),
             pods: cluster.pods.len(),
             calls: Calls::sum(edges.iter().map(|edge| edge.calls)),
+            ok: edges.iter().all(|edge| edge.calls.failed == 0 || !edge.expected),
             services: ports.map(|(service, port)| of_service_port(run, &numbers, service, port)).collect(),
             edges,
             drops: drops(run),
@@ -76,6 +77,7 @@ fn of_edge(run: &Run, edge: &Edge) -> EdgeReport {
         service: edge.call.service.to_string(),
         port: edge.call.port,
         protocol: edge.call.protocol.to_string(),
+        expected: is_expected(run.cluster(), &edge.call),
         speaks: edge.protocol.name,
         calls: Calls::of(&edge.tally),
         endpoints: spread(run, &edge.tally.answered_by),

@@ -27,6 +27,9 @@ pub struct Report {
     pub pods: usize,
     /// Calls in all.
     pub calls: Calls,
+    /// Every call that should be answered was. Not expected is an answer of a port that has no endpoint and that nobody wants
+    /// to call.
+    pub ok: bool,
     /// Who called whom.
     pub edges: Vec<EdgeReport>,
     /// Every Service port, called or not.
@@ -67,6 +70,8 @@ pub struct EdgeReport {
     pub port: u16,
     /// Its protocol.
     pub protocol: String,
+    /// Whether an answer is expected.
+    pub expected: bool,
     /// What they spoke.
     pub speaks: &'static str,
     /// How many calls.

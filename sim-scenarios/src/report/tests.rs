@@ -9,6 +9,7 @@ fn report() -> Report {
         service: service.into(),
         port,
         protocol: protocol.into(),
+        expected: from != "cron",
         speaks: "text",
         calls,
         endpoints: Vec::new(),
@@ -25,6 +26,7 @@ fn report() -> Report {
         nodes: 3,
         pods: 4,
         calls: Calls { sent: 12, answered: 8, failed: 4 },
+        ok: false,
         edges: vec![
             edge(
                 "Deployment shop/front",
@@ -42,6 +44,15 @@ fn report() -> Report {
                 "UDP",
                 Calls { sent: 4, answered: 0, failed: 4 },
                 vec![failure("timed out", "NETFILTER_DROP at n1/eth0, FORWARD", 3), failure("NXDOMAIN", "", 1)],
+                None,
+            ),
+            edge(
+                "cron",
+                "shop/nobody",
+                80,
+                "TCP",
+                Calls { sent: 1, answered: 0, failed: 1 },
+                vec![failure("ECONNREFUSED", "NETFILTER_REJECT at n1, OUTPUT", 1)],
                 None,
             ),
         ],

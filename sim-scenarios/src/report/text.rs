@@ -49,7 +49,8 @@ fn edges(report: &Report) -> String {
 fn failures(edge: &EdgeReport) -> Vec<String> {
     let line = |failure: &super::FailureReport| {
         let place = if failure.place.is_empty() { String::new() } else { format!(": {}", failure.place) };
-        format!("    {} × {}{place}", failure.count, failure.reason)
+        let note = if edge.expected { "" } else { " (as expected: nobody stands behind it)" };
+        format!("    {} × {}{place}{note}", failure.count, failure.reason)
     };
     edge.failures.iter().map(line).collect()
 }

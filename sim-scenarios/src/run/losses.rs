@@ -15,6 +15,8 @@ use sim_core::wire::ip::{IpHeader, TCP};
 use sim_core::wire::l4::{self, RST, TcpHeader};
 use sim_core::wire::packet::PacketId;
 
+use crate::workload::Attempt;
+
 /// Packets whose sender is remembered: more than are on their way at any moment.
 const REMEMBERED: usize = 1 << 16;
 /// Ends of connections whose last trouble is remembered.
@@ -34,6 +36,8 @@ pub enum Place {
 pub(super) struct Losses {
     flows: BTreeMap<PacketId, [SocketAddr; 2]>,
     places: BTreeMap<SocketAddr, (Instant, Place)>,
+    /// Packets that no tap saw, since they were dropped before they reached a device: of each netns the last.
+    untapped: BTreeMap<NetnsId, (Instant, Place)>,
 }
 
 impl Losses {
@@ -53,8 +57,13 @@ impl Losses {
             }
         }
         for loss in losses {
-            for end in self.flows.get(&loss.packet).copied().into_iter().flatten() {
-                self.note(end, loss.at, Place::Dropped(loss.place));
+            let place = Place::Dropped(loss.place);
+            match self.flows.get(&loss.packet).copied() {
+                Some(ends) => ends.into_iter().for_each(|end| self.note(end, loss.at, place)),
+                None if loss.place.dev.is_none() => {
+                    self.untapped.insert(loss.place.netns, (loss.at, place));
+                }
+                None => {}
             }
         }
     }
@@ -66,9 +75,11 @@ impl Losses {
         self.places.insert(end, (at, place));
     }
 
-    /// Where packets from or to this end were lost last, if that was not before `since`.
-    pub(super) fn place(&self, (end, since): (SocketAddr, Instant)) -> Option<Place> {
-        self.places.get(&end).filter(|(at, _)| *at >= since).map(|(_, place)| *place)
+    /// Where packets of this call were lost last.
+    pub(super) fn place(&self, call: Attempt) -> Option<Place> {
+        let since = |(at, place): &(Instant, Place)| (*at >= call.begun).then_some(*place);
+        let on_the_way = self.places.get(&call.local).and_then(since);
+        on_the_way.or_else(|| self.untapped.get(&call.netns).and_then(since))
     }
 }
 

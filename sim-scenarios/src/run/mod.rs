@@ -20,6 +20,7 @@ use sim_k8s::workload::Plan;
 
 pub use edge::{Edge, Origin, Tally};
 pub use losses::Place;
+pub(crate) use resolve::is_expected;
 
 use crate::workload::{Clients, Ended, PATIENCE, Reason, Request, Servers};
 use losses::Losses;
@@ -138,10 +139,12 @@ impl Run {
         if let Some(at) = edge.begins_at(nth + 1) {
             self.world.alarm(at, Alarm::Begin(index).token());
         }
+        let Some(&Origin { netns, from }) = edge.origins.get(nth as usize % edge.origins.len().max(1)) else {
+            return Some(Ended::at_once(call, Reason::NoCaller));
+        };
         let Some(to) = resolve::resolve(&self.cluster, edge) else {
             return Some(Ended::at_once(call, Reason::NoAddress));
         };
-        let Origin { netns, from } = edge.origins[nth as usize % edge.origins.len()];
         let (transport, protocol) = (edge.call.protocol, edge.protocol);
         let host = format!("{}.{}.svc.cluster.local", edge.call.service.name, edge.call.service.namespace);
         let request = Request { netns, from, to, transport, protocol, host };
@@ -167,7 +170,7 @@ impl Run {
             Ok(answer) => tally.answered(answer),
             Err(failure) => {
                 self.collect();
-                let place = failure.since.and_then(|since| self.losses.place(since));
+                let place = failure.attempt.and_then(|attempt| self.losses.place(attempt));
                 self.edges[edge].tally.failed(failure.reason, place);
             }
         }

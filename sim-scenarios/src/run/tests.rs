@@ -159,3 +159,29 @@ fn calls_that_would_begin_too_late_are_left_out_and_told() {
         ["Deployment default/client → default/web:80: 90 calls would begin after the run's end"]
     );
 }
+
+#[test]
+fn a_port_without_endpoints_that_nobody_wants_to_call_is_refused_and_no_failure() {
+    let unnamed = hello("http://web:80/", "nothing").replace("replicas: 2", "replicas: 0");
+    let report = report(&unnamed, seeded(1));
+    assert_eq!((report.calls.sent, report.calls.failed, report.ok), (1, 1, true), "{report}");
+}
+
+/// The head of the client's pod, in which a field is put.
+const CLIENT: &str = "    spec:\n      containers:\n      - name: curl";
+
+#[test]
+fn a_call_of_the_nodes_own_netns_knows_that_its_packets_never_left() {
+    let on_node = hello(CLIENT, &CLIENT.replace("spec:", "spec:\n      hostNetwork: true"));
+    let report = report(&on_node.replace("replicas: 2", "replicas: 0"), seeded(1));
+    let place = &report.edges[0].failures[0].place;
+    assert!(place.starts_with("NETFILTER_REJECT at n") && place.ends_with(", OUTPUT"), "{report}");
+}
+
+#[test]
+fn a_caller_that_fits_on_no_node_fails_its_calls() {
+    let homeless = hello(CLIENT, &CLIENT.replace("spec:", "spec:\n      nodeName: n99"));
+    let report = report(&homeless, seeded(1));
+    assert_eq!(report.edges[0].failures[0].reason, "no pod of the caller runs", "{report}");
+    assert_eq!((report.pending.len(), report.ok), (1, false), "{report}");
+}

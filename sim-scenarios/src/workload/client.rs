@@ -50,6 +50,8 @@ pub struct Answer {
 /// Why a call failed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Reason {
+    /// There is no pod to call from: none of the caller's fits on a node.
+    NoCaller,
     /// The name stands for no address: a headless Service without endpoints (what a resolver calls NXDOMAIN).
     NoAddress,
     /// The network said so.
@@ -69,6 +71,7 @@ impl From<Errno> for Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NoCaller => "no pod of the caller runs",
             Self::NoAddress => "NXDOMAIN",
             Self::Errno(name) => name,
             Self::TimedOut => "timed out",
@@ -82,8 +85,19 @@ impl fmt::Display for Reason {
 pub struct Failure {
     /// Why.
     pub reason: Reason,
-    /// The caller's end and when the call began, if it came so far.
-    pub since: Option<(SocketAddr, Instant)>,
+    /// What was tried, if it came so far.
+    pub attempt: Option<Attempt>,
+}
+
+/// A socket that was opened for a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attempt {
+    /// The netns of the caller.
+    pub netns: NetnsId,
+    /// The caller's end.
+    pub local: SocketAddr,
+    /// When the call began.
+    pub begun: Instant,
 }
 
 /// A call that has come to an end.
@@ -98,7 +112,7 @@ pub struct Ended {
 impl Ended {
     /// A call that failed before a packet was sent.
     pub fn at_once(call: u64, reason: Reason) -> Self {
-        Self { call, outcome: Err(Failure { reason, since: None }) }
+        Self { call, outcome: Err(Failure { reason, attempt: None }) }
     }
 }
 
@@ -202,7 +216,8 @@ impl Clients {
             Socket::Tcp(id) => world.tcp_close(netns, id),
             Socket::Udp(id) | Socket::Raw(id) => world.close(netns, id),
         }
-        Ended { call, outcome: outcome.map_err(|reason| Failure { reason, since: Some((this.local, this.begun)) }) }
+        let attempt = Some(Attempt { netns, local: this.local, begun: this.begun });
+        Ended { call, outcome: outcome.map_err(|reason| Failure { reason, attempt }) }
     }
 }
 

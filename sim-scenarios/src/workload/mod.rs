@@ -7,5 +7,5 @@ mod client;
 pub mod protocol;
 mod server;
 
-pub use client::{Answer, Clients, Ended, Failure, PATIENCE, Reason, Request};
+pub use client::{Answer, Attempt, Clients, Ended, Failure, PATIENCE, Reason, Request};
 pub use server::{Server, Servers};
