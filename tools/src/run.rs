@@ -23,7 +23,7 @@ use folder::Folder;
 #[derive(Clone, Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  everyhop run manifests/\n  everyhop run shop.yaml --nodes 3 --seed 7 --out out\n\n\
-    Exit codes: 0 all expected calls answered, 1 some were not, 2 bad input or usage"
+    Exit codes: 0 all calls answered, 1 some were not, 2 bad input or usage"
 )]
 pub(crate) struct RunArgs {
     /// Files or folders of Kubernetes YAML or JSON

@@ -9,7 +9,7 @@ use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
 
 use super::{Calls, DropReport, EdgeReport, EndpointReport, FailureReport, Latency, Report, ServiceReport};
-use crate::run::{Edge, Place, Run, Tally, is_expected};
+use crate::run::{Edge, Place, Run, Tally};
 
 impl Report {
     /// The report of `run`, whose objects were `loaded`. No files are in it yet.
@@ -18,6 +18,7 @@ impl Report {
         let edges: Vec<EdgeReport> = run.edges().iter().map(|edge| of_edge(run, edge)).collect();
         let ports = cluster.services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
         let numbers = cluster.pods.iter().enumerate().map(|(number, pod)| (&pod.key, number)).collect();
+        let services: Vec<_> = ports.map(|(service, port)| of_service_port(run, &numbers, service, port)).collect();
         let passed = &loaded.passed_over;
         let kinds = passed.kinds.iter().map(|(kind, count)| counted(kind, *count));
         let fields = passed.fields.iter().map(|(field, count)| counted(&field.to_string(), *count));
@@ -30,8 +31,8 @@ impl Report {
             nodes: cluster.nodes.len(),
             pods: cluster.pods.len(),
             calls: Calls::sum(edges.iter().map(|edge| edge.calls)),
-            ok: edges.iter().all(|edge| edge.calls.failed == 0 || !edge.expected),
-            services: ports.map(|(service, port)| of_service_port(run, &numbers, service, port)).collect(),
+            ok: edges.iter().all(|edge| edge.calls.failed == 0) && services.iter().all(|s| !s.endpoints.is_empty()),
+            services,
             edges,
             drops: drops(run),
             not_applied: kinds.chain(fields).chain(cluster.not_applied.iter().cloned()).collect(),
@@ -77,7 +78,6 @@ fn of_edge(run: &Run, edge: &Edge) -> EdgeReport {
         service: edge.call.service.to_string(),
         port: edge.call.port,
         protocol: edge.call.protocol.to_string(),
-        expected: is_expected(run.cluster(), &edge.call),
         speaks: edge.protocol.name,
         calls: Calls::of(&edge.tally),
         endpoints: spread(run, &edge.tally.answered_by),

@@ -27,8 +27,7 @@ pub struct Report {
     pub pods: usize,
     /// Calls in all.
     pub calls: Calls,
-    /// Every call that should be answered was. Not expected is an answer of a port that has no endpoint and that nobody wants
-    /// to call.
+    /// Every call was answered, and every Service port has an endpoint to answer one.
     pub ok: bool,
     /// Who called whom.
     pub edges: Vec<EdgeReport>,
@@ -70,8 +69,6 @@ pub struct EdgeReport {
     pub port: u16,
     /// Its protocol.
     pub protocol: String,
-    /// Whether an answer is expected.
-    pub expected: bool,
     /// What they spoke.
     pub speaks: &'static str,
     /// How many calls.

@@ -9,7 +9,6 @@ fn report() -> Report {
         service: service.into(),
         port,
         protocol: protocol.into(),
-        expected: from != "cron",
         speaks: "text",
         calls,
         endpoints: Vec::new(),

@@ -20,7 +20,6 @@ use sim_k8s::workload::Plan;
 
 pub use edge::{Edge, Origin, Tally};
 pub use losses::Place;
-pub(crate) use resolve::is_expected;
 
 use crate::workload::{Clients, Ended, PATIENCE, Reason, Request, Servers};
 use losses::Losses;

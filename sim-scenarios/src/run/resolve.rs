@@ -14,13 +14,6 @@ pub(super) fn target<'a>(cluster: &'a Cluster, call: &Call) -> Option<(&'a Servi
     Some((service, port))
 }
 
-/// Whether a call should be answered: someone wrote it down, or someone stands behind the port. A port that is called only
-/// because nobody does, and that has no endpoint, is refused in life too.
-pub(crate) fn is_expected(cluster: &Cluster, call: &Call) -> bool {
-    let served = target(cluster, call).is_some_and(|(_, port)| port.endpoints.iter().any(|endpoint| endpoint.ready));
-    served || call.why != Why::Uncalled
-}
-
 /// The address that the next call of `edge` goes to; `None` if the name stands for none.
 ///
 /// Inside, a Service's name is its cluster address, and a headless one's is those of its ready endpoints, of which the

@@ -161,10 +161,18 @@ fn calls_that_would_begin_too_late_are_left_out_and_told() {
 }
 
 #[test]
-fn a_port_without_endpoints_that_nobody_wants_to_call_is_refused_and_no_failure() {
+fn a_port_without_endpoints_is_a_failure_even_if_nobody_wants_to_call_it() {
     let unnamed = hello("http://web:80/", "nothing").replace("replicas: 2", "replicas: 0");
     let report = report(&unnamed, seeded(1));
-    assert_eq!((report.calls.sent, report.calls.failed, report.ok), (1, 1, true), "{report}");
+    assert_eq!((report.calls.sent, report.calls.failed, report.ok), (1, 1, false), "{report}");
+}
+
+#[test]
+fn a_service_that_selects_nothing_fails_even_where_no_pod_could_call_it() {
+    let lonely =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {selector: {no: body}, ports: [{port: 80}]}\n";
+    let report = report(lonely, seeded(1));
+    assert_eq!((report.calls.sent, report.ok, report.warnings.len()), (0, false, 1), "{report}");
 }
 
 /// The head of the client's pod, in which a field is put.
