@@ -8,6 +8,7 @@ mod problem;
 mod progress;
 mod rules;
 mod run;
+mod shell;
 mod terminal;
 
 use std::ffi::OsString;
@@ -34,6 +35,8 @@ enum Command {
     Parity(parity::ParityArgs),
     /// Prints one node's rules as iptables-save does
     Rules(rules::RulesArgs),
+    /// Answers the words people know (ip, iptables, conntrack, ss, kubectl get …) at a node or pod
+    Shell(shell::ShellArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::execute(args, &interrupt),
         Command::Parity(args) => parity::execute(args, &interrupt),
         Command::Rules(args) => rules::execute(args),
+        Command::Shell(args) => shell::execute(args, &interrupt),
     });
     ExitCode::from(ended.unwrap_or_else(|problem| {
         terminal::complain(&problem.shown(&command_line(std::env::args_os().skip(1))));

@@ -17,7 +17,7 @@ pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\n' => out.push(c),
+            '\n' | '\t' => out.push(c),
             c if c.is_control() => out.extend(c.escape_default()),
             c => out.push(c),
         }

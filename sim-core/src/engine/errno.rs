@@ -4,7 +4,7 @@
 use std::fmt;
 
 macro_rules! errnos {
-    ($($(#[$doc:meta])* $name:ident = $n:literal),* $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident = $n:literal $text:literal),* $(,)?) => {
         /// A Linux error number.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
         #[repr(u8)]
@@ -15,65 +15,70 @@ macro_rules! errnos {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }
             }
+
+            /// What strerror(3) of the C library calls it, for example `Network is unreachable`.
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
         }
     };
 }
 
 errnos! {
     /// Operation not permitted (an OUTPUT rule dropped it).
-    EPERM = 1,
+    EPERM = 1 "Operation not permitted",
     /// No such file, route, entry.
-    ENOENT = 2,
+    ENOENT = 2 "No such file or directory",
     /// No such process; for routes and neighbours: no such entry.
-    ESRCH = 3,
+    ESRCH = 3 "No such process",
     /// Try again: nothing to read, no room to write.
-    EAGAIN = 11,
+    EAGAIN = 11 "Resource temporarily unavailable",
     /// Out of memory or of a bounded resource.
-    ENOMEM = 12,
+    ENOMEM = 12 "Cannot allocate memory",
     /// Permission denied (prohibit route).
-    EACCES = 13,
+    EACCES = 13 "Permission denied",
     /// Device or resource busy.
-    EBUSY = 16,
+    EBUSY = 16 "Device or resource busy",
     /// Already exists.
-    EEXIST = 17,
+    EEXIST = 17 "File exists",
     /// No such device.
-    ENODEV = 19,
+    ENODEV = 19 "No such device",
     /// Invalid argument.
-    EINVAL = 22,
+    EINVAL = 22 "Invalid argument",
     /// Broken pipe: the sending side is shut down.
-    EPIPE = 32,
+    EPIPE = 32 "Broken pipe",
     /// Numerical result out of range.
-    ERANGE = 34,
+    ERANGE = 34 "Numerical result out of range",
     /// Protocol error.
-    EPROTO = 71,
+    EPROTO = 71 "Protocol error",
     /// Not supported.
-    ENOTSUP = 95,
+    ENOTSUP = 95 "Operation not supported",
     /// Datagram bigger than the path MTU and fragmentation forbidden.
-    EMSGSIZE = 90,
+    EMSGSIZE = 90 "Message too long",
     /// Protocol not available.
-    ENOPROTOOPT = 92,
+    ENOPROTOOPT = 92 "Protocol not available",
     /// Address in use.
-    EADDRINUSE = 98,
+    EADDRINUSE = 98 "Address already in use",
     /// Address not available.
-    EADDRNOTAVAIL = 99,
+    EADDRNOTAVAIL = 99 "Cannot assign requested address",
     /// Network unreachable.
-    ENETUNREACH = 101,
+    ENETUNREACH = 101 "Network is unreachable",
     /// Connection reset by peer.
-    ECONNRESET = 104,
+    ECONNRESET = 104 "Connection reset by peer",
     /// No buffer space.
-    ENOBUFS = 105,
+    ENOBUFS = 105 "No buffer space available",
     /// Already connected.
-    EISCONN = 106,
+    EISCONN = 106 "Transport endpoint is already connected",
     /// Not connected.
-    ENOTCONN = 107,
+    ENOTCONN = 107 "Transport endpoint is not connected",
     /// Timed out.
-    ETIMEDOUT = 110,
+    ETIMEDOUT = 110 "Connection timed out",
     /// Connection refused.
-    ECONNREFUSED = 111,
+    ECONNREFUSED = 111 "Connection refused",
     /// No route to host.
-    EHOSTUNREACH = 113,
+    EHOSTUNREACH = 113 "No route to host",
     /// Under way.
-    EINPROGRESS = 115,
+    EINPROGRESS = 115 "Operation now in progress",
 }
 
 impl fmt::Display for Errno {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
+use std::str::FromStr;
 
 /// A span of simulated time in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -96,6 +97,30 @@ impl fmt::Display for Duration {
     }
 }
 
+/// A text that is no [`Duration`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a whole number with a unit is expected: 30s, 500ms, 2m, 1h")]
+pub struct NotADuration;
+
+impl FromStr for Duration {
+    type Err = NotADuration;
+
+    /// A whole number with a unit, `us`, `ms`, `s`, `m` or `h`: `30s`.
+    fn from_str(text: &str) -> Result<Self, NotADuration> {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or(NotADuration)?;
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit {
+            "us" => Self::from_micros(1),
+            "ms" => Self::from_millis(1),
+            "s" => Self::from_secs(1),
+            "m" => Self::from_secs(60),
+            "h" => Self::from_secs(3600),
+            _ => return Err(NotADuration),
+        };
+        number.parse().map(|n| unit.saturating_mul(n)).map_err(|_| NotADuration)
+    }
+}
+
 /// A moment of simulated time: nanoseconds since the world began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 pub struct Instant(u64);
@@ -159,6 +184,15 @@ mod tests {
         assert_eq!(shown(Duration::from_micros(20_000)), "20ms");
         assert_eq!(shown(Duration::from_nanos(7)), "7ns");
         assert_eq!(shown(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn a_duration_is_read_as_people_write_it() {
+        assert_eq!("500ms".parse(), Ok(Duration::from_millis(500)));
+        assert_eq!("2m".parse(), Ok(Duration::from_secs(120)));
+        for bad in ["", "5", "s", "-5s", "5 s", "5d", "99999999999999999999s"] {
+            assert_eq!(bad.parse::<Duration>(), Err(NotADuration), "{bad}");
+        }
     }
 
     #[test]

@@ -235,6 +235,11 @@ impl Fib {
         all
     }
 
+    /// The numbers of the tables there are.
+    pub fn table_numbers(&self) -> Vec<u32> {
+        self.tables.iter().map(|(number, _)| *number).collect()
+    }
+
     /// The policy rules by priority.
     pub fn rules(&self) -> &[PolicyRule] {
         &self.rules

@@ -12,6 +12,8 @@ use sim_core::engine::time::Instant;
 use sim_core::netns::socket::{PmtuDiscovery, Socket, SocketError};
 use sim_core::wire::ip::IpHeader;
 
+use crate::shell::Output;
+
 /// Why the network would not do what it was told.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
@@ -21,15 +23,6 @@ pub enum Refused {
     /// Linux would refuse it too.
     #[error("{0}")]
     Failed(String),
-}
-
-/// What a command printed.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Output {
-    /// Its exit status.
-    pub status: i32,
-    /// Its standard output.
-    pub stdout: String,
 }
 
 /// A socket of a netns.

@@ -1,7 +1,5 @@
 //! The bench that matters: a [`World`].
 
-mod tools;
-
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -18,7 +16,8 @@ use sim_core::netns::socket::{Socket, SocketError};
 use sim_core::wire::ip::IpHeader;
 use sim_core::world::{Happened, RestoreError, World};
 
-use super::bench::{Bench, Output, Refused, Sock, SockOptions, Sockets, TraceLine};
+use super::bench::{Bench, Refused, Sock, SockOptions, Sockets, TraceLine};
+use crate::shell::{self, Output};
 
 /// A world with the lab's calls.
 #[derive(Clone, Debug)]
@@ -218,7 +217,7 @@ impl Bench for LabWorld {
 
     fn exec(&mut self, netns: &str, words: &[&str]) -> Result<Output, Refused> {
         let netns = self.id(netns);
-        tools::exec(&mut self.world, netns, words)
+        shell::exec(&mut self.world, netns, words).map_err(|_| Refused::NotYet(format!("exec {}", words.join(" "))))
     }
 
     fn start_trace(&mut self, netns: &str) -> Result<(), Refused> {

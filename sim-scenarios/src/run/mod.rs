@@ -98,18 +98,23 @@ impl Run {
 
     /// Lets at most `events` events happen; whether there are more to come.
     pub fn advance(&mut self, events: u64) -> bool {
-        for _ in 0..events {
+        (0..events).all(|_| {
             // A call on its way ends by itself, at the latest when its client's patience does.
             let until = if self.clients.is_idle() { self.over } else { Instant::NEVER };
-            let Some(happened) = self.world.step(until) else { return false };
-            match happened {
-                Happened::Inside => {}
-                Happened::Alarm(token) => self.alarm(Alarm::of(token)),
-                Happened::Wake(netns, socket) => {
-                    self.servers.wake(&mut self.world, netns, socket);
-                    let ended = self.clients.wake(&mut self.world, netns, socket);
-                    self.finish(ended);
-                }
+            self.step(until)
+        })
+    }
+
+    /// Lets the next event happen, if one is due at or before `until`; else time moves to `until`. Whether there was one.
+    pub fn step(&mut self, until: Instant) -> bool {
+        let Some(happened) = self.world.step(until) else { return false };
+        match happened {
+            Happened::Inside => {}
+            Happened::Alarm(token) => self.alarm(Alarm::of(token)),
+            Happened::Wake(netns, socket) => {
+                self.servers.wake(&mut self.world, netns, socket);
+                let ended = self.clients.wake(&mut self.world, netns, socket);
+                self.finish(ended);
             }
         }
         true

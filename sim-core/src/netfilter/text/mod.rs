@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+pub mod list;
 pub mod restore;
 pub mod rule;
 pub mod save;

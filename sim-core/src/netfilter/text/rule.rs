@@ -79,7 +79,7 @@ pub(crate) fn protocol(text: &str) -> Result<u8, String> {
 }
 
 /// The name of a protocol, or its number.
-fn protocol_name(proto: u8) -> String {
+pub(super) fn protocol_name(proto: u8) -> String {
     PROTOCOLS.iter().find(|(_, n)| *n == proto).map_or_else(|| proto.to_string(), |(name, _)| (*name).to_owned())
 }
 

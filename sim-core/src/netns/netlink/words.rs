@@ -94,19 +94,29 @@ fn syntax(at: &str, expected: &'static str) -> CommandError {
     CommandError::Syntax { at: at.chars().take(80).collect(), expected }
 }
 
-/// The words of a line, one after the other.
 /// Reads a line as for `conntrack` (without that word): `-F`, or `-D` with conditions on the entries.
 ///
 /// # Errors
 /// The first word that is not understood.
 pub fn conntrack(line: &str) -> Result<Filter, CommandError> {
     let mut w = Words::new(line)?;
-    let mut f = Filter::default();
     match w.next("-D or -F")? {
-        "-F" | "--flush" => return w.end().map(|()| f),
-        "-D" | "--delete" => {}
-        other => return Err(syntax(other, "-D or -F")),
+        "-F" | "--flush" => w.end().map(|()| Filter::default()),
+        "-D" | "--delete" => entries(w),
+        other => Err(syntax(other, "-D or -F")),
     }
+}
+
+/// Reads the conditions on entries that follow `conntrack -D` or `-L`.
+///
+/// # Errors
+/// The first word that is not understood.
+pub fn conntrack_entries(line: &str) -> Result<Filter, CommandError> {
+    entries(Words::new(line)?)
+}
+
+fn entries(mut w: Words<'_>) -> Result<Filter, CommandError> {
+    let mut f = Filter::default();
     while let Some(option) = w.option() {
         match option {
             "-p" | "--proto" => {
@@ -123,12 +133,13 @@ pub fn conntrack(line: &str) -> Result<Filter, CommandError> {
             "--reply-port-dst" => f.reply_port_dst = Some(w.value("a port")?),
             "-m" | "--mark" => f.mark = Some(w.value("a mark")?),
             "-w" | "--zone" => f.zone = Some(w.value("a zone")?),
-            other => return Err(syntax(other, "an option of conntrack -D")),
+            other => return Err(syntax(other, "a condition on entries, as conntrack -D has them")),
         }
     }
     Ok(f)
 }
 
+/// The words of a line, one after the other.
 struct Words<'a>(std::iter::Peekable<std::str::SplitWhitespace<'a>>);
 
 impl<'a> Words<'a> {

@@ -76,6 +76,11 @@ impl UdpSocket {
         Ok(d)
     }
 
+    /// Bytes that wait to be read, each datagram with its overhead.
+    pub fn receive_queue(&self) -> usize {
+        self.queued
+    }
+
     pub(super) fn push(&mut self, from: SocketAddr, to: IpAddr, data: &[u8]) -> bool {
         if self.queued + data.len() + OVERHEAD > RMEM_DEFAULT {
             return false;

@@ -4,9 +4,10 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::{Runner, outcome};
-use crate::lab::bench::{Output, Refused};
+use crate::lab::bench::Refused;
 use crate::lab::cluster::HASHED_PORTS;
 use crate::lab::topology::sysctl_key;
+use crate::shell::Output;
 
 impl Runner<'_> {
     pub(super) fn sysctl(

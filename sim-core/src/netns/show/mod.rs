@@ -1,15 +1,22 @@
-//! State as the tools print it: `ip route`, `ip neigh`, `ip addr`, `bridge fdb`.
+//! State as the tools print it, less the blanks some of them leave at the end of a line.
+//!
+//! Here are `ip neigh`, `bridge fdb` and `conntrack -L`; the others have a file each.
 
-use std::fmt::Write as _;
+mod link;
+mod route;
+mod rules;
+mod sockets;
 
-use ipnet::IpNet;
+pub use link::LinkForm;
+pub use sockets::SocketForm;
+
+pub use crate::netfilter::text::list::RuleForm;
 
 use super::Netns;
-use super::fib::{Route, RouteKind};
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
 use crate::engine::time::Instant;
-use crate::netfilter::conntrack::Conntrack;
+use crate::netfilter::conntrack::{Conntrack, Filter};
 
 impl Netns {
     /// The name of a device; empty if it is gone.
@@ -19,7 +26,13 @@ impl Netns {
 
     /// Lines of `conntrack -L -o extended`, oldest entry first.
     pub fn show_conntrack(&self, now: Instant) -> Vec<String> {
-        self.conntrack.iter(now).map(|(_, entry)| entry.show(now)).collect()
+        self.show_conntrack_of(&Filter::default(), now)
+    }
+
+    /// Lines of `conntrack -L -o extended` for the entries that fit.
+    pub fn show_conntrack_of(&self, filter: &Filter, now: Instant) -> Vec<String> {
+        let fitting = self.conntrack.iter(now).filter(|(_, entry)| filter.matches(entry));
+        fitting.map(|(_, entry)| entry.show(now)).collect()
     }
 
     /// The conntrack table, to look at.
@@ -30,41 +43,6 @@ impl Netns {
     /// The devices, to look at.
     pub fn devs(&self) -> &Devices {
         &self.devs
-    }
-
-    /// Lines of `ip route show table N`.
-    pub fn show_routes(&self, table: u32) -> Vec<String> {
-        self.fib.routes(table).iter().map(|r| self.show_route(r)).collect()
-    }
-
-    fn show_route(&self, r: &Route) -> String {
-        let mut line = String::new();
-        let kind = match r.kind {
-            RouteKind::Unicast => "",
-            RouteKind::Local => "local ",
-            RouteKind::Broadcast => "broadcast ",
-            RouteKind::Blackhole => "blackhole ",
-            RouteKind::Unreachable => "unreachable ",
-            RouteKind::Prohibit => "prohibit ",
-        };
-        line.push_str(kind);
-        line.push_str(&show_prefix(r.dst));
-        if let Some(via) = r.via {
-            let _ = write!(line, " via {via}");
-        }
-        if r.dev.is_some() {
-            let _ = write!(line, " dev {}", self.devs.name(r.dev));
-        }
-        if let Some(src) = r.src {
-            let _ = write!(line, " src {src}");
-        }
-        if r.metric != 0 {
-            let _ = write!(line, " metric {}", r.metric);
-        }
-        if r.onlink {
-            line.push_str(" onlink");
-        }
-        line
     }
 
     /// Lines of `ip neigh show`.
@@ -94,14 +72,5 @@ impl Netns {
             }
         }
         lines
-    }
-}
-
-/// A prefix as iproute2 prints it: a whole address without its length, everything as `default`.
-fn show_prefix(net: IpNet) -> String {
-    match net.prefix_len() {
-        0 => "default".to_owned(),
-        len if len == net.max_prefix_len() => net.addr().to_string(),
-        _ => net.to_string(),
     }
 }

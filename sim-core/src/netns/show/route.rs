@@ -1,0 +1,196 @@
+//! Routes and policy rules as `ip route` and `ip rule` of iproute2 6.1 print them.
+
+use std::fmt::Write as _;
+
+use ipnet::IpNet;
+
+use super::Netns;
+use crate::engine::errno::Errno;
+use crate::netns::addr::Scope;
+use crate::netns::fib::{Fib, FibKey, PolicyRule, Route, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+
+impl Netns {
+    /// Lines of `ip route show table N`.
+    pub fn show_routes(&self, table: u32) -> Vec<String> {
+        self.fib.routes(table).iter().map(|r| self.show_route(r, table, "")).collect()
+    }
+
+    /// Lines of `ip route show table all`.
+    pub fn show_all_routes(&self) -> Vec<String> {
+        let mut tables = self.fib.table_numbers();
+        // The order of the kernel's hash of tables is its own; main comes before local, others before both.
+        tables.sort_by_key(|table| (*table >= TABLE_DEFAULT, *table == TABLE_LOCAL, *table));
+        let named = |table| match table {
+            TABLE_MAIN => String::new(),
+            table => format!(" table {}", table_name(table)),
+        };
+        let lines = |table| {
+            let name = named(table);
+            self.fib.routes(table).into_iter().map(move |r| self.show_route(&r, table, &name)).collect::<Vec<_>>()
+        };
+        tables.into_iter().flat_map(lines).collect()
+    }
+
+    /// Whether a routing table exists: `main` and `local` do from the start.
+    pub fn has_routing_table(&self, table: u32) -> bool {
+        matches!(table, TABLE_MAIN | TABLE_LOCAL) || self.fib.table_numbers().contains(&table)
+    }
+
+    fn show_route(&self, r: &Route, number: u32, table: &str) -> String {
+        let mut line = String::new();
+        line.push_str(kind_word(r.kind));
+        line.push_str(&show_prefix(r.dst, "default"));
+        // Writing to a string never fails.
+        let mut add = |text: std::fmt::Arguments<'_>| line.write_fmt(text).expect("a string takes all text");
+        if let Some(via) = r.via {
+            add(format_args!(" via {via}"));
+        }
+        if r.dev.is_some() {
+            add(format_args!(" dev {}", self.devs.name(r.dev)));
+        }
+        add(format_args!("{table}"));
+        if self.is_kernels(r, number) {
+            add(format_args!(" proto kernel"));
+        }
+        match (r.kind, r.scope) {
+            (RouteKind::Local, _) => add(format_args!(" scope host")),
+            (_, Scope::Link) if r.dev.is_some() => add(format_args!(" scope link")),
+            _ => {}
+        }
+        if let Some(src) = r.src {
+            add(format_args!(" src {src}"));
+        }
+        if r.metric != 0 {
+            add(format_args!(" metric {}", r.metric));
+        }
+        if r.onlink {
+            add(format_args!(" onlink"));
+        }
+        if let Some(mtu) = r.mtu {
+            add(format_args!(" mtu {mtu}"));
+        }
+        line
+    }
+
+    /// Whether the kernel made the route because of an address (net/ipv4/fib_frontend.c, `fib_add_ifaddr`): it then has
+    /// that address as source, and leads to itself or to its subnet.
+    fn is_kernels(&self, r: &Route, table: u32) -> bool {
+        let mut own = self.addrs.iter().filter(|a| Some(a.dev) == r.dev && Some(a.net.addr()) == r.src);
+        r.via.is_none() && own.any(|a| table == TABLE_LOCAL || a.net.trunc() == r.dst)
+    }
+
+    /// Lines of `ip route get`: where a packet of this host would go, or with `key.iif` one that came in there.
+    ///
+    /// # Errors
+    /// `ENETUNREACH` without a route, `EINVAL`, `EHOSTUNREACH`, `EACCES` for one that refuses; `EINVAL` for a source that
+    /// is no address of this host.
+    pub fn show_route_to(&self, key: &FibKey) -> Result<Vec<String>, Errno> {
+        if key.iif.is_none() && key.src.is_some_and(|src| self.fib.kind_of(src) != RouteKind::Local) {
+            return Err(Errno::EINVAL);
+        }
+        let route = self.fib.lookup(key).ok_or(Errno::ENETUNREACH)?;
+        let local = matches!(route.kind, RouteKind::Local);
+        let dev = match route.kind {
+            RouteKind::Blackhole => return Err(Errno::EINVAL),
+            RouteKind::Unreachable => return Err(Errno::EHOSTUNREACH),
+            RouteKind::Prohibit => return Err(Errno::EACCES),
+            RouteKind::Local => "lo",
+            RouteKind::Unicast | RouteKind::Broadcast => self.devs.name(route.dev),
+        };
+        let mut line = format!("{}{}", kind_word(route.kind), key.dst);
+        let mut add = |text: std::fmt::Arguments<'_>| line.write_fmt(text).expect("a string takes all text");
+        if let Some(src) = key.src {
+            add(format_args!(" from {src}"));
+        }
+        if let Some(via) = route.via {
+            add(format_args!(" via {via}"));
+        }
+        add(format_args!(" dev {dev}"));
+        // The first policy rule of one's own parts the tables (net/ipv4/fib_frontend.c, `fib_unmerge`), and then the
+        // kernel tells that the route is of the table local.
+        if local && self.fib.rules().len() > Fib::default().rules().len() {
+            add(format_args!(" table local"));
+        }
+        if key.src.is_none() {
+            let near = Some(route.via.unwrap_or(key.dst));
+            let chosen = || self.addrs.select(route.dev?, near, Scope::Link);
+            let own = local.then_some(key.dst);
+            if let Some(src) = own.or(route.src).or_else(chosen) {
+                add(format_args!(" src {src}"));
+            }
+        }
+        if key.iif.is_none() {
+            add(format_args!(" uid 0"));
+        }
+        Ok(vec![line, self.show_cache(route, key)])
+    }
+
+    /// The second line of `ip route get`.
+    fn show_cache(&self, route: &Route, key: &FibKey) -> String {
+        let mut line = "    cache".to_owned();
+        line.push_str(match route.kind {
+            RouteKind::Local => " <local>",
+            RouteKind::Broadcast => " <local,brd>",
+            _ => "",
+        });
+        if let Some(mtu) = route.mtu {
+            line += &format!(" mtu {mtu}");
+        }
+        if key.iif.is_some() {
+            line += &format!(" iif {}", self.devs.name(key.iif));
+        }
+        line
+    }
+
+    /// Lines of `ip rule show`.
+    pub fn show_policy_rules(&self) -> Vec<String> {
+        self.fib.rules().iter().map(|rule| self.show_policy_rule(rule)).collect()
+    }
+
+    fn show_policy_rule(&self, rule: &PolicyRule) -> String {
+        let from = rule.from.map_or("all".to_owned(), |net| show_prefix(net, "all"));
+        let mut line = format!("{}:\tfrom {from}", rule.priority);
+        if let Some(to) = rule.to {
+            line += &format!(" to {}", show_prefix(to, "all"));
+        }
+        match rule.fwmark {
+            Some((mark, u32::MAX)) => line += &format!(" fwmark {mark:#x}"),
+            Some((mark, mask)) => line += &format!(" fwmark {mark:#x}/{mask:#x}"),
+            None => {}
+        }
+        if rule.iif.is_some() {
+            line += &format!(" iif {}", self.devs.name(rule.iif));
+        }
+        line + &format!(" lookup {}", table_name(rule.table))
+    }
+}
+
+fn kind_word(kind: RouteKind) -> &'static str {
+    match kind {
+        RouteKind::Unicast => "",
+        RouteKind::Local => "local ",
+        RouteKind::Broadcast => "broadcast ",
+        RouteKind::Blackhole => "blackhole ",
+        RouteKind::Unreachable => "unreachable ",
+        RouteKind::Prohibit => "prohibit ",
+    }
+}
+
+/// A table by the name it has in /etc/iproute2/rt_tables.
+fn table_name(table: u32) -> String {
+    match table {
+        TABLE_LOCAL => "local".to_owned(),
+        TABLE_MAIN => "main".to_owned(),
+        TABLE_DEFAULT => "default".to_owned(),
+        number => number.to_string(),
+    }
+}
+
+/// A prefix as iproute2 prints it: a whole address without its length, everything as `all`.
+fn show_prefix(net: IpNet, all: &str) -> String {
+    match net.prefix_len() {
+        0 => all.to_owned(),
+        len if len == net.max_prefix_len() => net.addr().to_string(),
+        _ => net.to_string(),
+    }
+}

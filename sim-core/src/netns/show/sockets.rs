@@ -1,0 +1,138 @@
+//! Sockets and counters as `ss -n` of iproute2 6.1 and `nstat` print them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Netns;
+use crate::netns::socket::tcp::State;
+
+/// Which sockets `ss` is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SocketForm {
+    /// TCP (`-t`).
+    pub tcp: bool,
+    /// UDP (`-u`).
+    pub udp: bool,
+    /// Those that listen (`-l`).
+    pub listening: bool,
+    /// Those that are connected.
+    pub connected: bool,
+    /// Connections in the states of their beginning and end, which `ss` leaves out unless told `-a`.
+    pub passing: bool,
+    /// With a line of titles (not so with `-H`).
+    pub titles: bool,
+}
+
+/// One socket.
+struct Line {
+    kind: &'static str,
+    state: &'static str,
+    queues: [u64; 2],
+    local: SocketAddr,
+    peer: Option<SocketAddr>,
+}
+
+impl Netns {
+    /// Lines of `ss -n`.
+    pub fn show_sockets(&self, form: SocketForm) -> Vec<String> {
+        let mut lines = Vec::new();
+        if form.udp {
+            lines.extend(
+                self.udp_lines().filter(|line| if line.peer.is_some() { form.connected } else { form.listening }),
+            );
+        }
+        if form.tcp {
+            lines.extend(self.tcp_lines(form));
+        }
+        layout(&lines, form)
+    }
+
+    fn udp_lines(&self) -> impl Iterator<Item = Line> {
+        self.sockets.udp.iter().map(|(_, socket)| Line {
+            kind: "udp",
+            state: if socket.remote.is_some() { "ESTAB" } else { "UNCONN" },
+            queues: [socket.receive_queue() as u64, 0],
+            local: socket.local,
+            peer: socket.remote,
+        })
+    }
+
+    fn tcp_lines(&self, form: SocketForm) -> impl Iterator<Item = Line> {
+        let wanted = move |state: State| match state {
+            State::Listen => form.listening,
+            State::TimeWait | State::SynReceived | State::Closed => form.passing,
+            _ => form.connected,
+        };
+        self.tcp.rows().into_iter().filter(move |row| wanted(row.state)).map(|row| Line {
+            kind: "tcp",
+            state: state_word(row.state),
+            queues: [row.receive_queue.into(), row.send_queue.into()],
+            local: row.local,
+            peer: row.remote,
+        })
+    }
+
+    /// Lines of `nstat -a`: the counters of TCP that have counted.
+    pub fn show_counters(&self) -> Vec<String> {
+        let line = |(name, count)| format!("{:<32}{count:<18} 0.0", format!("TcpExt{name}"));
+        std::iter::once("#kernel".to_owned()).chain(self.tcp.counters().map(line)).collect()
+    }
+}
+
+/// misc/ss.c, `sstate_name`.
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::SynSent => "SYN-SENT",
+        State::SynReceived => "SYN-RECV",
+        State::Established => "ESTAB",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::CloseWait => "CLOSE-WAIT",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST-ACK",
+        State::TimeWait => "TIME-WAIT",
+        State::Closed => "UNCONN",
+        State::Listen => "LISTEN",
+    }
+}
+
+/// An end as two cells: the address to the right, the port to the left of their colon.
+fn end(addr: Option<SocketAddr>, local: SocketAddr) -> [String; 2] {
+    let any = if local.is_ipv4() { "0.0.0.0" } else { "[::]" };
+    match addr {
+        None => [any.to_owned(), "*".to_owned()],
+        Some(addr) => {
+            let ip = match addr.ip() {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            };
+            [ip, addr.port().to_string()]
+        }
+    }
+}
+
+/// Each column as wide as what stands in it (misc/ss.c, `render_calc_width`).
+fn layout(lines: &[Line], form: SocketForm) -> Vec<String> {
+    let titles = ["Netid", "State", "Recv-Q", "Send-Q", "Local Address", "Port", "Peer Address", "Port"];
+    let mut rows: Vec<[String; 8]> = Vec::new();
+    if form.titles {
+        rows.push(titles.map(str::to_owned));
+    }
+    rows.extend(lines.iter().map(|line| {
+        let ([local, local_port], [peer, peer_port]) = (end(Some(line.local), line.local), end(line.peer, line.local));
+        let [received, sent] = line.queues.map(|n| n.to_string());
+        [line.kind.to_owned(), line.state.to_owned(), received, sent, local, local_port, peer, peer_port]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+    let widths: [usize; 8] = std::array::from_fn(width);
+    let show = |(at, row): (usize, &[String; 8])| {
+        let w = widths;
+        let kind = if form.tcp && form.udp { format!("{:<1$} ", row[0], w[0]) } else { String::new() };
+        let head = format!("{:<2$} {:<3$} ", row[1], row[2], w[1], w[2]);
+        let queue = format!("{:<1$} ", row[3], w[3]);
+        let local = format!("{:>2$}:{:<3$} ", row[4], row[5], w[4], w[5]);
+        let peer = format!("{:>2$}:{:<3$}", row[6], row[7], w[6], w[7]);
+        let process = if form.titles && at == 0 { "Process" } else { "" };
+        format!("{kind}{head}{queue}{local}{peer}{process}").trim_end().to_owned()
+    };
+    rows.iter().enumerate().map(show).collect()
+}
