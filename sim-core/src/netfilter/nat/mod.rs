@@ -6,6 +6,7 @@
 //! flow, both ways, and the ICMP errors about it.
 
 mod manip;
+mod range_addr;
 mod unique;
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! The choice of a tuple that no other flow uses (net/netfilter/nf_nat_core.c, `get_unique_tuple`).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-use super::{Manip, NatRange};
+use super::{Manip, NatRange, range_addr};
 use crate::engine::arena::CtId;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
@@ -111,20 +109,10 @@ impl Choice<'_> {
         mapped.find(|tuple| in_range(tuple, self.range))
     }
 
-    /// Chooses the address by a hash of both addresses, or of the source alone, so that one client always
-    /// comes from the same one (`find_best_ips_proto`). Which one is random by nature: our hash, not the kernel's.
+    /// Chooses the address, so that one client always comes from the same one.
     fn map_addr(&self, tuple: &mut Tuple) {
-        let Some((min, max)) = self.range.addrs else { return };
-        let (low, high) = (bits(min).min(bits(max)), bits(min).max(bits(max)));
-        let mut key = [0; 34];
-        key[..16].copy_from_slice(&bits(tuple.src).to_be_bytes());
-        if !self.range.persistent {
-            key[16..32].copy_from_slice(&bits(tuple.dst).to_be_bytes());
-            key[32..].copy_from_slice(&self.zone.id.to_be_bytes());
-        }
-        let hash = xxhash_rust::xxh3::xxh3_128(&key);
-        let offset = (high - low).checked_add(1).map_or(hash, |size| hash % size);
-        let addr = from_bits(low + offset, min);
+        let Some(range) = self.range.addrs else { return };
+        let addr = range_addr::choose(range, (tuple.src, tuple.dst), self.range.persistent, self.zone.id);
         match self.manip {
             Manip::Src => tuple.src = addr,
             Manip::Dst => tuple.dst = addr,
@@ -217,19 +205,4 @@ fn in_range(tuple: &Tuple, range: &NatRange) -> bool {
 fn key_in_range(tuple: &Tuple, manip: Manip, (min, max): (u16, u16)) -> bool {
     let key = if manip == Manip::Src { tuple.src_key() } else { tuple.dst_key() };
     tuple.l4 == L4::Generic || (min..=max).contains(&key)
-}
-
-fn bits(addr: IpAddr) -> u128 {
-    match addr {
-        IpAddr::V4(a) => u128::from(a.to_bits()),
-        IpAddr::V6(a) => a.to_bits(),
-    }
-}
-
-/// The address with these bits, of the family of `like`.
-fn from_bits(bits: u128, like: IpAddr) -> IpAddr {
-    match like {
-        IpAddr::V4(_) => Ipv4Addr::from_bits(bits as u32).into(),
-        IpAddr::V6(_) => Ipv6Addr::from_bits(bits).into(),
-    }
 }

@@ -129,7 +129,8 @@ impl Walk<'_, '_> {
         for (i, ask) in rule.matches.iter().enumerate() {
             let mut nothing = MatchMemory::None;
             let memory = cell.memory.get_mut(i).unwrap_or(&mut nothing);
-            match ask.asks(&mut Question { packet: self.packet, memory, recent: &mut self.state.recent }) {
+            let RuleState { recent, hashlimits, .. } = self.state;
+            match ask.asks(&mut Question { packet: self.packet, memory, recent, hashlimits }) {
                 Answer::Yes => {}
                 other => return other,
             }

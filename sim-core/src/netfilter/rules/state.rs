@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::matches::hashlimit::HashTables;
 use super::rule::Counters;
 use super::table::{Chain, ChainId, Ruleset, Table, TableName};
 use crate::engine::time::{Duration, Instant};
@@ -89,11 +90,12 @@ impl ChainState {
 pub struct RuleState {
     pub(crate) tables: [Vec<ChainState>; 5],
     pub(crate) recent: RecentLists,
+    pub(crate) hashlimits: HashTables,
 }
 
 impl RuleState {
     /// Follows the ruleset of its netns from `old` to `new`, which [`Ruleset::apply`] made of it: rules that
-    /// stayed keep their counters and memories, recent lists stay while a rule names them.
+    /// stayed keep their counters and memories, recent lists and hashlimit tables stay while a rule names them.
     pub fn follow(&mut self, old: &Ruleset, new: &Ruleset) {
         for name in TableName::ALL {
             match (&old.tables[name.index()], &new.tables[name.index()]) {
@@ -103,6 +105,7 @@ impl RuleState {
             }
         }
         self.recent.follow(new);
+        self.hashlimits.follow(new);
     }
 
     fn follow_table(&mut self, old: &Table, new: &Table) {

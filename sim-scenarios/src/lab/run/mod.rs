@@ -6,6 +6,7 @@
 mod clients;
 mod frames;
 mod servers;
+mod sets;
 mod tcp;
 mod tools;
 
@@ -289,6 +290,8 @@ impl<'a> Runner<'a> {
         match &step.op {
             Op::Udp { client, payload, keep } => self.udp(client, payload, *keep, patience),
             Op::ManyUdp(many) => self.many_udp(many),
+            Op::Burst { client, n, payload } => self.burst(client, *n, payload),
+            Op::Sets(sets) => self.sets(sets),
             Op::Ping(ping) => self.ping(ping, patience, step.common.times),
             Op::Tcp { client, payload } => Ok(self.tcp(client, payload, patience)),
             Op::TcpOpen { name, client } => Ok(self.tcp_open(name, client, patience)),
@@ -309,6 +312,7 @@ impl<'a> Runner<'a> {
             Op::Fdb { netns, bridge, permanent } => self.fdb(netns, bridge.as_deref(), *permanent),
             Op::Neigh { netns } => self.neigh(netns),
             Op::CtFlush => self.flush_conntrack(),
+            Op::CtDelete { netns, options } => self.delete_conntrack(netns, options),
             Op::VxPorts { at_least } => Ok(self.vxports(*at_least)),
             Op::Sleep(time) => {
                 self.wait(*time);

@@ -88,6 +88,29 @@ fn a_stopped_server_answers_no_more_and_a_new_one_does() {
 }
 
 #[test]
+fn of_many_flows_only_the_sum_is_told() {
+    let result = steps(&json!([
+        {"op": "sets", "proto": "udp", "ns": "a", "sport": 40000, "n": 3, "dst": "b", "dport": 53, "hops": false,
+         "ports": [40000, 40001], "ports_kept": true, "count": true},
+        {"op": "burst", "ns": "a", "sport": 40000, "n": 3, "dst": "b", "dport": 53, "hops": false}
+    ]));
+    let sum = json!({"outcome": "set", "addresses": ["10.244.1.2"], "answers": ["reply b"], "n_addresses": 1,
+                     "count": {"reply b": 3}, "ports_in_range": false, "ports_kept": true});
+    assert_eq!(result[0], json!({ "saw": sum }));
+    assert_eq!(result[1]["server_saw"]["b/udp/53"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn deleted_conntrack_entries_are_counted() {
+    let rules = "*filter\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n";
+    let ask = json!({"op": "udp", "ns": "a", "sport": 40000, "dst": "b", "dport": 53, "hops": false});
+    let delete = json!({"op": "conntrack_d", "ns": "n1", "args": ["-p", "udp", "--dport", "53"]});
+    let result = steps(&json!([{"op": "rules", "ns": "n1", "text": rules}, ask, delete, delete]));
+    assert_eq!(result[2]["saw"], json!({"outcome": "deleted", "n": 1}));
+    assert_eq!(result[3]["saw"], json!({"outcome": "deleted", "n": 0}));
+}
+
+#[test]
 fn two_servers_that_answer_each_other_do_not_stop_time() {
     let result = steps(&json!([
         {"op": "server", "server": {"ns": "a", "proto": "udp", "port": 53, "mode": "short"}},
@@ -131,7 +154,17 @@ fn a_spec_gives_the_same_result_every_time() {
 }
 
 /// Goldens of the second series that run and agree. The list only grows.
-const SECOND_SERIES: [&str; 5] = ["connmark", "ct_zones", "loss_syn", "notrack", "tcpmss_clamp"];
+const SECOND_SERIES: [&str; 9] = [
+    "connmark",
+    "ct_zones",
+    "hashlimit",
+    "loss_data",
+    "loss_syn",
+    "multiport_iprange",
+    "notrack",
+    "snat_range",
+    "tcpmss_clamp",
+];
 
 #[test]
 fn recorded_results_of_the_kernel_agree_in_every_field() {

@@ -77,6 +77,14 @@ impl Runner<'_> {
         Ok(outcome("flushed"))
     }
 
+    pub(super) fn delete_conntrack(&mut self, netns: &str, options: &[String]) -> Result<Value, Refused> {
+        let words: Vec<&str> = ["conntrack", "-D"].into_iter().chain(options.iter().map(String::as_str)).collect();
+        let said = self.bench.exec(netns, &words)?.stderr;
+        let words: Vec<&str> = said.split_whitespace().collect();
+        let number = words.windows(3).find(|w| w[1..] == ["flow", "entries"]).and_then(|w| w[0].parse::<u64>().ok());
+        Ok(json!({ "outcome": "deleted", "n": number.unwrap_or(0) }))
+    }
+
     pub(super) fn vxports(&mut self, at_least: Option<u64>) -> Value {
         let ports = std::mem::take(&mut self.decoder.vxlan_ports);
         let all_hashed = ports.iter().all(|port| HASHED_PORTS.contains(port));

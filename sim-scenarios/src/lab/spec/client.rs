@@ -7,6 +7,7 @@ use sim_core::netns::socket::PmtuDiscovery;
 
 use super::common::read_seconds;
 use super::object::{Object, SpecError};
+use super::server::Proto;
 use super::{read_addr, read_netns};
 use crate::lab::cluster::Cluster;
 
@@ -54,6 +55,25 @@ pub struct ManyUdp {
     pub one_socket: bool,
     /// What each carries.
     pub payload: Payload,
+}
+
+/// Short flows from successive source ports.
+#[derive(Clone, Debug)]
+pub struct Sets {
+    /// Over which protocol.
+    pub proto: Proto,
+    /// The first of the clients.
+    pub client: Client,
+    /// How many.
+    pub n: u16,
+    /// What each sends.
+    pub payload: Payload,
+    /// Asks whether all source ports that servers saw lie between these.
+    pub ports: Option<(u16, u16)>,
+    /// Asks whether all source ports that servers saw are the clients' own.
+    pub ports_kept: bool,
+    /// Shows how often each answer came.
+    pub count: bool,
 }
 
 /// ICMP echo requests.
@@ -119,6 +139,20 @@ impl ManyUdp {
             same: o.or("same", false)?,
             one_socket: o.or("one_socket", false)?,
             payload: Payload::read(o)?,
+        })
+    }
+}
+
+impl Sets {
+    pub(super) fn read(o: &mut Object<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
+        Ok(Self {
+            proto: o.read("proto")?,
+            client: Client::read(o, cluster)?,
+            n: o.read("n")?,
+            payload: Payload::read(o)?,
+            ports: o.optional("ports")?,
+            ports_kept: o.or("ports_kept", false)?,
+            count: o.or("count", false)?,
         })
     }
 }

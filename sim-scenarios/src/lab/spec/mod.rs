@@ -17,7 +17,7 @@ mod tests;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-pub use self::client::{Client, ManyUdp, Payload, Ping};
+pub use self::client::{Client, ManyUdp, Payload, Ping, Sets};
 pub use self::common::{Common, Wanted};
 pub use self::frame::{Arp, Body, Icmp, IcmpBody, Ip, L4, L4Checksum, RawFrame, Tcp, Udp};
 pub use self::object::{Place, SpecError};

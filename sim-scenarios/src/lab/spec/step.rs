@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use sim_core::engine::time::Duration;
 use sim_core::wire::eth::MacAddr;
 
-use super::client::{Client, ManyUdp, Payload, Ping};
+use super::client::{Client, ManyUdp, Payload, Ping, Sets};
 use super::common::{Common, read_seconds};
 use super::frame::{RawFrame, read_eth};
 use super::object::{Node, Object, Place, SpecError};
@@ -41,6 +41,17 @@ pub enum Op {
     },
     /// Several datagrams; nothing is waited for.
     ManyUdp(ManyUdp),
+    /// Datagrams from one socket as fast as it can; nothing is waited for.
+    Burst {
+        /// Who sends, to whom.
+        client: Client,
+        /// How many.
+        n: u16,
+        /// What each carries.
+        payload: Payload,
+    },
+    /// Short flows from successive source ports; what is shown is what the answers and servers differ in.
+    Sets(Sets),
     /// Connect, send, read the echo, close.
     Tcp {
         /// Who connects, to whom.
@@ -139,6 +150,13 @@ pub enum Op {
     },
     /// Flushes conntrack on every node and on the gateway.
     CtFlush,
+    /// `conntrack -D`.
+    CtDelete {
+        /// Where.
+        netns: String,
+        /// Which entries: its options.
+        options: Vec<String>,
+    },
     /// Counts distinct outer VXLAN source ports since the last such step.
     VxPorts {
         /// Shown as whether there are at least so many; `None`: the number.
@@ -184,7 +202,7 @@ pub enum Forged {
 }
 
 /// Operations of the second series (the lab's README, "Second part").
-const SECOND_SERIES: &[&str] = &["ipset", "nft", "rules6", "conntrack_d", "burst", "sets", "ctfill", "ctstat"];
+const SECOND_SERIES: &[&str] = &["ipset", "nft", "rules6", "ctfill", "ctstat"];
 
 impl Step {
     pub(super) fn read(node: Node<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
@@ -210,13 +228,15 @@ impl Step {
     }
 }
 
-const KNOWN: &str = "udp, many_udp, tcp, tcp_open, tcp_io, tcp_close, tcp_abort, tcp_forge, frame, ping, rules, \
-                     sysctl, iplink, exec, server, stop, conntrack, fdb, neigh, ctflush, vxports, sleep";
+const KNOWN: &str = "udp, many_udp, burst, sets, tcp, tcp_open, tcp_io, tcp_close, tcp_abort, tcp_forge, frame, ping, rules, \
+                     sysctl, iplink, exec, server, stop, conntrack, fdb, neigh, ctflush, conntrack_d, vxports, sleep";
 
 fn read_op(name: &str, o: &mut Object<'_>, cluster: &Cluster) -> Result<Option<Op>, SpecError> {
     Ok(Some(match name {
         "udp" => Op::Udp { client: Client::read(o, cluster)?, payload: Payload::read(o)?, keep: o.or("keep", false)? },
         "many_udp" => Op::ManyUdp(ManyUdp::read(o, cluster)?),
+        "burst" => Op::Burst { client: Client::read(o, cluster)?, n: o.read("n")?, payload: Payload::read(o)? },
+        "sets" => Op::Sets(Sets::read(o, cluster)?),
         "tcp" => Op::Tcp { client: Client::read(o, cluster)?, payload: Payload::read(o)? },
         "tcp_open" => Op::TcpOpen { name: o.read("name")?, client: Client::read(o, cluster)? },
         "tcp_io" => Op::TcpIo { name: o.read("name")?, payload: Payload::read(o)? },
@@ -242,6 +262,7 @@ fn read_op(name: &str, o: &mut Object<'_>, cluster: &Cluster) -> Result<Option<O
         },
         "neigh" => Op::Neigh { netns: read_netns(o, "ns", cluster)? },
         "ctflush" => Op::CtFlush,
+        "conntrack_d" => Op::CtDelete { netns: read_netns(o, "ns", cluster)?, options: o.read("args")? },
         "vxports" => Op::VxPorts { at_least: o.optional("at_least")? },
         "sleep" => Op::Sleep(read_seconds(o, "s")?.ok_or_else(|| o.error("\"s\" is missing"))?),
         _ => return Ok(None),

@@ -5,17 +5,13 @@
 
 use std::fmt;
 
-use super::{Answer, Kind, Question};
+use super::{Answer, Kind, Question, rate};
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::rules::state::MatchMemory;
-use crate::netfilter::text::{Given, TextError, number};
+use crate::netfilter::text::{Given, TextError};
 
 /// Parts of a second in which an interval is kept (include/uapi/linux/netfilter/xt_limit.h, `XT_LIMIT_SCALE`).
 const SCALE: u32 = 10_000;
-
-/// Units of time with their length in parts of a second, longest first.
-const UNITS: [(&str, u32); 4] =
-    [("day", SCALE * 24 * 60 * 60), ("hour", SCALE * 60 * 60), ("min", SCALE * 60), ("sec", SCALE)];
 
 /// So many per time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +25,7 @@ pub struct Limit {
 impl Default for Limit {
     /// 3 per hour, 5 at once (extensions/libxt_limit.c).
     fn default() -> Self {
-        Self { interval: UNITS[1].1 / 3, burst: 5 }
+        Self { interval: SCALE * 60 * 60 / 3, burst: 5 }
     }
 }
 
@@ -43,26 +39,12 @@ impl Limit {
     }
 }
 
-/// Reads `5/sec`, `3/hour`, `7`: the interval between two packets.
-fn interval(text: &str) -> Result<u32, String> {
-    let (rate, unit) = text.split_once('/').unwrap_or((text, "second"));
-    let names = [("second", SCALE), ("minute", UNITS[2].1), ("hour", UNITS[1].1), ("day", UNITS[0].1)];
-    let known = |(name, _): &&(&str, u32)| !unit.is_empty() && name.starts_with(&unit.to_ascii_lowercase());
-    let (Some(rate @ 1..), Some((_, length))) = (number(rate, u64::from(u32::MAX)), names.iter().find(known)) else {
-        return Err(format!("invalid rate {text:?}: NUMBER/second, /minute, /hour or /day is expected"));
-    };
-    match u64::from(*length) / rate {
-        0 => Err(format!("rate too fast {text:?}: at most {SCALE} per second")),
-        interval => Ok(interval as u32),
-    }
-}
-
 impl Kind for Limit {
     const NAME: &'static str = "limit";
 
     fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
         match given.name() {
-            "--limit" => self.interval = given.value(interval)?,
+            "--limit" => self.interval = given.value(|text| rate::read(text, u64::from(SCALE)))?.0 as u32,
             "--limit-burst" => {
                 self.burst = given.number(10_000)? as u32;
                 if self.burst == 0 {
@@ -92,12 +74,8 @@ impl Kind for Limit {
 }
 
 impl fmt::Display for Limit {
-    /// The longest unit in which the rate is a number without much rest (extensions/libxt_limit.c, `print_rate`).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bad = |length: u32| self.interval > length || length / self.interval < length % self.interval;
-        let fitting = UNITS[1..].iter().take_while(|(_, length)| !bad(*length)).count();
-        let (name, length) = UNITS[fitting];
-        write!(f, " --limit {}/{name}", length / self.interval)?;
+        write!(f, " --limit {}", rate::shown(u64::from(self.interval), u64::from(SCALE)).0)?;
         if self.burst != 5 {
             write!(f, " --limit-burst {}", self.burst)?;
         }

@@ -7,22 +7,29 @@ use super::rule::Selector;
 use super::state::{MatchMemory, RecentLists};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::text::{Given, TextError};
+use hashlimit::HashTables;
 
 pub mod addrtype;
 pub mod comment;
 pub mod connmark;
 pub mod conntrack;
+pub mod dscp;
+pub mod hashlimit;
 pub mod icmp;
+pub mod iprange;
+pub mod length;
 pub mod limit;
 pub mod mark;
 pub mod multiport;
 pub mod physdev;
 pub mod ports;
+mod rate;
 pub mod recent;
 pub mod sctp;
 pub mod state;
 pub mod statistic;
 pub mod tcp;
+pub mod ttl;
 pub mod udp;
 
 /// What a match is asked with.
@@ -32,6 +39,8 @@ pub(crate) struct Question<'q, 'a> {
     pub(crate) memory: &'q mut MatchMemory,
     /// The recent lists of the netns.
     pub(crate) recent: &'q mut RecentLists,
+    /// The hashlimit tables of the netns.
+    pub(crate) hashlimits: &'q mut HashTables,
 }
 
 /// What a match says.
@@ -141,8 +150,16 @@ register! {
     Connmark(connmark),
     /// What conntrack knows.
     Conntrack(conntrack),
+    /// The differentiated services code point.
+    Dscp(dscp),
+    /// So many per time of each kind.
+    Hashlimit(hashlimit),
     /// ICMP type and code.
     Icmp(icmp),
+    /// Ranges of addresses.
+    Iprange(iprange),
+    /// The packet's length.
+    Length(length),
     /// So many per time.
     Limit(limit),
     /// The packet's mark.
@@ -161,6 +178,8 @@ register! {
     Statistic(statistic),
     /// TCP ports, flags and options.
     Tcp(tcp),
+    /// The time to live.
+    Ttl(ttl),
     /// UDP ports.
     Udp(udp),
 }

@@ -55,6 +55,21 @@ fn icmp_types() {
 }
 
 #[test]
+fn lengths_addresses_ttls_and_code_points() {
+    let mut packet = udp("10.244.1.2:40000", "10.244.2.2:53");
+    crate::wire::edit::set_tos(packet.l3_mut(), 0x28);
+    let len = packet.ip().unwrap().total_len;
+    assert!(fits(&format!("-m length --length {len}"), &packet) && fits("-m length --length 20:", &packet));
+    assert!(!fits("-m length --length 1000:", &packet) && !fits("-m length --length 60:20", &packet));
+    assert!(fits("-m iprange --src-range 10.244.1.0-10.244.1.2 --dst-range 10.244.2.2", &packet));
+    assert!(!fits("-m iprange --src-range 10.244.1.3-10.244.1.9", &packet));
+    assert!(fits("-m iprange ! --src-range 10.244.1.3-10.244.1.1", &packet), "an exchanged range holds nothing");
+    assert!(fits("-m ttl --ttl-eq 64", &packet) && !fits("-m ttl ! --ttl-eq 64", &packet));
+    assert!(fits("-m ttl --ttl-lt 65", &packet) && !fits("-m ttl --ttl-gt 64", &packet));
+    assert!(fits("-m dscp --dscp-class af11", &packet) && !fits("-m dscp --dscp 0x28", &packet));
+}
+
+#[test]
 fn marks() {
     let at = At { mark: 0x4005, ..FORWARD };
     assert!(fits_at("-m mark --mark 0x4000/0x4000", &datagram(), &at));

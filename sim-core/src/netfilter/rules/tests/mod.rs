@@ -1,6 +1,7 @@
 //! Stories of packets that meet rules.
 
 mod apply;
+mod hashlimit;
 mod kernel;
 mod matches;
 mod targets;

@@ -77,9 +77,9 @@ fn a_whole_table_is_printed_with_its_chains_first_users_chains_by_name() {
 
 #[test]
 fn what_is_not_supported_is_refused_where_it_stands() {
-    let error = refused("*filter\n-A INPUT -p tcp -m hashlimit --hashlimit-upto 5/sec\nCOMMIT\n");
+    let error = refused("*filter\n-A INPUT -p tcp -m hashlimits --hashlimit-upto 5/sec\nCOMMIT\n");
     assert_eq!((error.line, error.column), (2, 20));
-    assert!(error.message.contains("\"hashlimit\" is not supported"), "{error}");
+    assert!(error.message.contains("\"hashlimits\" is not supported"), "{error}");
     assert!(error.message.contains("comment, connmark, conntrack"), "it says what is: {error}");
     let error = refused("*mangle\n\n-A FORWARD -j CLASSIFY --set-class 1:2\nCOMMIT\n");
     assert_eq!((error.line, error.column), (3, 15));
@@ -113,6 +113,13 @@ fn an_error_names_its_line_and_column() {
         ("-A x -j DNAT", 6, "--to-destination is missing"),
         ("-A x -j chain-with-a-name-of-many-characters", 9, "1 to 28"),
         ("-A x -m recent --set --seconds 5", 6, "take no --seconds"),
+        ("-A x -m hashlimit --hashlimit-upto 5/sec", 6, "--hashlimit-name is missing"),
+        ("-A x -m hashlimit --hashlimit-name h", 6, "one of --hashlimit-upto"),
+        ("-A x -m hashlimit --hashlimit-upto 9kb/s", 36, "rates in bytes"),
+        ("-A x -m hashlimit --hashlimit-mode ip", 36, "bad mode"),
+        ("-A x -m length --length 70000", 25, "invalid length"),
+        ("-A x -m iprange", 6, "one of --src-range"),
+        ("-A x -m dscp --dscp 64", 21, "invalid DSCP"),
     ] {
         let error = refused(&table("filter", rule));
         assert_eq!((error.line, error.column), (4, column), "{rule}: {error}");
