@@ -4,6 +4,7 @@
 //! [`determinism`] whether it comes twice. [`shell`]
 //! answers the words of `ip`, `iptables` and their like. [`lab`] runs the specs of the reference lab, to be compared with a kernel.
 pub mod determinism;
+pub mod flows;
 pub mod lab;
 pub mod report;
 pub mod run;

@@ -1,5 +1,6 @@
 //! The `everyhop` command line: the only place with files, environment and terminal.
 
+mod flows;
 mod input;
 mod interrupt;
 mod output;
@@ -37,6 +38,8 @@ enum Command {
     Rules(rules::RulesArgs),
     /// Answers the words people know (ip, iptables, conntrack, ss, kubectl get …) at a node or pod
     Shell(shell::ShellArgs),
+    /// Tries truth tables of packet flows on kube-proxy's rules
+    Flows(flows::FlowsArgs),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Parity(args) => parity::execute(args, &interrupt),
         Command::Rules(args) => rules::execute(args),
         Command::Shell(args) => shell::execute(args, &interrupt),
+        Command::Flows(args) => flows::execute(args, &interrupt),
     });
     ExitCode::from(ended.unwrap_or_else(|problem| {
         terminal::complain(&problem.shown(&command_line(std::env::args_os().skip(1))));

@@ -1,0 +1,245 @@
+//! The world in which flows are tried: the node under test with its kube-proxy, pods on its bridge, and all the
+//! rest of the world behind eth0.
+//!
+//! ```text
+//! pod/IP eth0 ──veth── cni0 │ node │ eth0 ──veth── eth0 outside
+//! ```
+//!
+//! Pods and the outside take packets and answer none, so that an entry of the node's conntrack stays as the first packet
+//! made it. The node has exactly the addresses of the table, so its bridge has none.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::errno::Errno;
+use sim_core::engine::rng::Seed;
+use sim_core::engine::time::Duration;
+use sim_core::engine::trail::DropReason;
+use sim_core::netfilter::conntrack::L4;
+use sim_core::world::World;
+use sim_k8s::command::Command;
+use sim_k8s::kubeproxy::{Protocol, ServiceMap, ServiceName, SyncState, Work, proxier};
+
+use super::node::Node;
+use super::packet::{First, SRC_PORT};
+
+/// The gateway, which no table has as an address of anybody (RFC 3927).
+const GATEWAY: &str = "169.254.1.1";
+
+/// Long enough for a packet to get anywhere, too short for a SYN to be sent again.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// What became of a first packet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Seen {
+    /// Its destination was translated.
+    Endpoint {
+        /// To this.
+        to: SocketAddr,
+        /// And its source, too.
+        masquerade: bool,
+    },
+    /// A rule dropped it.
+    Dropped,
+    /// A rule rejected it.
+    Rejected,
+    /// A rule of the filter table accepted it.
+    Accepted,
+    /// No rule decided.
+    NoMatch,
+}
+
+/// A node under test.
+#[derive(Clone, Debug)]
+pub(super) struct Bench {
+    world: World,
+    node: NetnsId,
+    outside: NetnsId,
+    state: SyncState,
+    services: ServiceMap,
+}
+
+impl Bench {
+    /// A node whose kube-proxy has just started, and these pods on it.
+    pub(super) fn new(node: &Node, pods: &BTreeSet<IpAddr>, seed: u64) -> Result<Self, String> {
+        let mut world = World::new(Seed(seed));
+        let mut netns = |name: &str| world.add_netns(name).map_err(|e| e.to_string());
+        let (id, outside) = (netns("node")?, netns("outside")?);
+        let mut this = Self { world, node: id, outside, state: SyncState::default(), services: ServiceMap::default() };
+        this.wire(node)?;
+        for ip in pods {
+            this.add_pod(*ip)?;
+        }
+        let iptables = proxier("iptables").expect("a mode of kube-proxy");
+        for command in iptables.start(&node.config, &node.proxied) {
+            this.run(&command)?;
+        }
+        Ok(this)
+    }
+
+    fn wire(&mut self, node: &Node) -> Result<(), String> {
+        let mut lines = vec![
+            "link set lo up".to_owned(),
+            "link add eth0 type veth peer name eth0 netns outside".to_owned(),
+            "link add cni0 type bridge".to_owned(),
+            "link set eth0 up".to_owned(),
+            "link set cni0 up".to_owned(),
+        ];
+        let own = node.proxied.addresses.iter().filter(|ip| !ip.is_loopback());
+        lines.extend(own.map(|ip| format!("addr add {ip}/32 dev eth0")));
+        lines.push(format!("route add default via {GATEWAY} dev eth0 onlink"));
+        self.ip(self.node, &lines)?;
+        let outside = ["link set eth0 up", &format!("addr add {GATEWAY}/32 dev eth0"), "route add default dev eth0"];
+        self.ip(self.outside, &outside.map(str::to_owned))?;
+        for key in ["net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"] {
+            self.run(&Command::sysctl(key, 1))?;
+        }
+        Ok(())
+    }
+
+    fn add_pod(&mut self, ip: IpAddr) -> Result<(), String> {
+        let name = pod(ip);
+        let netns = self.world.add_netns(&name).map_err(|e| e.to_string())?;
+        let veth = format!("veth{}", self.world.all_netns().count());
+        let lines = [
+            format!("link add {veth} type veth peer name eth0 netns {name}"),
+            format!("link set {veth} master cni0"),
+            format!("link set {veth} up"),
+            format!("route add {ip}/32 dev cni0"),
+        ];
+        self.ip(self.node, &lines)?;
+        self.run(&Command::Bridge(format!("link set dev {veth} hairpin on")))?;
+        let lines =
+            ["link set eth0 up".to_owned(), format!("addr add {ip}/32 dev eth0"), "route add default dev eth0".into()];
+        self.ip(netns, &lines)?;
+        let silent = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
+        self.world.iptables_restore(netns, silent, false).map_err(|e| e.to_string())
+    }
+
+    fn ip(&mut self, netns: NetnsId, lines: &[String]) -> Result<(), String> {
+        let mut each = lines.iter();
+        each.try_for_each(|line| self.world.ip(netns, line).map_err(|e| format!("ip {line}: {e}")))
+    }
+
+    fn run(&mut self, command: &Command) -> Result<(), String> {
+        command.run(&mut self.world, &[self.node]).map_err(|e| e.to_string())
+    }
+
+    /// The objects are these now, and kube-proxy syncs.
+    pub(super) fn sync(&mut self, node: &Node, services: &ServiceMap) -> Result<(), String> {
+        let now = self.world.now();
+        let scope = self.state.scope(now, &node.config, changed(&self.services, services));
+        let mut work =
+            Work { config: &node.config, node: &node.proxied, services, scope: &scope, existing_chains: None };
+        let cleans_up = self.state.cleans_up(now, &node.config, work.endpoints());
+        let chains = cleans_up.then(|| self.nat_chains());
+        work.existing_chains = chains.as_ref();
+        for command in proxier("iptables").expect("a mode of kube-proxy").sync(&work) {
+            self.run(&command)?;
+        }
+        self.state.finished(now, &scope, cleans_up, true);
+        self.services = services.clone();
+        self.serve_on_node(node)
+    }
+
+    fn nat_chains(&self) -> BTreeSet<String> {
+        let saved = self.rules();
+        let nat = saved.split("*nat\n").nth(1).unwrap_or_default();
+        let nat = nat.lines().take_while(|line| *line != "COMMIT").filter_map(|line| line.strip_prefix(':'));
+        nat.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    }
+
+    /// The node's rules with their counters.
+    pub(super) fn rules(&self) -> String {
+        self.world.iptables_save(self.node, true)
+    }
+
+    /// An endpoint with an address of the node is a process there: nobody listening would refuse the packet and end its
+    /// connection. One that is served already stays so.
+    fn serve_on_node(&mut self, node: &Node) -> Result<(), String> {
+        let all =
+            self.services.iter().flat_map(|(name, port)| port.endpoints.iter().map(|e| (name.protocol(), e.addr)));
+        let own: BTreeSet<_> = all.filter(|(_, addr)| node.has(addr.ip())).collect();
+        for (protocol, addr) in own {
+            let served = match protocol {
+                Protocol::Tcp => self.world.tcp_listen(self.node, addr, 16),
+                Protocol::Udp => self.world.udp_bind(self.node, addr, true),
+                Protocol::Sctp => continue,
+            };
+            match served {
+                Ok(_) | Err(Errno::EADDRINUSE) => {}
+                Err(errno) => return Err(format!("cannot serve {addr} on the node: {errno}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one first packet and sees what becomes of it. The bench has then had its packet.
+    pub(super) fn send(mut self, node: &Node, first: &First) -> Result<Seen, String> {
+        let accepted = self.accepted();
+        let before = [DropReason::NetfilterDrop, DropReason::NetfilterReject].map(|reason| self.drops(reason));
+        if node.has(first.src) {
+            first.send_from_process(&mut self.world, self.node)?;
+        } else if node.is_pod(first.src) {
+            let sender = self.world.netns_id(&pod(first.src)).ok_or("the pod is not there")?;
+            first.send_from_netns(&mut self.world, sender, (self.node, "cni0"))?;
+        } else {
+            first.send_from_netns(&mut self.world, self.outside, (self.node, "eth0"))?;
+        }
+        let until = self.world.now() + SETTLED;
+        while self.world.step(until).is_some() {}
+        let after = [DropReason::NetfilterDrop, DropReason::NetfilterReject].map(|reason| self.drops(reason));
+        Ok(match self.translated(first) {
+            Some(seen) => seen,
+            None if after[1] > before[1] => Seen::Rejected,
+            None if after[0] > before[0] => Seen::Dropped,
+            None if self.accepted() > accepted => Seen::Accepted,
+            None => Seen::NoMatch,
+        })
+    }
+
+    /// How often the node dropped something for `reason`.
+    fn drops(&self, reason: DropReason) -> u64 {
+        let here = self.world.drops().iter().filter(|(place, _)| place.netns == self.node && place.reason == reason);
+        here.map(|(_, count)| count).sum()
+    }
+
+    /// Packets that rules of the filter table have accepted.
+    fn accepted(&self) -> u64 {
+        let saved = self.rules();
+        let filter = saved.split("*filter\n").nth(1).unwrap_or_default().lines().take_while(|line| *line != "COMMIT");
+        let rules = filter.filter(|line| line.ends_with(" -j ACCEPT")).filter_map(|line| line.strip_prefix('['));
+        rules.filter_map(|line| line.split(':').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// Where conntrack sends the packet, if elsewhere than it was sent.
+    fn translated(&self, first: &First) -> Option<Seen> {
+        let entries = self.world.netns(self.node).conntrack().iter(self.world.now()).map(|(_, entry)| entry);
+        let ours = |port: &L4| match port {
+            L4::Ports { src, dst } => (*src, *dst) == (SRC_PORT, first.dst.port()),
+            _ => true,
+        };
+        let mut entries = entries.filter(|e| (e.orig.src, e.orig.dst) == (first.src, first.dst.ip()));
+        let entry = entries.find(|e| e.orig.proto == first.proto() && ours(&e.orig.l4))?;
+        let (to, back) = match entry.reply.l4 {
+            L4::Ports { src, dst } => (SocketAddr::new(entry.reply.src, src), dst),
+            // A port that conntrack does not know it cannot have changed.
+            _ => (SocketAddr::new(entry.reply.src, first.dst.port()), SRC_PORT),
+        };
+        // --random-fully gives a masqueraded connection another port even where its address is already the right one.
+        let masquerade = (entry.reply.dst, back) != (first.src, SRC_PORT);
+        (to != first.dst).then_some(Seen::Endpoint { to, masquerade })
+    }
+}
+
+/// The netns of a pod.
+fn pod(ip: IpAddr) -> String {
+    format!("pod/{ip}")
+}
+
+/// Services of which a port came, went or changed.
+fn changed(old: &ServiceMap, new: &ServiceMap) -> BTreeSet<ServiceName> {
+    let names = old.keys().chain(new.keys());
+    names.filter(|name| old.get(name) != new.get(name)).map(|name| name.service().clone()).collect()
+}

@@ -1,0 +1,98 @@
+//! Tables as their readers write them, and those that upstream's tests were made into.
+
+use super::*;
+
+fn run_text(text: &str) -> Outcome {
+    run(&Table::read(text).unwrap(), None, &|| false).unwrap()
+}
+
+fn example() -> String {
+    include_str!("../../../examples/flows/shop.yaml").to_owned()
+}
+
+fn failures(outcome: &Outcome) -> Vec<String> {
+    outcome.rows.iter().filter(|row| !row.ok()).map(|row| row.told().to_string()).collect()
+}
+
+#[test]
+fn the_example_holds() {
+    let outcome = run_text(&example());
+    assert_eq!(failures(&outcome), Vec::<String>::new());
+    assert_eq!((outcome.rows.len(), outcome.not_run), (8, Vec::new()));
+}
+
+#[test]
+fn a_wrong_expectation_fails_and_says_what_happened() {
+    let outcome =
+        run_text(&example().replace("to: [\"10.244.1.2:8080\"], masq: false", "to: [\"10.244.2.2:8080\"], masq: true"));
+    let failed: Vec<&Row> = outcome.rows.iter().filter(|row| !row.ok()).collect();
+    assert_eq!(failed.len(), 1);
+    let told = failed[0].told();
+    assert_eq!((&told["case"], &told["step"], &told["flow"]), (&json!("shop"), &json!(0), &json!(1)));
+    assert_eq!(told["expected"], json!({ "verdict": "ENDPOINTS", "to": ["10.244.2.2:8080"], "masq": true }));
+    assert_eq!(told["got"], json!({ "verdict": "ENDPOINTS", "to": ["10.244.1.2:8080"], "masq": false }));
+}
+
+#[test]
+fn results_do_not_depend_on_expectations() {
+    let bare = example().replace("expect: ", "note: ").replace("to: [\"", "why: [\"");
+    let (with, without) = (run_text(&example()), run_text(&bare));
+    let emitted = |outcome: &Outcome| outcome.rows.iter().map(|row| row.emitted.clone()).collect::<Vec<_>>();
+    assert_eq!(emitted(&with), emitted(&without));
+    assert!(without.rows.iter().all(|row| row.expected.is_none() && row.ok()));
+}
+
+#[test]
+fn session_affinity_chooses_freely_for_a_first_packet() {
+    let outcome = run_text(&example().replace("type: LoadBalancer", "sessionAffinity: ClientIP"));
+    let first = outcome.rows.first().unwrap();
+    assert!(first.ok(), "{}", first.told());
+}
+
+#[test]
+fn an_endpoint_on_the_node_itself_is_found() {
+    let on_node = "{ip: 10.240.0.11, node: n1}";
+    let text = example().replace("{ip: 10.244.1.2, node: n1}", on_node).replace("10.244.1.2:8080", "10.240.0.11:8080");
+    assert_eq!(failures(&run_text(&text)), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_run_is_told_with_its_reason() {
+    let text = "cases:\n- {id: a, backends: [nftables, iptables], node: {family: IPv6}, flows: [{src: '::1', dst: '::1', dport: 1, \
+                proto: tcp}]}\n- {id: b, node: {node_ip: 10.0.0.1}, then: [{action: dance, flows: [{src: 10.0.0.1, dst: 10.0.0.2, \
+                dport: 1, proto: tcp}]}]}\nconntrack_cleanup: [{proto: udp}]\n";
+    let outcome = run_text(text);
+    let told: Vec<_> = outcome.not_run.iter().map(|row| (row.case.as_str(), row.step, row.reason.as_str())).collect();
+    let expected = [
+        ("a", Some(0), "backend nftables is not built yet"),
+        ("a", Some(0), "IPv6 is not switched on yet"),
+        ("b", Some(1), "not understood: action \"dance\""),
+        ("conntrack_cleanup 0", None, "kube-proxy's conntrack clean-up is not built yet"),
+    ];
+    assert_eq!((told.as_slice(), outcome.rows.len()), (expected.as_slice(), 0));
+}
+
+#[test]
+fn keys_without_effect_are_told_and_broken_tables_are_refused_with_their_place() {
+    let table =
+        Table::read("cases:\n- {id: a, note: x, flows: [{src: a, dst: b, dport: 1, proto: tcp, exepct: DROP}]}")
+            .unwrap();
+    assert_eq!(table.passed_over, ["cases.0.flows.0.exepct"]);
+    let error = Table::read("cases:\n- id: a\n  flows:\n  - {src: a, dst: b, dport: 70000, proto: tcp}").unwrap_err();
+    assert_eq!(error.line, 4, "{error}");
+    assert!(Table::read("cases: [").is_err() && Table::read("- a list").is_err());
+}
+
+#[test]
+fn upstreams_tables_hold() {
+    for name in ["kube-proxy-flows.yaml", "kube-proxy-chains.yaml"] {
+        let path = format!("{}/../../shared/cases/{name}", env!("CARGO_MANIFEST_DIR"));
+        let Ok(text) = std::fs::read(&path).map(|bytes| String::from_utf8(bytes).unwrap()) else {
+            eprintln!("skipped: {path} is not there");
+            continue;
+        };
+        let outcome = run_text(&text);
+        assert_eq!(failures(&outcome), Vec::<String>::new(), "{name}");
+        assert!(outcome.rows.len() >= 10, "{name}: only {} rows", outcome.rows.len());
+    }
+}
