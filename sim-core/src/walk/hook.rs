@@ -16,6 +16,7 @@ use crate::netfilter::rules::targets::ct::CtTemplate;
 use crate::netfilter::rules::{self, TableName, TraceStep, Verdict};
 use crate::netns::Netns;
 use crate::netns::frag::USER_CONNTRACK;
+use crate::wire::edit;
 use crate::wire::packet::{CtRef, Packet};
 
 /// A function registered at a hook.
@@ -158,6 +159,7 @@ fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk)
         out_dev: ns.devs.name(walk.outdev),
         physin: ns.devs.name(ports.physin),
         physout: ns.devs.name(ports.physout),
+        pkt_type: walk.packet.pkt_type,
         ct,
         addr_types: &types,
         now: ctx.now,
@@ -169,10 +171,16 @@ fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk)
     };
     let verdict = rules::evaluate(table, &mut ns.rules.state, walk.hook, &mut asked, Some(&mut steps));
     let (mark, traced, connmark) = (asked.mark, asked.traced, asked.ct.mark);
-    let (template, mss) = (asked.template, asked.mss);
+    let (template, mss, asked_ip) = (asked.template, asked.mss, asked.ip);
     let group = (!steps.is_empty()).then(|| group(ns, table, walk, &steps, mark));
     walk.packet.mark = mark;
     walk.packet.trace = traced;
+    if asked_ip.ttl != ip.ttl {
+        edit::set_ttl(walk.packet.l3_mut(), asked_ip.ttl);
+    }
+    if asked_ip.tos != ip.tos {
+        edit::set_tos(walk.packet.l3_mut(), asked_ip.tos);
+    }
     if let CtRef::Entry(id, _) = walk.packet.ct {
         ns.conntrack.set_mark(id, connmark);
     }

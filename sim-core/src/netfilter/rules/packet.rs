@@ -8,7 +8,7 @@ use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::{Conntrack, Dir, Entry};
 use crate::wire::ip::IpHeader;
-use crate::wire::packet::{CtInfo, CtRef, Packet};
+use crate::wire::packet::{CtInfo, CtRef, Packet, PacketType};
 
 /// What conntrack says about a packet (the states of `--ctstate`, without SNAT and DNAT, which are status bits).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -84,7 +84,7 @@ pub trait AddrTypes {
 
 /// One packet at one hook.
 pub struct RulePacket<'a> {
-    /// Its IP header.
+    /// Its IP header; TTL and DSCP change it, and the caller edits the packet.
     pub ip: IpHeader,
     /// What follows the IP header.
     pub l4: &'a [u8],
@@ -96,6 +96,8 @@ pub struct RulePacket<'a> {
     pub physin: &'a str,
     /// The bridge port it leaves by; empty if it is not bridged or that is not known yet.
     pub physout: &'a str,
+    /// To whom its frame was addressed.
+    pub pkt_type: PacketType,
     /// What conntrack knows.
     pub ct: CtFacts<'a>,
     /// What the FIB knows.

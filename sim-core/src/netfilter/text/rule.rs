@@ -35,14 +35,13 @@ const PROTOCOLS: [(&str, u8); 15] = [
 ];
 
 /// Targets of iptables that are not here; any other unknown name is that of a chain.
-const OTHER_TARGETS: [&str; 29] = [
+const OTHER_TARGETS: [&str; 27] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
     "CLUSTERIP",
     "CONNSECMARK",
     "DNPT",
-    "DSCP",
     "ECN",
     "HL",
     "HMARK",
@@ -63,7 +62,6 @@ const OTHER_TARGETS: [&str; 29] = [
     "TEE",
     "TOS",
     "TPROXY",
-    "TTL",
     "ULOG",
 ];
 

@@ -111,6 +111,20 @@ fn deleted_conntrack_entries_are_counted() {
 }
 
 #[test]
+fn rules_change_ttl_and_code_point_and_the_header_stays_right() {
+    let rules = "*mangle\n-A PREROUTING -p udp --dport 53 -j TTL --ttl-set 9\n\
+                 -A PREROUTING -p udp --dport 53 -j DSCP --set-dscp-class AF11\nCOMMIT\n";
+    let ask = json!({"op": "udp", "ns": "a", "sport": 40000, "dst": "b", "dport": 53});
+    let result = steps(&json!([{"op": "rules", "ns": "n1", "text": rules}, ask]));
+    let arrived = result[1]["hops"].as_array().unwrap().iter().find(|hop| hop["n"] == "b").unwrap();
+    assert_eq!(
+        [&arrived["ip"]["ttl"], &arrived["ip"]["tos"], &arrived["ip"]["ck"]],
+        [&json!(9), &json!(40), &json!("ok")]
+    );
+    assert_eq!(result[1]["saw"]["outcome"], "reply");
+}
+
+#[test]
 fn two_servers_that_answer_each_other_do_not_stop_time() {
     let result = steps(&json!([
         {"op": "server", "server": {"ns": "a", "proto": "udp", "port": 53, "mode": "short"}},

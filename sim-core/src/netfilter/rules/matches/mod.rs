@@ -22,6 +22,7 @@ pub mod limit;
 pub mod mark;
 pub mod multiport;
 pub mod physdev;
+pub mod pkttype;
 pub mod ports;
 mod rate;
 pub mod recent;
@@ -168,6 +169,8 @@ register! {
     Multiport(multiport),
     /// Bridge ports.
     Physdev(physdev),
+    /// To whom the frame was addressed.
+    Pkttype(pkttype),
     /// Who was here lately.
     Recent(recent),
     /// SCTP ports.

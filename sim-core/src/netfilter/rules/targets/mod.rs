@@ -11,6 +11,7 @@ use crate::netfilter::text::{Given, TextError};
 
 pub mod connmark;
 pub mod ct;
+pub mod dscp;
 pub mod log;
 pub mod mark;
 pub mod nat;
@@ -19,6 +20,7 @@ pub mod notrack;
 pub mod reject;
 pub mod tcpmss;
 pub mod trace;
+pub mod ttl;
 
 /// What a target file supplies: its name, its options, its effect. Printing is its `Display`, each option
 /// with a blank before it, in the order iptables-save writes them.
@@ -123,6 +125,8 @@ register! {
     Ct(ct::Ct),
     /// Another destination.
     Dnat(nat::Dnat),
+    /// Changes the differentiated services code point.
+    Dscp(dscp::Dscp),
     /// Counts, where the kernel would log.
     Log(log::Log),
     /// Changes the packet's mark.
@@ -143,4 +147,6 @@ register! {
     Tcpmss(tcpmss::Tcpmss),
     /// Traces the packet from here on.
     Trace(trace::Trace),
+    /// Changes the time to live.
+    Ttl(ttl::Ttl),
 }

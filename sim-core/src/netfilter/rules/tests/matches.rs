@@ -6,7 +6,7 @@ use crate::netfilter::conntrack::{Conntrack, ConntrackConfig, Dir, Entry, Status
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::{CtFacts, CtState};
 use crate::wire::l4::{ACK, FIN, SYN, TcpHeader};
-use crate::wire::packet::{CtInfo, CtRef, Packet};
+use crate::wire::packet::{CtInfo, CtRef, Packet, PacketType};
 
 /// Whether a packet fits what is asked.
 fn fits(ask: &str, packet: &Packet) -> bool {
@@ -67,6 +67,14 @@ fn lengths_addresses_ttls_and_code_points() {
     assert!(fits("-m ttl --ttl-eq 64", &packet) && !fits("-m ttl ! --ttl-eq 64", &packet));
     assert!(fits("-m ttl --ttl-lt 65", &packet) && !fits("-m ttl --ttl-gt 64", &packet));
     assert!(fits("-m dscp --dscp-class af11", &packet) && !fits("-m dscp --dscp 0x28", &packet));
+}
+
+#[test]
+fn packet_types() {
+    let mut packet = datagram();
+    assert!(fits("-m pkttype --pkt-type unicast", &packet) && !fits("-m pkttype --pkt-type multicast", &packet));
+    packet.pkt_type = PacketType::Broadcast;
+    assert!(fits("-m pkttype --pkt-type broadcast", &packet) && fits("-m pkttype ! --pkt-type host", &packet));
 }
 
 #[test]

@@ -48,6 +48,8 @@ struct After {
     ct_mark: u32,
     template: Option<super::targets::ct::CtTemplate>,
     mss: Option<super::targets::tcpmss::Mss>,
+    /// TTL and type of service.
+    ttl_tos: (u8, u8),
     trace: Vec<TraceStep>,
 }
 
@@ -98,6 +100,7 @@ impl Bench {
             out_dev: at.out_dev,
             physin: at.physin,
             physout: at.physout,
+            pkt_type: packet.pkt_type,
             ct: at.ct,
             addr_types: &Fib,
             now: self.now,
@@ -111,7 +114,8 @@ impl Bench {
         let table = self.rules.table(at.table).unwrap();
         let verdict = evaluate(table, &mut self.state, at.hook, &mut seen, Some(&mut trace));
         let (mark, ct_mark, template, mss) = (seen.mark, seen.ct.mark, seen.template, seen.mss);
-        After { verdict, mark, ct_mark, template, mss, trace }
+        let ttl_tos = (seen.ip.ttl, seen.ip.tos);
+        After { verdict, mark, ct_mark, template, mss, ttl_tos, trace }
     }
 
     /// Whether a packet passes FORWARD.

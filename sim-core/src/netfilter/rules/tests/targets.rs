@@ -71,6 +71,24 @@ fn a_translation_ends_the_walk_with_its_range() {
 }
 
 #[test]
+fn ttl_and_code_point_change_and_later_rules_see_it() {
+    let at = At { table: TableName::Mangle, ..FORWARD };
+    for (target, ttl_tos) in [
+        ("TTL --ttl-set 7", (7, 0)),
+        ("TTL --ttl-dec 100", (0, 0)),
+        ("TTL --ttl-inc 200", (255, 0)),
+        ("DSCP --set-dscp 10", (64, 40)),
+        ("DSCP --set-dscp-class EF", (64, 184)),
+    ] {
+        let mut bench =
+            Bench::new(&format!("*mangle\n-A FORWARD -j {target}\n-A FORWARD -m ttl --ttl-lt 9 -j DROP\nCOMMIT\n"));
+        let after = bench.send(&datagram(), &at);
+        assert_eq!(after.ttl_tos, ttl_tos, "{target}");
+        assert_eq!(after.verdict == Verdict::Drop, ttl_tos.0 < 9, "{target}");
+    }
+}
+
+#[test]
 fn ct_leaves_a_template_and_the_first_one_counts() {
     let mut bench = Bench::new(
         "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j CT --zone-orig 5\n-A PREROUTING -j CT --notrack\nCOMMIT\n",

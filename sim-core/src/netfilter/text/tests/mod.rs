@@ -118,6 +118,10 @@ fn an_error_names_its_line_and_column() {
         ("-A x -m hashlimit --hashlimit-upto 9kb/s", 36, "rates in bytes"),
         ("-A x -m hashlimit --hashlimit-mode ip", 36, "bad mode"),
         ("-A x -m length --length 70000", 25, "invalid length"),
+        ("-A x -m pkttype --pkt-type me", 28, "bad packet type"),
+        ("-A x -j TTL --ttl-dec 0", 13, "at least 1"),
+        ("-A x -j TTL --ttl-set 1 --ttl-inc 1", 25, "only one of"),
+        ("-A x -j DSCP", 6, "one of --set-dscp"),
         ("-A x -m iprange", 6, "one of --src-range"),
         ("-A x -m dscp --dscp 64", 21, "invalid DSCP"),
     ] {
