@@ -5,7 +5,7 @@
 //! lab's specs use it, and a [`session::Session`], in which time passes too (`ping`, `nc`, `run 5s`) and the cluster
 //! answers (`kubectl get`, `ls`).
 //!
-//! One tool is one file and one line of [`TOOLS`].
+//! One tool is one file and one line of `TOOLS`.
 
 mod bridge;
 mod conntrack;
