@@ -17,6 +17,17 @@ pub enum Protocol {
     Sctp,
 }
 
+impl Protocol {
+    /// In lower case, as in rules and in the names kube-proxy hashes.
+    pub const fn in_rules(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

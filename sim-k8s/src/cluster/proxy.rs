@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::services::{Service, ServicePort};
-use crate::api::{self, Protocol, TrafficPolicy};
+use crate::api::{self, TrafficPolicy};
 use crate::kubeproxy::{self, ServiceMap, ServiceName, ServicePortName};
 
 /// Services that carry this label are another proxy's (`apis/well_known_labels.go`).
@@ -16,20 +16,11 @@ pub(super) fn service_map(specs: &[api::Service], services: &[Service]) -> Servi
         let Some(cluster_ip) = service.cluster_ip.filter(|_| !spec.labels.contains_key(OTHER_PROXY)) else { continue };
         let name = ServiceName::new(&spec.key.namespace, &spec.key.name).expect("names of API objects are DNS labels");
         for port in &service.ports {
-            let name = ServicePortName::new(name.clone(), &port.name, protocol(port.protocol));
+            let name = ServicePortName::new(name.clone(), &port.name, port.protocol);
             map.insert(name.expect("port names are DNS labels"), service_port(spec, service, cluster_ip, port));
         }
     }
     map
-}
-
-/// The protocol in kube-proxy's words.
-fn protocol(protocol: Protocol) -> kubeproxy::Protocol {
-    match protocol {
-        Protocol::Tcp => kubeproxy::Protocol::Tcp,
-        Protocol::Udp => kubeproxy::Protocol::Udp,
-        Protocol::Sctp => kubeproxy::Protocol::Sctp,
-    }
 }
 
 fn service_port(

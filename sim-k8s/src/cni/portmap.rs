@@ -85,9 +85,9 @@ impl Portmap {
     /// Rules that lead from the shared chain into the sandbox's: up to fifteen ports of one protocol each.
     fn entries(&self) -> Vec<String> {
         let comment = format!("-m comment --comment \"dnat name: \\\"{NETWORK}\\\" id: \\\"{}\\\"\"", self.sandbox);
-        let mut by_protocol: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut by_protocol: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for mapping in &self.mappings {
-            by_protocol.entry(in_rules(mapping.protocol)).or_default().push(mapping.host_port.to_string());
+            by_protocol.entry(mapping.protocol.in_rules()).or_default().push(mapping.host_port.to_string());
         }
         let mut entries = Vec::new();
         for (protocol, ports) in by_protocol {
@@ -108,7 +108,7 @@ impl Portmap {
                 Some(ip) if !ip.is_unspecified() => format!(" -d {ip}"),
                 _ => String::new(),
             };
-            let matches = format!("-p {} --dport {}{at}", in_rules(mapping.protocol), mapping.host_port);
+            let matches = format!("-p {} --dport {}{at}", mapping.protocol.in_rules(), mapping.host_port);
             rules.push(format!("{matches} -s {} -j {SET_MARK}", self.pod));
             if self.pod.addr().is_ipv4() {
                 rules.push(format!("{matches} -s 127.0.0.1 -j {SET_MARK}"));
@@ -118,11 +118,6 @@ impl Portmap {
         }
         rules
     }
-}
-
-/// A protocol as rules spell it.
-fn in_rules(protocol: Protocol) -> String {
-    protocol.to_string().to_lowercase()
 }
 
 fn ensure(chain: &str, rule: String, place: Place) -> Command {

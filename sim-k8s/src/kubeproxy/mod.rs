@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 
 pub use config::{Config, DetectLocal, Node};
 pub use endpoints::Endpoint;
-pub use service_port::{Protocol, ServiceMap, ServiceName, ServicePort, ServicePortName};
+pub use service_port::{ServiceMap, ServiceName, ServicePort, ServicePortName};
 pub use sync::{Scope, SyncState};
 
 use crate::command::Command;

@@ -11,33 +11,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::endpoints::Endpoint;
+use crate::api::Protocol;
 
 /// Service ports and their endpoints, in the order in which rules are written.
 ///
 /// Upstream iterates a Go map, so its order between services is arbitrary; here it is sorted by name.
 pub type ServiceMap = BTreeMap<ServicePortName, ServicePort>;
-
-/// L4 protocol of a service port.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Protocol {
-    /// TCP, the API's default.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-impl fmt::Display for Protocol {
-    /// In lower case, as in rules and in the hash of chain names.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
-        })
-    }
-}
 
 /// Namespace and name of a Service.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -18,8 +18,9 @@ use sim_core::engine::time::Duration;
 use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::conntrack::L4;
 use sim_core::world::World;
+use sim_k8s::api::Protocol;
 use sim_k8s::command::Command;
-use sim_k8s::kubeproxy::{Protocol, ServiceMap, ServiceName, SyncState, Work, proxier};
+use sim_k8s::kubeproxy::{ServiceMap, ServiceName, SyncState, Work, proxier};
 
 use super::node::Node;
 use super::packet::{First, SRC_PORT};

@@ -3,8 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sim_k8s::api::Protocol;
 use sim_k8s::kubeproxy::endpoints::collect;
-use sim_k8s::kubeproxy::{Endpoint, Protocol, ServiceMap, ServiceName, ServicePort, ServicePortName};
+use sim_k8s::kubeproxy::{Endpoint, ServiceMap, ServiceName, ServicePort, ServicePortName};
 
 use super::table::{Conditions, Port, Service, Slice};
 

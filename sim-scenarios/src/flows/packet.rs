@@ -11,7 +11,7 @@ use sim_core::wire::ip::{self, IpHeader};
 use sim_core::wire::l4::{SYN, TcpHeader};
 use sim_core::wire::packet::PacketId;
 use sim_core::world::World;
-use sim_k8s::kubeproxy::Protocol;
+use sim_k8s::api::Protocol;
 
 /// The source port of every flow.
 pub(super) const SRC_PORT: u16 = 40_000;

@@ -41,7 +41,7 @@ pub struct ServiceChains {
 impl ServiceChains {
     /// The names for `port`.
     pub fn of(port: &ServicePortName) -> Self {
-        let hash = hash16(&format!("{port}{}", port.protocol()));
+        let hash = hash16(&format!("{port}{}", port.protocol().in_rules()));
         let name = |prefix| format!("{prefix}{hash}");
         Self {
             cluster: name(CLUSTER_PREFIX),
@@ -54,7 +54,7 @@ impl ServiceChains {
 
 /// `KUBE-SEP-…`: the chain of one endpoint of `port`.
 pub fn endpoint_chain(port: &ServicePortName, endpoint: SocketAddr) -> String {
-    format!("{ENDPOINT_PREFIX}{}", hash16(&format!("{port}{}{endpoint}", port.protocol())))
+    format!("{ENDPOINT_PREFIX}{}", hash16(&format!("{port}{}{endpoint}", port.protocol().in_rules())))
 }
 
 /// Whether a chain of the nat table is a service port's or an endpoint's.

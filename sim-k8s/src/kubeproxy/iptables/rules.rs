@@ -8,9 +8,10 @@ use super::chains::{
     EXTERNAL_SERVICES, MARK_MASQ, NODE_PORTS, PROXY_FIREWALL, SERVICES, ServiceChains, endpoint_chain,
 };
 use super::restore::{Section, Tables};
+use crate::api::Protocol;
 use crate::kubeproxy::config::DetectLocal;
 use crate::kubeproxy::endpoints::{Categorized, Chooser, Endpoint, categorize};
-use crate::kubeproxy::service_port::{Protocol, ServicePort, ServicePortName};
+use crate::kubeproxy::service_port::{ServicePort, ServicePortName};
 use crate::kubeproxy::{Config, Work};
 
 /// nfacct counter of connections to localhost node ports (upstream `pkg/proxy/metrics`).
@@ -120,7 +121,7 @@ impl<'a> ServiceRules<'a> {
 
     /// `-m comment --comment "name what" -m proto -p proto -d ip --dport port`
     fn at(&self, ip: IpAddr, what: &str) -> String {
-        let (name, proto, port) = (self.name, self.protocol, self.port.port);
+        let (name, proto, port) = (self.name, self.protocol.in_rules(), self.port.port);
         format!("-m comment --comment \"{name} {what}\" -m {proto} -p {proto} -d {ip} --dport {port}")
     }
 
@@ -175,7 +176,7 @@ impl<'a> ServiceRules<'a> {
 
     /// Node ports are not subject to source ranges.
     fn capture_node_port(&self, tables: &mut Tables) {
-        let (name, proto, port) = (self.name, self.protocol, self.port.node_port);
+        let (name, proto, port) = (self.name, self.protocol.in_rules(), self.port.node_port);
         if port == 0 {
             return;
         }
@@ -284,7 +285,7 @@ impl<'a> ServiceRules<'a> {
     }
 
     fn fill_endpoint(&self, nat: &mut Section, endpoint: &Endpoint) {
-        let (chain, addr, proto) = (self.endpoint_chain(endpoint), endpoint.addr, self.protocol);
+        let (chain, addr, proto) = (self.endpoint_chain(endpoint), endpoint.addr, self.protocol.in_rules());
         let comment = self.comment(self.name);
         // A pod that is sent to itself must not see its own address as source.
         nat.rule(chain, format_args!("{comment}-s {}", addr.ip()), MARK_MASQ);

@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use super::chains::{self, ServiceChains, endpoint_chain};
 use super::*;
+use crate::api::Protocol;
 use crate::command::kernel;
 use crate::kubeproxy::endpoints::collect;
-use crate::kubeproxy::{DetectLocal, Endpoint, Protocol, ServiceMap, ServiceName, ServicePort, ServicePortName};
+use crate::kubeproxy::{DetectLocal, Endpoint, ServiceMap, ServiceName, ServicePort, ServicePortName};
 
 fn name(namespace: &str, service: &str, port: &str, protocol: Protocol) -> ServicePortName {
     let service = ServiceName::new(namespace, service).expect("labels");
