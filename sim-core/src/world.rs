@@ -34,7 +34,7 @@ pub const WAKE_LATENCY: Duration = Duration::from_micros(20);
 #[derive(Clone, Debug)]
 enum Event {
     /// A device receives a frame.
-    Receive(NetnsId, DevId, Box<Packet>),
+    Receive(NetnsId, DevId, Packet),
     /// A timer of a netns is due.
     Timer(NetnsId, Timer),
     /// An application whose socket something happened to runs.
@@ -147,7 +147,7 @@ impl World {
             Event::Receive(netns, dev, packet) => {
                 let words = [u64::from(netns.0), u64::from(dev.0), packet.id.0];
                 self.record(2, &words, packet.data());
-                self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, *packet)));
+                self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, packet)));
                 Happened::Inside
             }
             Event::Timer(netns, timer) => {

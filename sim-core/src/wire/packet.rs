@@ -4,6 +4,8 @@
 //! offset of ours. Pushing a header moves the offset down, pulling one moves it up; no byte is
 //! copied. Whatever is added here must be cheap to move.
 
+use std::ops::{Deref, DerefMut};
+
 use bytes::BytesMut;
 
 use super::eth::{ETH_LEN, EthHeader, MacAddr};
@@ -83,9 +85,26 @@ pub struct BridgePorts {
     pub bridged_dnat: Option<MacAddr>,
 }
 
-/// One packet.
+/// One packet: a pointer, because it moves by value from stage to stage.
 #[derive(Clone, Debug)]
-pub struct Packet {
+pub struct Packet(Box<Skb>);
+
+impl Deref for Packet {
+    type Target = Skb;
+    fn deref(&self) -> &Skb {
+        &self.0
+    }
+}
+
+impl DerefMut for Packet {
+    fn deref_mut(&mut self) -> &mut Skb {
+        &mut self.0
+    }
+}
+
+/// What a packet is and what travels with it (`struct sk_buff`).
+#[derive(Clone, Debug)]
+pub struct Skb {
     buf: BytesMut,
     start: usize,
     l3: usize,
@@ -123,7 +142,7 @@ impl Packet {
         let mut buf = BytesMut::with_capacity(HEADROOM + data.len());
         buf.resize(HEADROOM, 0);
         buf.extend_from_slice(data);
-        Self {
+        Self(Box::new(Skb {
             buf,
             start: HEADROOM,
             l3: HEADROOM,
@@ -139,8 +158,11 @@ impl Packet {
             trace: false,
             csum_partial: false,
             frag_max: 0,
-        }
+        }))
     }
+}
+
+impl Skb {
 
     /// All data, from the outermost header present.
     pub fn data(&self) -> &[u8] {

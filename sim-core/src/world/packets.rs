@@ -15,7 +15,7 @@ impl World {
             match target {
                 Target::Dev(to, dev) => {
                     let id = packet.id;
-                    if self.queue.hand_over(Event::Receive(to, dev, Box::new(packet))).is_err() {
+                    if self.queue.hand_over(Event::Receive(to, dev, packet)).is_err() {
                         let reason = DropReason::CpuBacklog;
                         let place = DropPlace { netns: to, dev: Some(dev), stage: "backlog", reason };
                         self.out.lose(now, Some(id), place);
@@ -43,7 +43,7 @@ impl World {
             Passage::Arrives { at, again, flip } => {
                 packet.stamp = 0;
                 if let Some(again) = again {
-                    self.queue.schedule(again, Event::Receive(netns, dev, Box::new(packet.clone())));
+                    self.queue.schedule(again, Event::Receive(netns, dev, packet.clone()));
                 }
                 if let Some(bit) = flip {
                     let len = packet.len() as u32 * 8;
@@ -52,7 +52,7 @@ impl World {
                         *byte ^= 1 << (bit % 8);
                     }
                 }
-                self.queue.schedule(at, Event::Receive(netns, dev, Box::new(packet)));
+                self.queue.schedule(at, Event::Receive(netns, dev, packet));
             }
         }
     }
