@@ -87,24 +87,24 @@ pub struct BridgePorts {
 
 /// One packet: a pointer, because it moves by value from stage to stage.
 #[derive(Clone, Debug)]
-pub struct Packet(Box<Skb>);
+pub struct Packet(Box<Content>);
 
 impl Deref for Packet {
-    type Target = Skb;
-    fn deref(&self) -> &Skb {
+    type Target = Content;
+    fn deref(&self) -> &Content {
         &self.0
     }
 }
 
 impl DerefMut for Packet {
-    fn deref_mut(&mut self) -> &mut Skb {
+    fn deref_mut(&mut self) -> &mut Content {
         &mut self.0
     }
 }
 
 /// What a packet is and what travels with it (`struct sk_buff`).
 #[derive(Clone, Debug)]
-pub struct Skb {
+pub struct Content {
     buf: BytesMut,
     start: usize,
     l3: usize,
@@ -142,7 +142,7 @@ impl Packet {
         let mut buf = BytesMut::with_capacity(HEADROOM + data.len());
         buf.resize(HEADROOM, 0);
         buf.extend_from_slice(data);
-        Self(Box::new(Skb {
+        Self(Box::new(Content {
             buf,
             start: HEADROOM,
             l3: HEADROOM,
@@ -162,8 +162,7 @@ impl Packet {
     }
 }
 
-impl Skb {
-
+impl Content {
     /// All data, from the outermost header present.
     pub fn data(&self) -> &[u8] {
         &self.buf[self.start..]
