@@ -20,15 +20,13 @@ pub struct Vxlan {
     pub lower: Option<DevId>,
     /// UDP destination port, and the port listened on.
     pub port: u16,
-    /// Learn inner source addresses from received packets.
-    pub learning: bool,
     fdb: Map<MacAddr, IpAddr>,
 }
 
 impl Vxlan {
     /// A VTEP without any remote.
     pub fn new(vni: u32, local: Option<IpAddr>, lower: Option<DevId>, port: u16) -> Self {
-        Self { vni, local, lower, port, learning: false, fdb: Map::default() }
+        Self { vni, local, lower, port, fdb: Map::default() }
     }
 
     /// Where frames for `mac` are sent; the all-zero entry is the default.

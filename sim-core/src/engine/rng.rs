@@ -96,8 +96,6 @@ mod tests {
     #[test]
     fn the_algorithm_is_fixed() {
         let mut s = Seed(42).stream("fixed", 9);
-        let draws = [s.next_u64(), s.next_u64()];
-        let mut again = Seed(42).stream("fixed", 9);
-        assert_eq!(draws, [again.next_u64(), again.next_u64()]);
+        assert_eq!([s.next_u64(), s.next_u64()], [2_205_321_376_802_384_316, 7_153_986_432_627_286_669]);
     }
 }

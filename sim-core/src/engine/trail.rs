@@ -98,8 +98,6 @@ drop_reasons! {
     FragReasm = "FRAG_REASM_TIMEOUT",
     /// Too much fragment memory in use.
     FragTooFar = "FRAG_TOO_FAR",
-    /// A rate-limited answer was not sent.
-    IcmpRatelimit = "ICMP_RATELIMIT",
     /// Encapsulated too deep.
     TunnelDepth = "RECURSION_LIMIT",
     /// Lost on the underlay wire.

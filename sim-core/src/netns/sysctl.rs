@@ -149,7 +149,7 @@ impl Sysctl {
         if key == PORT_RANGE {
             return Ok(format!("{}\t{}", self.local_port_range.0, self.local_port_range.1));
         }
-        if let Some((_, value)) = FIXED.iter().find(|(name, _)| *name == key) {
+        if let Some(value) = fixed(devs, key) {
             return Ok(value.to_string());
         }
         self.clone().knob(devs, key).map(|knob| knob.get().to_string())
@@ -165,8 +165,8 @@ impl Sysctl {
             return self.set_port_range(value);
         }
         let number = || value.trim().parse::<i64>().map_err(|_| Errno::EINVAL);
-        if let Some((_, fixed)) = FIXED.iter().find(|(name, _)| *name == key) {
-            return if *fixed == number()? { Ok(()) } else { Err(Errno::ENOTSUP) };
+        if let Some(only) = fixed(devs, key) {
+            return if only == number()? { Ok(()) } else { Err(Errno::ENOTSUP) };
         }
         self.knob(devs, key)?.set(number()?)?;
         self.propagate(key, number()?);
@@ -259,7 +259,7 @@ impl Sysctl {
 const PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
 
 /// Sysctls the emulator knows one value of, the kernel's default: it behaves so, and refuses another.
-const FIXED: [(&str, i64); 17] = [
+const FIXED: [(&str, i64); 10] = [
     ("net.ipv4.ipfrag_high_thresh", 4_194_304),
     ("net.ipv4.icmp_ratemask", 6168),
     ("net.ipv4.icmp_errors_use_inbound_ifaddr", 0),
@@ -267,17 +267,33 @@ const FIXED: [(&str, i64); 17] = [
     ("net.ipv4.ip_no_pmtu_disc", 0),
     ("net.ipv4.ip_forward_use_pmtu", 0),
     ("net.ipv4.route.mtu_expires", 600),
-    ("net.ipv4.conf.all.accept_redirects", 1),
-    ("net.ipv4.conf.all.accept_source_route", 0),
-    ("net.ipv4.conf.all.arp_announce", 0),
-    ("net.ipv4.conf.all.log_martians", 0),
-    ("net.ipv4.neigh.eth0.app_solicit", 0),
-    ("net.ipv4.neigh.eth0.unres_qlen_bytes", 212_992),
-    ("net.ipv4.neigh.eth0.proxy_delay", 80),
     ("net.bridge.bridge-nf-call-arptables", 0),
     ("net.bridge.bridge-nf-call-ip6tables", 0),
     ("net.netfilter.nf_conntrack_events", 2),
 ];
+/// The same of `net.ipv4.neigh.DEV.*`, for every device.
+const FIXED_NEIGH: [(&str, i64); 3] = [("app_solicit", 0), ("unres_qlen_bytes", 212_992), ("proxy_delay", 80)];
+/// The same of `net.ipv4.conf.DEV.*`, for every device, `all` and `default`.
+const FIXED_CONF: [(&str, i64); 3] = [("accept_redirects", 1), ("arp_announce", 0), ("log_martians", 0)];
+
+/// The one value of a sysctl that has only one.
+fn fixed(devs: &Devices, key: &str) -> Option<i64> {
+    let of = |table: &[(&str, i64)], name: &str| table.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+    if let Some((dev, name)) = key.strip_prefix("net.ipv4.neigh.").and_then(|rest| rest.rsplit_once('.')) {
+        return find_dev(devs, dev).and_then(|_| of(&FIXED_NEIGH, name));
+    }
+    if let Some((dev, name)) = key.strip_prefix("net.ipv4.conf.").and_then(|rest| rest.rsplit_once('.')) {
+        let everywhere = matches!(dev, "all" | "default");
+        return match name {
+            // Both `all` and the device must say yes; devices do, `all` does not.
+            "accept_source_route" if dev == "all" => Some(0),
+            "accept_source_route" if everywhere || find_dev(devs, dev).is_some() => Some(1),
+            name if everywhere || find_dev(devs, dev).is_some() => of(&FIXED_CONF, name),
+            _ => None,
+        };
+    }
+    of(&FIXED, key)
+}
 
 /// One value, with the unit it is written in.
 enum Knob<'a> {
@@ -369,6 +385,8 @@ mod tests {
         let mut s = Sysctl::default();
         assert_eq!(s.set(&devs, "net.ipv4.ip_no_pmtu_disc", "0"), Ok(()));
         assert_eq!(s.set(&devs, "net.ipv4.ip_no_pmtu_disc", "1"), Err(Errno::ENOTSUP));
+        assert_eq!(s.get(&devs, "net.ipv4.neigh.lo.app_solicit").as_deref(), Ok("0"), "of every device");
+        assert_eq!(s.get(&devs, "net.ipv4.neigh.eth9.app_solicit"), Err(Errno::ENOENT), "that is there");
     }
 
     #[test]

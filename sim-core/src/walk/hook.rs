@@ -128,7 +128,7 @@ fn track(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
 
 /// Asks a table. A change of what routing depends on makes OUTPUT route the packet again.
 fn ask_table(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookWalk) -> Said {
-    let before = route_inputs(&walk.packet);
+    let routed = (name == Mangle && walk.hook == Hook::Output).then(|| route_inputs(&walk.packet));
     let (verdict, group) = evaluate(ns, ctx, name, walk);
     if let Verdict::Reject(with) = verdict {
         return Said::End(reject::reject(ns, ctx, walk, with, group));
@@ -137,7 +137,7 @@ fn ask_table(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut Hook
     if verdict == Verdict::Drop {
         return Said::End(Next::Drop(DropReason::NetfilterDrop));
     }
-    if name == Mangle && walk.hook == Hook::Output && route_inputs(&walk.packet) != before {
+    if routed.is_some_and(|before| before != route_inputs(&walk.packet)) {
         return reroute(ns, walk);
     }
     Said::Accept

@@ -185,11 +185,6 @@ impl World {
         text::save(&rules.set, &rules.state, counters)
     }
 
-    /// Whether the netns has this table.
-    pub fn has_table(&self, netns: NetnsId, table: TableName) -> bool {
-        self.netns(netns).rules.set.table(table).is_some()
-    }
-
     /// Sets a sysctl by its dotted name.
     ///
     /// # Errors

@@ -203,12 +203,6 @@ impl World {
         self.netns(netns).tcp.endpoints(socket)
     }
 
-    /// Changes the options of a TCP socket.
-    pub fn tcp_set_options(&mut self, netns: NetnsId, socket: SocketId, options: SocketOptions) {
-        let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.set_options(now, socket, options));
-    }
-
     /// `TCP_QUICKACK`
     pub fn tcp_set_quickack(&mut self, netns: NetnsId, socket: SocketId, on: bool) {
         let now = self.now();

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use sim_core::capture::{Direction, Hop};
-use sim_core::engine::arena::{NetnsId, SocketId};
+use sim_core::engine::arena::{LinkId, NetnsId, SocketId};
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Duration;
+use sim_core::link::LinkConfig;
 use sim_core::netns::socket::Socket;
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::wire::arp::{Arp, REQUEST};
@@ -59,6 +60,18 @@ impl Lab {
     pub(crate) fn sysctl(&mut self, netns: &str, key: &str, value: &str) {
         let id = self.id(netns);
         self.world.sysctl(id, key, value).unwrap_or_else(|e| panic!("{netns}: {key}: {e}"));
+    }
+
+    /// Joins `eth0` of both by an underlay wire.
+    pub(crate) fn wire(&mut self, a: &str, b: &str) -> LinkId {
+        let ends = (self.id(a), self.id(b));
+        self.world.add_link(LinkConfig::default(), (ends.0, "eth0", None), (ends.1, "eth0", None)).expect("new devices")
+    }
+
+    /// Nothing passes the wire any more.
+    pub(crate) fn cut(&mut self, wire: LinkId) {
+        let config = self.world.link_config(wire).expect("a wire");
+        self.world.set_link_config(wire, LinkConfig { down: true, ..config });
     }
 
     pub(crate) fn capture(&mut self, on: bool) {

@@ -214,3 +214,21 @@ fn the_hundredth_connection_costs_no_more_events_than_the_tenth() {
     let late = ten_more(&mut lab);
     assert!(late <= early + early / 10, "{early} events for ten early connections, {late} for ten late ones");
 }
+
+#[test]
+fn a_wire_takes_its_time_and_when_cut_says_what_it_swallowed() {
+    let mut lab = Lab::new(1);
+    lab.netns(&["a", "b"]);
+    let wire = lab.wire("a", "b");
+    for (ns, addr) in [("a", "10.0.0.1/24"), ("b", "10.0.0.2/24")] {
+        lab.ip(ns, "link set eth0 up");
+        lab.ip(ns, &format!("addr add {addr} brd + dev eth0"));
+    }
+    let seen = lab.ping("a", "10.0.0.2");
+    let (sent, answered) = (seen[4].1.at, seen[7].1.at);
+    assert_eq!(answered.since(sent).as_micros(), 100, "50 us each way");
+    lab.cut(wire);
+    let walk = hops(&lab.ping("a", "10.0.0.2"));
+    assert!(walk.contains("a/eth0 out") && !walk.contains(" in "), "frames leave and do not arrive:\n{walk}");
+    assert_eq!(lab.drops(), "a link LINK_DOWN 3\nb link LINK_DOWN 1\n", "the echo, and b's three questions");
+}

@@ -146,6 +146,14 @@ fn another_seed_is_another_run_and_the_same_seed_the_same() {
     assert_ne!(fingerprint(1), fingerprint(2));
 }
 
+/// Stored fingerprints: a change of any event of these runs is seen here, and explained in the commit that updates them.
+#[test]
+fn the_runs_of_two_examples_are_the_stored_ones() {
+    let fingerprint = |text, seed| report(text, seeded(seed)).fingerprint;
+    let runs = [fingerprint(HELLO, 1), fingerprint(HELLO, 2), fingerprint(SHOP, 1)];
+    assert_eq!(runs, ["310dbbe6f4b5cbf4", "be02842808cf9578", "a7952005af459d0b"]);
+}
+
 #[test]
 fn calls_that_would_begin_too_late_are_left_out_and_told() {
     let loaded = loaded(HELLO);

@@ -22,11 +22,9 @@ impl Netns {
         let dev_kind = match kind {
             NewKind::Bridge => DevKind::Bridge(Bridge::default()),
             NewKind::Veth { .. } => DevKind::Veth(Veth { peer: None }),
-            NewKind::Vxlan { vni, local, lower, port, learning } => {
+            NewKind::Vxlan { vni, local, lower, port } => {
                 let lower = lower.as_deref().map(|name| self.dev_id(name)).transpose()?;
-                let mut vxlan = Vxlan::new(*vni, *local, lower, *port);
-                vxlan.learning = *learning;
-                DevKind::Vxlan(vxlan)
+                DevKind::Vxlan(Vxlan::new(*vni, *local, lower, *port))
             }
         };
         let id = self.add_dev(new, dev_kind)?;
@@ -77,7 +75,8 @@ impl Netns {
             LinkChange::Master(None) => self.leave_bridge(id),
             LinkChange::Hairpin(on) => self.port_mut(id)?.hairpin = *on,
             LinkChange::Learning(on) => match self.devs.get_mut(id).and_then(|d| d.vxlan_mut()) {
-                Some(vxlan) => vxlan.learning = *on,
+                Some(_) if *on => return Err(Errno::ENOTSUP),
+                Some(_) => {}
                 None => self.port_mut(id)?.learning = *on,
             },
             LinkChange::AgeingTime(time) => {

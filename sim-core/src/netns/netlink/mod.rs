@@ -58,8 +58,6 @@ pub enum NewKind {
         lower: Option<String>,
         /// UDP port.
         port: u16,
-        /// Learn from received packets.
-        learning: bool,
     },
 }
 

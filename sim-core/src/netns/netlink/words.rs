@@ -265,13 +265,15 @@ fn vxlan_options(w: &mut Words<'_>) -> Result<NewKind, CommandError> {
             "local" => local = Some(w.value("an address")?),
             "dev" => lower = Some(w.next("a device")?.to_owned()),
             "dstport" => port = w.value("a port")?,
-            "learning" => learning = true,
             "nolearning" => learning = false,
             other => return Err(syntax(other, "id, local, dev, dstport or nolearning")),
         }
     }
     let vni = vni.filter(|v| *v < 1 << 24).ok_or_else(|| syntax("", "id with a number below 2^24"))?;
-    Ok(NewKind::Vxlan { vni, local, lower, port, learning })
+    if learning {
+        return Err(syntax("", "nolearning: a VTEP that learns from packets is not there"));
+    }
+    Ok(NewKind::Vxlan { vni, local, lower, port })
 }
 
 fn link_set(w: &mut Words<'_>) -> Result<Op, CommandError> {
