@@ -2,13 +2,17 @@
 
 use std::net::IpAddr;
 
-use super::{ObjectKey, Protocol};
+use super::{Meta, ObjectKey, Protocol};
 
 /// A list of endpoints that share their ports.
 #[derive(Clone, PartialEq, Debug)]
 pub struct EndpointSlice {
     /// Namespace and name of the slice.
     pub key: ObjectKey,
+    /// What the apiserver keeps of it.
+    pub meta: Meta,
+    /// Who writes it (label `endpointslice.kubernetes.io/managed-by`); `None`: someone by hand.
+    pub managed_by: Option<String>,
     /// The Service it belongs to: label `kubernetes.io/service-name`, or the name of the Endpoints object.
     pub service: Option<ObjectKey>,
     /// Ports of every endpoint of the list.
@@ -45,4 +49,10 @@ pub struct Endpoint {
     pub zone: Option<String>,
     /// Zones that should use it.
     pub for_zones: Vec<String>,
+    /// Nodes that should use it.
+    pub for_nodes: Vec<String>,
+    /// The name by which DNS knows it within its Service.
+    pub hostname: Option<String>,
+    /// The pod behind it (`targetRef`).
+    pub pod: Option<ObjectKey>,
 }

@@ -5,18 +5,26 @@
 //! Objects are keyed by [`ObjectKey`] and kept in the order of the files.
 
 mod endpoints;
+mod meta;
+mod node;
+mod object;
 mod pod;
 mod selector;
 mod service;
+mod template;
 mod workload;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use endpoints::{Endpoint, EndpointPort, EndpointSlice};
-pub use pod::{Container, ContainerPort, EnvSource, EnvVar, PodTemplate, Protocol};
+pub use meta::{Deletion, Meta};
+pub use node::{Condition, Node, Taint, TaintEffect};
+pub use object::{Kind, Object, ObjectRef};
+pub use pod::{ContainerStatus, Phase, Pod, PodStatus};
 pub use selector::{Operator, Requirement, Selector};
-pub use service::{ClusterIp, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
+pub use service::{ClusterIp, Ingress, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
+pub use template::{Container, ContainerPort, EnvSource, EnvVar, PodTemplate, Protocol};
 pub use workload::{Workload, WorkloadKind, WorkloadRef};
 
 /// Labels of an object: key to value, in key order.

@@ -1,124 +1,85 @@
-//! Pods as a workload's template describes them.
+//! Pods.
 
-use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::Labels;
+use sim_core::engine::time::Instant;
 
-/// A layer 4 protocol, spelled as Kubernetes does (`TCP`).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum Protocol {
-    /// TCP, the default of every port.
-    #[default]
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
+use super::{Labels, Meta, ObjectKey, PodTemplate, WorkloadRef};
 
-impl Protocol {
-    /// In lower case, as in rules and in the names kube-proxy hashes.
-    pub const fn in_rules(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "TCP",
-            Self::Udp => "UDP",
-            Self::Sctp => "SCTP",
-        })
-    }
-}
-
-/// What every pod of a workload is made from.
-#[derive(Clone, Default, PartialEq, Debug)]
-pub struct PodTemplate {
-    /// Labels of the pods.
-    pub labels: Labels,
-    /// The pod lives in its node's netns instead of one of its own.
-    pub host_network: bool,
-    /// The node it must run on, if the manifest names one; the scheduler is then not asked.
+/// A pod.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pod {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// What the apiserver keeps of it; its owner is the controller that made it (of a Deployment's pod: the ReplicaSet).
+    pub meta: Meta,
+    /// What people would say made it: of a ReplicaSet's pod its Deployment; a bare pod itself.
+    pub workload: WorkloadRef,
+    /// Its labels: those of the template and those its controller adds; shared where they are equal.
+    pub labels: Arc<Labels>,
+    /// What it is made from, shared by the pods of a workload.
+    pub template: Arc<PodTemplate>,
+    /// The node it is bound to; a manifest's `spec.nodeName` binds it from the start.
     pub node_name: Option<String>,
-    /// Labels the node must carry.
-    pub node_selector: Labels,
-    /// Containers that run as long as the pod: init containers with `restartPolicy: Always`
-    /// (sidecars) first, as the kubelet starts them.
-    pub containers: Vec<Container>,
+    /// What its kubelet says of it.
+    pub status: PodStatus,
 }
 
-impl PodTemplate {
-    /// The number behind the port name `name` for `protocol`: the first container that has it decides
-    /// (`FindPort` in pkg/api/v1/pod/util.go). Sidecars are searched last, as there.
-    pub fn port_named(&self, name: &str, protocol: Protocol) -> Option<u16> {
-        let (sidecars, main): (Vec<_>, Vec<_>) = self.containers.iter().partition(|c| c.sidecar);
-        main.into_iter()
-            .chain(sidecars)
-            .flat_map(|c| &c.ports)
-            .find(|p| p.name.as_deref() == Some(name) && p.protocol == protocol)
-            .map(|p| p.port)
+impl Pod {
+    /// Whether its deletion was asked for.
+    pub fn is_terminating(&self) -> bool {
+        self.meta.deletion.is_some()
+    }
+
+    /// Whether it will run no more (`IsPodTerminal`).
+    pub fn is_finished(&self) -> bool {
+        matches!(self.status.phase, Phase::Succeeded | Phase::Failed)
     }
 }
 
-/// One container of a pod.
-#[derive(Clone, Default, PartialEq, Debug)]
-pub struct Container {
-    /// Name, unique in the pod.
-    pub name: String,
-    /// An init container that keeps running (`restartPolicy: Always`).
-    pub sidecar: bool,
-    /// The ports it declares.
-    pub ports: Vec<ContainerPort>,
-    /// Its environment: `envFrom` first, then `env`, a later name replacing an earlier one.
-    pub env: Vec<EnvVar>,
+/// What a kubelet says of a pod. Default: nothing yet.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct PodStatus {
+    /// Where it is in life.
+    pub phase: Phase,
+    /// Its addresses, the primary one first; the node's with `hostNetwork`.
+    pub ips: Vec<IpAddr>,
+    /// Condition `Ready`.
+    pub ready: bool,
+    /// When `ready` last changed.
+    pub ready_changed: Instant,
+    /// When its kubelet took it up (`startTime`).
+    pub started: Option<Instant>,
+    /// Its containers, in the order of the template; empty until the kubelet knows of them.
+    pub containers: Vec<ContainerStatus>,
+    /// Why the scheduler finds no node for it (condition `PodScheduled`), in its words.
+    pub unschedulable: Option<String>,
 }
 
-/// A port a container listens on.
-#[derive(Clone, PartialEq, Debug)]
-pub struct ContainerPort {
-    /// Name by which Services and probes may refer to it.
-    pub name: Option<String>,
-    /// Port number, 1 to 65535.
-    pub port: u16,
-    /// Protocol.
-    pub protocol: Protocol,
-    /// Port of the node that leads here. Equal to `port` for host-network pods.
-    pub host_port: Option<u16>,
-    /// Node address `host_port` is bound to; all of them if absent.
-    pub host_ip: Option<IpAddr>,
+/// What a kubelet says of a container.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ContainerStatus {
+    /// Runs since; `None`: does not run.
+    pub running_since: Option<Instant>,
+    /// Its startup probe has succeeded, or it has none and runs.
+    pub started: bool,
+    /// Its readiness probe says so, or it has none and runs.
+    pub ready: bool,
+    /// How often it was started again.
+    pub restarts: u32,
 }
 
-/// One variable of a container's environment.
-#[derive(Clone, PartialEq, Debug)]
-pub struct EnvVar {
-    /// Name.
-    pub name: String,
-    /// Where its value comes from.
-    pub source: EnvSource,
-}
-
-impl EnvVar {
-    /// The value, if it is known before the pod exists.
-    pub fn value(&self) -> Option<&str> {
-        match &self.source {
-            EnvSource::Value(value) => Some(value),
-            EnvSource::Field(_) => None,
-        }
-    }
-}
-
-/// Where the value of an environment variable comes from.
-#[derive(Clone, PartialEq, Debug)]
-pub enum EnvSource {
-    /// Written down, or read from a ConfigMap or Secret of the manifests; `$(NAME)` is expanded.
-    Value(String),
-    /// A field of the pod or a resource of its container, known once it runs (`status.podIP`).
-    Field(String),
+/// Where a pod is in life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Phase {
+    /// Not all containers have been started.
+    #[default]
+    Pending,
+    /// At least one container runs.
+    Running,
+    /// All containers ended well and will not be started again.
+    Succeeded,
+    /// All containers ended, one of them badly.
+    Failed,
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Labels, ObjectKey, Protocol, Selector};
+use super::{Labels, Meta, ObjectKey, Protocol, Selector};
 
 /// A Service with every default filled in; addresses and node ports that the manifest leaves open are
 /// still open here (allocation is the apiserver's part).
@@ -14,6 +14,8 @@ use super::{Labels, ObjectKey, Protocol, Selector};
 pub struct Service {
     /// Namespace and name.
     pub key: ObjectKey,
+    /// What the apiserver keeps of it.
+    pub meta: Meta,
     /// Its labels (kube-proxy reads `service.kubernetes.io/service-proxy-name`).
     pub labels: Labels,
     /// Its annotations.
@@ -46,6 +48,18 @@ pub struct Service {
     pub publish_not_ready_addresses: bool,
     /// Preference between endpoints (`PreferClose`, …), as written.
     pub traffic_distribution: Option<String>,
+    /// Where its load balancer is reached (`status.loadBalancer.ingress`).
+    pub ingress: Vec<Ingress>,
+}
+
+/// Where a load balancer is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ingress {
+    /// Its address; `None` if it is known by name alone.
+    pub ip: Option<IpAddr>,
+    /// Packets arrive at nodes with this address still as their destination (`ipMode: VIP`, the default), so that
+    /// kube-proxy has to know it; not with a load balancer that is a proxy (`ipMode: Proxy`).
+    pub is_vip: bool,
 }
 
 impl Service {

@@ -2,15 +2,20 @@
 
 use std::fmt;
 
-use super::{Labels, ObjectKey, PodTemplate};
+use super::{Labels, Meta, ObjectKey, PodTemplate, Selector};
 
-/// An object that makes pods, with its controller's layers left out: a Deployment's ReplicaSet is implied.
+/// An object that makes pods. Of a manifest's the layers between are left out: a Deployment's ReplicaSet is its
+/// controller's to make.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Workload {
     /// Its kind, which decides how many pods there are and what they are called.
     pub kind: WorkloadKind,
     /// Namespace and name.
     pub key: ObjectKey,
+    /// What the apiserver keeps of it.
+    pub meta: Meta,
+    /// Which pods are its own; empty for a bare pod and for the kinds that choose one themselves (Jobs).
+    pub selector: Selector,
     /// How many pods are wanted; a DaemonSet has one a node and this is 0.
     pub replicas: u32,
     /// Number of the first pod of a StatefulSet (`spec.ordinals.start`); 0 for the others.

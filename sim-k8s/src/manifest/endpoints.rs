@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{EndpointSubset, Endpoints};
 use k8s_openapi::api::discovery::v1::{Endpoint as K8sEndpoint, EndpointSlice as K8sEndpointSlice};
 
-use crate::api::{Endpoint, EndpointPort, EndpointSlice, ObjectKey};
+use crate::api::{Endpoint, EndpointPort, EndpointSlice, Meta, ObjectKey};
 
 use super::check::{Check, or_default};
 use super::names;
@@ -13,6 +13,9 @@ use super::passed_over::PassedOver;
 
 /// The label by which a slice belongs to a Service (discovery/v1 `LabelServiceName`).
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+
+/// The label that says who writes a slice (discovery/v1 `LabelManagedBy`).
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 
 /// The document as an EndpointSlice.
 pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Option<EndpointSlice> {
@@ -46,13 +49,15 @@ pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) ->
     }
     let labels = check.own_labels();
     let service = labels.get(SERVICE_NAME).map(|name| ObjectKey::new(&key.namespace, name));
-    Some(EndpointSlice { key, service, ports, endpoints })
+    let managed_by = labels.get(MANAGED_BY).cloned();
+    Some(EndpointSlice { key, meta: Meta::default(), managed_by, service, ports, endpoints })
 }
 
 fn endpoint(address: IpAddr, from: &K8sEndpoint) -> Endpoint {
     let conditions = from.conditions.clone().unwrap_or_default();
     let ready = conditions.ready.unwrap_or(true);
     let zones = from.hints.iter().flat_map(|hints| hints.for_zones.iter().flatten());
+    let nodes = from.hints.iter().flat_map(|hints| hints.for_nodes.iter().flatten());
     Endpoint {
         address,
         ready,
@@ -61,6 +66,9 @@ fn endpoint(address: IpAddr, from: &K8sEndpoint) -> Endpoint {
         node_name: from.node_name.clone(),
         zone: from.zone.clone(),
         for_zones: zones.map(|zone| zone.name.clone()).collect(),
+        for_nodes: nodes.map(|node| node.name.clone()).collect(),
+        hostname: from.hostname.clone(),
+        pod: None,
     }
 }
 
@@ -90,9 +98,18 @@ fn from_subset(
     {
         for (index, from) in list.iter().flatten().enumerate() {
             let Some(address) = check.address(&format!("{path}.{field}[{index}].ip"), &from.ip) else { continue };
-            let node_name = from.node_name.clone();
-            let (zone, for_zones) = (None, Vec::new());
-            endpoints.push(Endpoint { address, ready, serving: ready, terminating: false, node_name, zone, for_zones });
+            endpoints.push(Endpoint {
+                address,
+                ready,
+                serving: ready,
+                terminating: false,
+                node_name: from.node_name.clone(),
+                zone: None,
+                for_zones: Vec::new(),
+                for_nodes: Vec::new(),
+                hostname: from.hostname.clone(),
+                pod: None,
+            });
         }
     }
     let mut ports = Vec::new();
@@ -101,5 +118,6 @@ fn from_subset(
         let protocol = check.protocol(&format!("{path}.ports[{index}].protocol"), from.protocol.as_deref());
         ports.push(EndpointPort { name: from.name.clone().unwrap_or_default(), protocol, port });
     }
-    EndpointSlice { key, service: Some(service.clone()), ports, endpoints }
+    let managed_by = Some("endpointslicemirroring-controller.k8s.io".to_owned());
+    EndpointSlice { key, meta: Meta::default(), managed_by, service: Some(service.clone()), ports, endpoints }
 }

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service as K8sService, ServicePort as K8sServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::api::{ClusterIp, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
+use crate::api::{ClusterIp, Meta, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
 
 use super::check::Check;
 use super::names;
@@ -46,6 +46,7 @@ pub(super) fn read(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Optio
     }
     Some(Service {
         key: check.key(names::dns_label),
+        meta: Meta::default(),
         labels: check.own_labels(),
         annotations: service.metadata.annotations.unwrap_or_default(),
         cluster_ip,
@@ -61,6 +62,7 @@ pub(super) fn read(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Optio
         session_affinity: session_affinity(check, &spec),
         publish_not_ready_addresses: spec.publish_not_ready_addresses.unwrap_or_default(),
         traffic_distribution: spec.traffic_distribution,
+        ingress: Vec::new(),
         service_type,
     })
 }

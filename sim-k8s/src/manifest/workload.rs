@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, Job, JobSpec};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, ReplicationController, ReplicationControllerSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use crate::api::{Operator, Requirement, Selector, Workload, WorkloadKind};
+use crate::api::{Meta, Operator, Requirement, Selector, Workload, WorkloadKind};
 
 use super::check::{Check, or_default};
 use super::config::Configs;
@@ -141,7 +141,17 @@ impl Reading<'_, '_> {
             WorkloadKind::Pod => template.labels.clone(),
             _ => check.own_labels(),
         };
-        Some(Workload { kind: self.kind, key, replicas, first_ordinal: 0, service_name: None, labels, template })
+        Some(Workload {
+            kind: self.kind,
+            key,
+            meta: Meta::default(),
+            selector: selector.clone(),
+            replicas,
+            first_ordinal: 0,
+            service_name: None,
+            labels,
+            template,
+        })
     }
 
     /// `ValidateLabelSelector`: apimachinery pkg/apis/meta/v1/validation.

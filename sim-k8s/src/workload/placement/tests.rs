@@ -1,11 +1,23 @@
 use super::super::{TooManyPods, pods};
 use super::{Node, Placement, place};
-use crate::api::{Container, ContainerPort, Labels, ObjectKey, PodTemplate, Protocol, Workload, WorkloadKind};
+use crate::api::{
+    Container, ContainerPort, Labels, Meta, ObjectKey, PodTemplate, Protocol, Selector, Workload, WorkloadKind,
+};
 
 fn workload(kind: WorkloadKind, name: &str, replicas: u32) -> Workload {
     let template = PodTemplate { labels: [("app".into(), name.into())].into(), ..PodTemplate::default() };
     let key = ObjectKey::new("default", name);
-    Workload { kind, key, replicas, first_ordinal: 0, service_name: None, labels: Labels::new(), template }
+    Workload {
+        kind,
+        key,
+        meta: Meta::default(),
+        selector: Selector::equal_to(&template.labels),
+        replicas,
+        first_ordinal: 0,
+        service_name: None,
+        labels: Labels::new(),
+        template,
+    }
 }
 
 fn with_host_port(mut workload: Workload, port: u16, address: Option<&str>) -> Workload {

@@ -1,0 +1,98 @@
+//! Nodes.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sim_core::engine::time::Instant;
+
+use super::{Labels, Meta, ObjectKey};
+
+/// A Kubernetes node. Default: one that just registered.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Node {
+    /// Its name; the namespace is empty.
+    pub key: ObjectKey,
+    /// What the apiserver keeps of it.
+    pub meta: Meta,
+    /// Its labels.
+    pub labels: Labels,
+    /// What keeps pods away.
+    pub taints: Vec<Taint>,
+    /// No new pods (`kubectl cordon`). Default false.
+    pub unschedulable: bool,
+    /// Its pods' networks, one a family at most; empty until node IPAM has given it one.
+    pub pod_cidrs: Vec<IpNet>,
+    /// `InternalIP` addresses.
+    pub internal_ips: Vec<IpAddr>,
+    /// `ExternalIP` addresses.
+    pub external_ips: Vec<IpAddr>,
+    /// Condition `Ready`.
+    pub ready: Condition,
+    /// Condition `NetworkUnavailable` is false: its pod network is set up.
+    pub network_available: bool,
+    /// When its kubelet last said that it lives.
+    pub heartbeat: Instant,
+}
+
+impl Node {
+    /// A node that just registered and is not ready.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            key: ObjectKey::new("", name),
+            meta: Meta::default(),
+            labels: Labels::new(),
+            taints: Vec::new(),
+            unschedulable: false,
+            pod_cidrs: Vec::new(),
+            internal_ips: Vec::new(),
+            external_ips: Vec::new(),
+            ready: Condition::False,
+            network_available: false,
+            heartbeat: Instant::START,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.key.name
+    }
+
+    /// Its zone (label `topology.kubernetes.io/zone`); empty if it has none.
+    pub fn zone(&self) -> &str {
+        self.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)
+    }
+}
+
+/// The status of a condition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Condition {
+    /// It holds.
+    True,
+    /// It does not.
+    #[default]
+    False,
+    /// Nobody has said so for too long.
+    Unknown,
+}
+
+/// What keeps pods away from a node that do not tolerate it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Taint {
+    /// Key, a label's.
+    pub key: String,
+    /// Value, often empty.
+    pub value: String,
+    /// What it does.
+    pub effect: TaintEffect,
+}
+
+/// What a taint does to pods that do not tolerate it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum TaintEffect {
+    /// New pods do not come.
+    NoSchedule,
+    /// New pods come only if there is no better node.
+    PreferNoSchedule,
+    /// New pods do not come and those that are there leave.
+    NoExecute,
+}
