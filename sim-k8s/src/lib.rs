@@ -4,7 +4,9 @@
 //! [`ipam`] gives out addresses. [`flannel`] joins the nodes' pod networks, [`cni`] wires a pod to its
 //! node, [`kubeproxy`] turns Services and their endpoints into rules. What these agents ask of a netns
 //! is a list of [`command`]s. [`cluster`] puts all of it together: objects in, a wired world out.
+pub mod agent;
 pub mod api;
+pub mod apiserver;
 pub mod cluster;
 pub mod cni;
 pub mod command;
@@ -12,4 +14,5 @@ pub mod flannel;
 pub mod ipam;
 pub mod kubeproxy;
 pub mod manifest;
+pub mod timings;
 pub mod workload;

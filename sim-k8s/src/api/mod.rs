@@ -19,7 +19,7 @@ use std::fmt;
 
 pub use endpoints::{Endpoint, EndpointPort, EndpointSlice};
 pub use meta::{Deletion, Meta};
-pub use node::{Condition, Node, Taint, TaintEffect};
+pub use node::{Condition, Lease, Node, Taint, TaintEffect};
 pub use object::{Kind, Object, ObjectRef};
 pub use pod::{ContainerStatus, Phase, Pod, PodStatus};
 pub use selector::{Operator, Requirement, Selector};

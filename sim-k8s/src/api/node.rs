@@ -30,8 +30,6 @@ pub struct Node {
     pub ready: Condition,
     /// Condition `NetworkUnavailable` is false: its pod network is set up.
     pub network_available: bool,
-    /// When its kubelet last said that it lives.
-    pub heartbeat: Instant,
 }
 
 impl Node {
@@ -48,7 +46,6 @@ impl Node {
             external_ips: Vec::new(),
             ready: Condition::False,
             network_available: false,
-            heartbeat: Instant::START,
         }
     }
 
@@ -61,6 +58,18 @@ impl Node {
     pub fn zone(&self) -> &str {
         self.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)
     }
+}
+
+/// A node's sign of life (`coordination.k8s.io/v1 Lease` in `kube-node-lease`): an object of its own, so that only who
+/// cares hears of it every few seconds.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Lease {
+    /// Its name is the node's; the namespace is empty.
+    pub key: ObjectKey,
+    /// What the apiserver keeps of it.
+    pub meta: Meta,
+    /// When the node's kubelet last said that it lives.
+    pub renewed: Instant,
 }
 
 /// The status of a condition.

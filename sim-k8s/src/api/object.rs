@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{EndpointSlice, Meta, Node, ObjectKey, Pod, Service, Workload, WorkloadKind};
+use super::{EndpointSlice, Lease, Meta, Node, ObjectKey, Pod, Service, Workload, WorkloadKind};
 
 /// An object as the apiserver has it: shared, and never changed in place.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Object {
     /// A node.
     Node(Arc<Node>),
+    /// A node's sign of life.
+    Lease(Arc<Lease>),
     /// A pod.
     Pod(Arc<Pod>),
     /// A Service.
@@ -25,6 +27,8 @@ pub enum Object {
 pub enum Kind {
     /// [`Node`]s.
     Node,
+    /// [`Lease`]s of nodes.
+    Lease,
     /// [`Pod`]s.
     Pod,
     /// [`Service`]s.
@@ -42,6 +46,18 @@ pub struct ObjectRef {
     pub kind: Kind,
     /// Namespace and name.
     pub key: ObjectKey,
+}
+
+impl ObjectRef {
+    /// The pod of this name.
+    pub fn pod(key: ObjectKey) -> Self {
+        Self { kind: Kind::Pod, key }
+    }
+
+    /// The node of this name.
+    pub fn node(name: impl Into<String>) -> Self {
+        Self { kind: Kind::Node, key: ObjectKey::new("", name) }
+    }
 }
 
 impl fmt::Display for ObjectRef {
@@ -65,6 +81,7 @@ impl Object {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Node(_) => Kind::Node,
+            Self::Lease(_) => Kind::Lease,
             Self::Pod(_) => Kind::Pod,
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
@@ -81,6 +98,7 @@ impl Object {
     pub fn key(&self) -> &ObjectKey {
         match self {
             Self::Node(node) => &node.key,
+            Self::Lease(lease) => &lease.key,
             Self::Pod(pod) => &pod.key,
             Self::Service(service) => &service.key,
             Self::EndpointSlice(slice) => &slice.key,
@@ -92,10 +110,23 @@ impl Object {
     pub fn meta(&self) -> &Meta {
         match self {
             Self::Node(node) => &node.meta,
+            Self::Lease(lease) => &lease.meta,
             Self::Pod(pod) => &pod.meta,
             Self::Service(service) => &service.meta,
             Self::EndpointSlice(slice) => &slice.meta,
             Self::Workload(workload) => &workload.meta,
+        }
+    }
+
+    /// The same, to be written.
+    pub(crate) fn meta_mut(&mut self) -> &mut Meta {
+        match self {
+            Self::Node(node) => &mut Arc::make_mut(node).meta,
+            Self::Lease(lease) => &mut Arc::make_mut(lease).meta,
+            Self::Pod(pod) => &mut Arc::make_mut(pod).meta,
+            Self::Service(service) => &mut Arc::make_mut(service).meta,
+            Self::EndpointSlice(slice) => &mut Arc::make_mut(slice).meta,
+            Self::Workload(workload) => &mut Arc::make_mut(workload).meta,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use sim_core::engine::time::Duration;
+
 use super::Labels;
 
 /// A layer 4 protocol, spelled as Kubernetes does (`TCP`).
@@ -39,7 +41,7 @@ impl fmt::Display for Protocol {
 }
 
 /// What every pod of a workload is made from.
-#[derive(Clone, Default, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct PodTemplate {
     /// Labels of the pods.
     pub labels: Labels,
@@ -52,6 +54,21 @@ pub struct PodTemplate {
     /// Containers that run as long as the pod: init containers with `restartPolicy: Always`
     /// (sidecars) first, as the kubelet starts them.
     pub containers: Vec<Container>,
+    /// How long its containers may take to stop (`terminationGracePeriodSeconds`). Default 30 s.
+    pub grace: Duration,
+}
+
+impl Default for PodTemplate {
+    fn default() -> Self {
+        Self {
+            labels: Labels::new(),
+            host_network: false,
+            node_name: None,
+            node_selector: Labels::new(),
+            containers: Vec::new(),
+            grace: Duration::from_secs(30),
+        }
+    }
 }
 
 impl PodTemplate {

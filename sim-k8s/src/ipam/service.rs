@@ -28,6 +28,12 @@ impl Band {
         Some(number)
     }
 
+    fn release(&mut self, number: u128, owner: &str) {
+        if self.taken.owner(number) == Some(owner) {
+            self.taken.release(number);
+        }
+    }
+
     fn request(&mut self, number: Option<u128>, what: String, range: String, owner: &str) -> Result<(), IpamError> {
         match number.filter(|number| (self.first..=self.last).contains(number)) {
             None => Err(IpamError::OutOfRange { what, range }),
@@ -71,10 +77,10 @@ impl ClusterIps {
         self.offsets.request(offset_in(self.net, ip), format!("ClusterIP {ip}"), range, service)
     }
 
-    /// Gives `ip` back; nothing if nobody has it.
-    pub fn release(&mut self, ip: IpAddr) {
+    /// `service` gives `ip` back; nothing if it does not have it.
+    pub fn release(&mut self, ip: IpAddr, service: &str) {
         if let Some(offset) = offset_in(self.net, ip) {
-            self.offsets.taken.release(offset);
+            self.offsets.release(offset, service);
         }
     }
 
@@ -129,9 +135,9 @@ impl NodePorts {
         self.ports.request(Some(port.into()), format!("node port {port}"), range, service)
     }
 
-    /// Gives `port` back; nothing if nobody has it.
-    pub fn release(&mut self, port: u16) {
-        self.ports.taken.release(port.into());
+    /// `service` gives `port` back; nothing if it does not have it.
+    pub fn release(&mut self, port: u16, service: &str) {
+        self.ports.release(port.into(), service);
     }
 }
 
@@ -154,7 +160,8 @@ mod tests {
         assert_eq!(ips.allocate("a"), Ok(ip("10.96.1.1")));
         assert_eq!(ips.request(ip("10.96.1.2"), "b"), Ok(()));
         assert_eq!(ips.allocate("c"), Ok(ip("10.96.1.3")));
-        ips.release(ip("10.96.1.1"));
+        ips.release(ip("10.96.1.1"), "b");
+        ips.release(ip("10.96.1.1"), "a");
         assert_eq!(ips.allocate("d"), Ok(ip("10.96.1.1")));
     }
 
@@ -198,7 +205,7 @@ mod tests {
         let given: Vec<_> = (0..2768).map(|_| ports.allocate("a").expect("a free port")).collect();
         assert_eq!((given[2681], given[2682], given[2767]), (32767, 30000, 30085));
         assert!(ports.allocate("a").is_err());
-        ports.release(31000);
+        ports.release(31000, "a");
         assert_eq!(ports.allocate("b"), Ok(31000));
     }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container as K8sContainer, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use sim_core::engine::time::Duration;
+
 use crate::api::{Container, ContainerPort, PodTemplate};
 
 use super::check::Check;
@@ -18,6 +20,7 @@ pub(super) const APPLIED_FIELDS: &[&str] = &[
     "spec.hostNetwork",
     "spec.nodeName",
     "spec.nodeSelector",
+    "spec.terminationGracePeriodSeconds",
     "spec.containers[].name",
     "spec.containers[].ports",
     "spec.containers[].env",
@@ -69,6 +72,10 @@ pub(super) fn template(
         node_name: spec.node_name.clone().filter(|name| !name.is_empty()),
         node_selector: check.labels(&at("spec.nodeSelector"), spec.node_selector.as_ref()),
         containers,
+        // A negative one is one second (`SetDefaults_PodSpec`'s counterpart in pkg/registry/core/pod/strategy.go).
+        grace: spec
+            .termination_grace_period_seconds
+            .map_or(Duration::from_secs(30), |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(1))),
     }
 }
 

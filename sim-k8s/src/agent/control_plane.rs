@@ -1,0 +1,253 @@
+//! The apiserver, all agents, and what is due when.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::rng::{Seed, Stream};
+use sim_core::engine::time::{Duration, Instant};
+use sim_core::netns::socket::Socket;
+use sim_core::world::World;
+
+use crate::api::ObjectKey;
+use crate::apiserver::{Action, Apiserver, Cache, Change, Refused, Request};
+use crate::command::Command;
+use crate::timings::Timings;
+
+use super::limiter::Limiter;
+use super::watch::{Watch, Watches};
+use super::{Agent, Context, Event, Interest, Notice};
+
+/// Alarms with this bit are the control plane's.
+const TOKEN: u64 = 1 << 63;
+
+/// An agent of a control plane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct AgentId(u32);
+
+/// Something that will happen in the control plane.
+#[derive(Clone, Debug)]
+pub(super) enum Due {
+    /// An agent starts.
+    Start(AgentId),
+    /// A change reaches an agent.
+    Deliver(AgentId, Change),
+    /// A time has come that an agent asked for.
+    Timer(AgentId, u64),
+    /// A request reaches the apiserver.
+    Commit(AgentId, Request, u64),
+    /// The next command is carried out.
+    Exec { agent: AgentId, netns: NetnsId, commands: VecDeque<Command>, each: Duration, token: u64 },
+}
+
+/// An agent and what is kept for it.
+#[derive(Clone, Debug)]
+pub(super) struct Slot {
+    name: String,
+    /// Absent while it acts, and after it was retired.
+    agent: Option<Box<dyn Agent>>,
+    pub(super) draws: Stream,
+    /// For the latency of its calls and watches.
+    api: Stream,
+    pub(super) limiter: Option<Limiter>,
+    /// While its watches are cut: what it has not heard of.
+    cut: Option<Vec<Change>>,
+}
+
+/// The control plane of a cluster.
+#[derive(Clone, Debug)]
+pub struct ControlPlane {
+    seed: Seed,
+    pub(super) timings: Timings,
+    apiserver: Apiserver,
+    agents: Vec<Slot>,
+    watches: Watches,
+    due: BTreeMap<u64, Due>,
+    scheduled: u64,
+    /// Whose sockets are whose.
+    pub(super) sockets: BTreeMap<(NetnsId, Socket), AgentId>,
+    /// Who started the containers of a pod.
+    pub(super) started_by: BTreeMap<ObjectKey, AgentId>,
+    pub(super) notices: VecDeque<Notice>,
+}
+
+impl ControlPlane {
+    /// One without agents.
+    pub fn new(seed: Seed, timings: Timings, apiserver: Apiserver) -> Self {
+        Self {
+            seed,
+            timings,
+            apiserver,
+            agents: Vec::new(),
+            watches: Watches::default(),
+            due: BTreeMap::new(),
+            scheduled: 0,
+            sockets: BTreeMap::new(),
+            started_by: BTreeMap::new(),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// The objects as the apiserver has them.
+    pub fn objects(&self) -> &Cache {
+        self.apiserver.objects()
+    }
+
+    /// How long things take.
+    pub fn timings(&self) -> &Timings {
+        &self.timings
+    }
+
+    /// The number of the last change of an object.
+    pub fn version(&self) -> u64 {
+        self.apiserver.version()
+    }
+
+    /// Adds an agent, which starts at once. Its name is its identity for random draws.
+    pub fn spawn(&mut self, world: &mut World, name: impl Into<String>, agent: Box<dyn Agent>) -> AgentId {
+        let name = name.into();
+        let id = AgentId(self.agents.len() as u32);
+        let (draws, api) = (self.seed.stream(&name, 0), self.seed.stream(&name, 1));
+        self.agents.push(Slot { name, agent: Some(agent), draws, api, limiter: None, cut: None });
+        self.schedule(world, world.now(), Due::Start(id));
+        id
+    }
+
+    /// Ends an agent as a kill does: it hears and does nothing more, what it has asked for still comes to pass, and its
+    /// sockets are whose netns they are in.
+    pub fn retire(&mut self, agent: AgentId) {
+        self.agents[agent.0 as usize].agent = None;
+        self.watches.drop_all_of(agent);
+        self.sockets.retain(|_, owner| *owner != agent);
+    }
+
+    /// The agent of this name, if it has not been retired.
+    pub fn agent_named(&self, name: &str) -> Option<AgentId> {
+        let found = self.agents.iter().position(|slot| slot.name == name && slot.agent.is_some())?;
+        Some(AgentId(found as u32))
+    }
+
+    /// Cuts the watches of an agent: it hears of no change until they are healed, then of all of them in order.
+    pub fn cut_watches(&mut self, agent: AgentId) {
+        self.slot(agent).cut.get_or_insert_default();
+    }
+
+    /// Heals the watches of an agent.
+    pub fn heal_watches(&mut self, world: &mut World, agent: AgentId) {
+        for change in self.slot(agent).cut.take().unwrap_or_default() {
+            self.schedule(world, world.now(), Due::Deliver(agent, change));
+        }
+    }
+
+    /// Someone outside the control plane (`kubectl`) asks the apiserver, which acts at once.
+    ///
+    /// # Errors
+    /// Why it did nothing.
+    pub fn kubectl(&mut self, world: &mut World, request: Request) -> Result<(), Refused> {
+        let change = self.apiserver.handle(world.now(), request)?;
+        change.into_iter().for_each(|change| self.publish(world, &change));
+        Ok(())
+    }
+
+    /// The applications of a pod have ended by themselves.
+    pub fn exited(&mut self, world: &mut World, pod: &ObjectKey) {
+        if let Some(agent) = self.started_by.get(pod).copied() {
+            self.act(world, agent, Event::Exited(pod.clone()));
+        }
+    }
+
+    /// What the applications in pods must know, in order, each once.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// The world rang with this token; whether that was for the control plane.
+    pub fn alarm(&mut self, world: &mut World, token: u64) -> bool {
+        if token & TOKEN == 0 {
+            return false;
+        }
+        let due = self.due.remove(&token).expect("every alarm of the control plane is due once");
+        self.happen(world, due);
+        true
+    }
+
+    /// Something happened to a socket; whether it is an agent's.
+    pub fn woken(&mut self, world: &mut World, netns: NetnsId, socket: Socket) -> bool {
+        let owner = self.sockets.get(&(netns, socket)).copied();
+        owner.inspect(|agent| self.act(world, *agent, Event::Woken(netns, socket))).is_some()
+    }
+
+    pub(super) fn slot(&mut self, agent: AgentId) -> &mut Slot {
+        &mut self.agents[agent.0 as usize]
+    }
+
+    pub(super) fn schedule(&mut self, world: &mut World, at: Instant, due: Due) {
+        let token = TOKEN | self.scheduled;
+        self.scheduled += 1;
+        self.due.insert(token, due);
+        world.alarm(at, token);
+    }
+
+    pub(super) fn watch(&mut self, world: &mut World, agent: AgentId, interest: Interest) {
+        let there: Vec<_> = self.objects().all(interest.kind()).into_iter().filter(|o| interest.matches(o)).collect();
+        let watch = self.watches.add(Watch { agent, interest, arrives: world.now() });
+        for object in there {
+            self.deliver(world, watch, Change { action: Action::Added, object });
+        }
+    }
+
+    pub(super) fn request(&mut self, world: &mut World, agent: AgentId, request: Request, token: u64) {
+        let (span, now) = (self.timings.call, world.now());
+        let slot = self.slot(agent);
+        let goes = slot.limiter.as_mut().map_or(now, |limiter| limiter.admit(now));
+        let at = goes + span.draw(&mut slot.api);
+        self.schedule(world, at, Due::Commit(agent, request, token));
+    }
+
+    fn happen(&mut self, world: &mut World, due: Due) {
+        match due {
+            Due::Start(agent) => self.act(world, agent, Event::Start),
+            Due::Timer(agent, token) => self.act(world, agent, Event::Timer(token)),
+            Due::Deliver(agent, change) => match &mut self.slot(agent).cut {
+                Some(unheard) => unheard.push(change),
+                None => self.act(world, agent, Event::Changed(change)),
+            },
+            Due::Commit(agent, request, token) => {
+                let result = self.kubectl(world, request);
+                self.act(world, agent, Event::Replied(token, result));
+            }
+            Due::Exec { agent, netns, mut commands, each, token } => {
+                let done = commands.pop_front().map_or(Ok(()), |command| command.run(world, &[netns]));
+                match done {
+                    Ok(()) if !commands.is_empty() => {
+                        let at = world.now() + each;
+                        self.schedule(world, at, Due::Exec { agent, netns, commands, each, token });
+                    }
+                    done => self.act(world, agent, Event::Done(token, done)),
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, world: &mut World, me: AgentId, event: Event) {
+        let Some(mut agent) = self.slot(me).agent.take() else { return };
+        agent.on(event, &mut Context { plane: self, world, me });
+        self.slot(me).agent = Some(agent);
+    }
+
+    /// Sends a change to everyone who watches.
+    fn publish(&mut self, world: &mut World, change: &Change) {
+        for watch in self.watches.concerned(change) {
+            self.deliver(world, watch, change.clone());
+        }
+    }
+
+    fn deliver(&mut self, world: &mut World, watch: usize, change: Change) {
+        let span = self.timings.watch;
+        let agent = self.watches.get_mut(watch).agent;
+        let at = world.now() + span.draw(&mut self.slot(agent).api);
+        let watch = self.watches.get_mut(watch);
+        watch.arrives = watch.arrives.max(at);
+        let at = watch.arrives;
+        self.schedule(world, at, Due::Deliver(agent, change));
+    }
+}

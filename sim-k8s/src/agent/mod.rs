@@ -1,0 +1,103 @@
+//! What every part of the control plane is: an agent that hears of changes, asks the apiserver for others, and puts
+//! commands to netns, all of it in simulated time.
+//!
+//! | room | what it is |
+//! | --- | --- |
+//! | `control_plane` | the apiserver, all agents, and what is due when |
+//! | `context` | what an agent can do while it acts |
+//! | `watch` | who hears of which change |
+//! | `limiter` | a client's own limit of requests in a second |
+//!
+//! Agents do not know each other. One hears what another did by a watch of the apiserver, or finds it in a netns.
+
+mod context;
+mod control_plane;
+mod limiter;
+mod watch;
+
+use std::fmt::Debug;
+
+use sim_core::engine::arena::NetnsId;
+use sim_core::netns::socket::Socket;
+
+use crate::api::ObjectKey;
+use crate::apiserver::{Change, Refused};
+use crate::command::CommandFailed;
+
+pub use context::Context;
+pub use control_plane::{AgentId, ControlPlane};
+pub use watch::Interest;
+
+/// What happens to an agent.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// It starts: time to watch and to set timers.
+    Start,
+    /// An object it watches changed.
+    Changed(Change),
+    /// A time it asked for has come; with its token.
+    Timer(u64),
+    /// The apiserver answered the request of this token.
+    Replied(u64, Result<(), Refused>),
+    /// The commands of this token have been carried out, or one of them was refused and the rest left out.
+    Done(u64, Result<(), CommandFailed>),
+    /// Something happened to a socket of its own.
+    Woken(NetnsId, Socket),
+    /// The applications of a pod that it started have ended by themselves.
+    Exited(ObjectKey),
+}
+
+/// A part of the control plane. It is plain data: a clone goes its own way.
+pub trait Agent: Debug + Send + Sync + CloneAgent {
+    /// Reacts to `event`. What it wants done goes through `cx`.
+    fn on(&mut self, event: Event, cx: &mut Context<'_>);
+}
+
+/// Every agent that is `Clone` can be cloned without knowing its type.
+pub trait CloneAgent {
+    /// A copy.
+    fn boxed(&self) -> Box<dyn Agent>;
+}
+
+impl<T: Agent + Clone + 'static> CloneAgent for T {
+    fn boxed(&self) -> Box<dyn Agent> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Agent> {
+    fn clone(&self) -> Self {
+        (**self).boxed()
+    }
+}
+
+/// What the applications in pods must know. Whoever drives the cluster plays them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// The containers of a pod have been started in this netns.
+    Started {
+        /// The pod.
+        pod: ObjectKey,
+        /// Which pod of that name.
+        uid: u64,
+        /// Where they run: the pod's own netns, or its node's.
+        netns: NetnsId,
+    },
+    /// They were sent the stop signal, and may wind up. They say when they are done: [`ControlPlane::exited`].
+    Stop {
+        /// The pod.
+        pod: ObjectKey,
+        /// Which pod of that name.
+        uid: u64,
+    },
+    /// They were killed: from now on they do nothing, and their sockets are closed.
+    Killed {
+        /// The pod.
+        pod: ObjectKey,
+        /// Which pod of that name.
+        uid: u64,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! ClusterIPs and node ports: given out as a Service is written, given back as it is deleted
+//! (upstream pkg/registry/core/service/storage/alloc.go).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::api::{ClusterIp, Service, ServiceType, TrafficPolicy};
+use crate::ipam::{ClusterIps, IpamError, NodePorts};
+
+/// What the apiserver remembers of what it gave out.
+#[derive(Clone, Debug)]
+pub(super) struct Admission {
+    ips: ClusterIps,
+    /// Where others have their addresses.
+    elsewhere: Vec<IpNet>,
+    /// Addresses outside the service network, and who has them.
+    foreign: BTreeMap<IpAddr, String>,
+    ports: NodePorts,
+}
+
+impl Admission {
+    pub(super) fn new(service_network: IpNet, elsewhere: Vec<IpNet>) -> Self {
+        Self { ips: ClusterIps::new(service_network), elsewhere, foreign: BTreeMap::new(), ports: NodePorts::default() }
+    }
+
+    /// Fills in what a new Service leaves open. Refused, it takes nothing.
+    pub(super) fn create(&mut self, service: &mut Service) -> Result<(), String> {
+        let done = self.give(service);
+        if done.is_err() {
+            self.delete(service);
+        }
+        done
+    }
+
+    /// Fills in what a changed Service leaves open; what it had and has no more goes back.
+    pub(super) fn update(&mut self, service: &mut Service, old: &Service) -> Result<(), String> {
+        self.delete(old);
+        let done = self.create(service);
+        if done.is_err() {
+            self.give(&mut old.clone()).expect("it had all this a moment ago");
+        }
+        done
+    }
+
+    /// Takes back what a Service has.
+    pub(super) fn delete(&mut self, service: &Service) {
+        let name = service.key.to_string();
+        if let ClusterIp::Fixed(ips) = &service.cluster_ip {
+            for ip in ips {
+                let is_own = self.foreign.get(ip).is_some_and(|owner| *owner == name);
+                if is_own {
+                    self.foreign.remove(ip);
+                }
+                self.ips.release(*ip, &name);
+            }
+        }
+        let ports = service.ports.iter().filter_map(|port| port.node_port).chain(service.health_check_node_port);
+        ports.for_each(|port| self.ports.release(port, &name));
+    }
+
+    fn give(&mut self, service: &mut Service) -> Result<(), String> {
+        if matches!(service.service_type, ServiceType::ExternalName(_)) {
+            return Ok(());
+        }
+        self.requested(service)?;
+        self.open(service).map_err(|why| why.to_string())
+    }
+
+    /// What a Service asks for by number.
+    fn requested(&mut self, service: &mut Service) -> Result<(), String> {
+        let name = service.key.to_string();
+        if let ClusterIp::Fixed(asked) = &mut service.cluster_ip {
+            // One family for now: docs/differences.md.
+            asked.retain(IpAddr::is_ipv4);
+            let Some(ip) = asked.first() else {
+                return Err(
+                    "its cluster address is IPv6, and this cluster speaks IPv4 alone; leave clusterIP out".into()
+                );
+            };
+            self.request_ip(*ip, &name).map_err(|why| why.to_string())?;
+        }
+        let ports = service.ports.iter().filter_map(|port| port.node_port).chain(service.health_check_node_port);
+        ports.into_iter().try_for_each(|port| self.ports.request(port, &name)).map_err(|why| why.to_string())
+    }
+
+    /// An apiserver refuses what is not of its service network. Here it is granted, for the manifests may have been
+    /// read from a cluster that has another one (`kubectl get -o yaml`).
+    fn request_ip(&mut self, ip: IpAddr, service: &str) -> Result<(), IpamError> {
+        let usable = !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified());
+        let usable = usable && !self.elsewhere.iter().any(|network| network.contains(&ip));
+        match self.ips.request(ip, service) {
+            Err(IpamError::OutOfRange { what, .. }) if usable => match self.foreign.get(&ip) {
+                Some(owner) => Err(IpamError::Taken { what, owner: owner.clone() }),
+                None => {
+                    self.foreign.insert(ip, service.to_owned());
+                    Ok(())
+                }
+            },
+            result => result,
+        }
+    }
+
+    /// What is left open.
+    fn open(&mut self, service: &mut Service) -> Result<(), IpamError> {
+        let name = service.key.to_string();
+        let node_ports = match service.service_type {
+            ServiceType::ExternalName(_) | ServiceType::ClusterIp => false,
+            ServiceType::NodePort => true,
+            ServiceType::LoadBalancer => service.allocate_load_balancer_node_ports,
+        };
+        if service.cluster_ip == ClusterIp::Allocate {
+            service.cluster_ip = ClusterIp::Fixed(vec![self.ips.allocate(&name)?]);
+        }
+        for port in service.ports.iter_mut().filter(|port| node_ports && port.node_port.is_none()) {
+            port.node_port = Some(self.ports.allocate(&name)?);
+        }
+        let health_checked = service.service_type == ServiceType::LoadBalancer
+            && service.external_traffic_policy == TrafficPolicy::Local;
+        if health_checked && service.health_check_node_port.is_none() {
+            service.health_check_node_port = Some(self.ports.allocate(&name)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! How long the parts of a control plane take: every default is a named knob with its source.
+
+use sim_core::engine::rng::Stream;
+use sim_core::engine::time::Duration;
+
+/// A time between two bounds, each equally likely. Both included; equal bounds are a constant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    /// At least this.
+    pub from: Duration,
+    /// At most this.
+    pub to: Duration,
+}
+
+impl Span {
+    /// From so many to so many milliseconds.
+    pub const fn millis(from: u64, to: u64) -> Self {
+        Self { from: Duration::from_millis(from), to: Duration::from_millis(to) }
+    }
+
+    /// From so many to so many seconds.
+    pub const fn secs(from: u64, to: u64) -> Self {
+        Self { from: Duration::from_secs(from), to: Duration::from_secs(to) }
+    }
+
+    /// A draw, to the microsecond.
+    pub fn draw(self, stream: &mut Stream) -> Duration {
+        let micros = self.to.as_micros().saturating_sub(self.from.as_micros());
+        let micros = u32::try_from(micros).unwrap_or(u32::MAX - 1);
+        self.from + Duration::from_micros(u64::from(stream.below(micros + 1)))
+    }
+}
+
+/// How long things take. Defaults are those of a quiet cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Timings {
+    /// A write of one object, from the request to its answer. Default 5 to 20 ms: the service level objective is a p99
+    /// of 1 s (kubernetes/community sig-scalability/slos/api_call_latency.md); a quiet apiserver with etcd on SSD needs
+    /// this.
+    pub call: Span,
+    /// From a write to the moment a watcher hears of it. Default 2 to 20 ms; no objective exists (slos/watch_latency.md).
+    pub watch: Span,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self { call: Span::millis(5, 20), watch: Span::millis(2, 20) }
+    }
+}
