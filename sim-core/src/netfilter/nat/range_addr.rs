@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::netfilter::jhash::{jhash, scale};
+
 /// The address of `min..=max` for a flow from `src` to `dst`; with `persistent` the destination does not count.
 pub(super) fn choose(
     (min, max): (IpAddr, IpAddr),
@@ -16,7 +18,7 @@ pub(super) fn choose(
     let ([min_words, max_words], dst_words) = ([words(min), words(max)], words(dst));
     let last = if min.is_ipv4() { 0 } else { 3 };
     let initial = if persistent { 0 } else { dst_words[last].swap_bytes() ^ u32::from(zone) };
-    let mut hash = jhash(words(src).map(u32::swap_bytes), initial);
+    let mut hash = jhash(&words(src).map(u32::swap_bytes), initial);
     let (mut chosen, mut full_range) = ([0; 4], false);
     for i in 0..=last {
         let (low, size) = if full_range {
@@ -24,9 +26,7 @@ pub(super) fn choose(
         } else {
             (min_words[i], max_words[i].wrapping_sub(min_words[i]).wrapping_add(1))
         };
-        // `reciprocal_scale`
-        let offset = (u64::from(hash) * u64::from(size)) >> 32;
-        chosen[i] = low.wrapping_add(offset as u32);
+        chosen[i] = low.wrapping_add(scale(hash, size));
         full_range |= chosen[i] != max_words[i];
         if !persistent {
             hash ^= dst_words[i].swap_bytes();
@@ -47,24 +47,6 @@ fn words(addr: IpAddr) -> [u32; 4] {
         IpAddr::V4(a) => [a.to_bits(), 0, 0, 0],
         IpAddr::V6(a) => [96, 64, 32, 0].map(|shift| (a.to_bits() >> shift) as u32),
     }
-}
-
-/// Bob Jenkins' hash lookup3 of four words (include/linux/jhash.h, `jhash2`).
-fn jhash(key: [u32; 4], initial: u32) -> u32 {
-    let start = 0xdead_beef_u32.wrapping_add(4 << 2).wrapping_add(initial);
-    let [mut a, mut b, mut c] = [key[0], key[1], key[2]].map(|word| start.wrapping_add(word));
-    // `__jhash_mix`, which turns the three round after each step.
-    for turn in [4, 6, 8, 16, 19, 4] {
-        let mixed = a.wrapping_sub(c) ^ c.rotate_left(turn);
-        (a, b, c) = (b, c.wrapping_add(b), mixed);
-    }
-    a = a.wrapping_add(key[3]);
-    // `__jhash_final`
-    for turn in [14, 11, 25, 16, 4, 14, 24] {
-        let mixed = (c ^ b).wrapping_sub(b.rotate_left(turn));
-        (a, b, c) = (b, mixed, a);
-    }
-    b
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ const PROTOCOLS: [(&str, u8); 15] = [
 ];
 
 /// Targets of iptables that are not here; any other unknown name is that of a chain.
-const OTHER_TARGETS: [&str; 27] = [
+const OTHER_TARGETS: [&str; 26] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
@@ -44,7 +44,6 @@ const OTHER_TARGETS: [&str; 27] = [
     "DNPT",
     "ECN",
     "HL",
-    "HMARK",
     "IDLETIMER",
     "LED",
     "MIRROR",

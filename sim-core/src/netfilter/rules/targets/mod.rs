@@ -12,6 +12,7 @@ use crate::netfilter::text::{Given, TextError};
 pub mod connmark;
 pub mod ct;
 pub mod dscp;
+pub mod hmark;
 pub mod log;
 pub mod mark;
 pub mod nat;
@@ -127,6 +128,8 @@ register! {
     Dnat(nat::Dnat),
     /// Changes the differentiated services code point.
     Dscp(dscp::Dscp),
+    /// A hash of the flow as the packet's mark.
+    Hmark(hmark::Hmark),
     /// Counts, where the kernel would log.
     Log(log::Log),
     /// Changes the packet's mark.

@@ -5,9 +5,13 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::{At, Bench, FORWARD};
+use crate::engine::time::Instant;
 use crate::netfilter::conntrack::bench::udp;
+use crate::netfilter::conntrack::{Conntrack, ConntrackConfig, Zone};
 use crate::netfilter::hooks::Hook;
+use crate::netfilter::rules::{CtFacts, CtState, TableName};
 use crate::netfilter::text::save;
+use crate::wire::packet::Packet;
 
 /// Destination ports of the datagrams, one after another.
 const PORTS: [u16; 40] = [
@@ -52,8 +56,37 @@ const RULES: &str = "\
 COMMIT
 ";
 
-/// What iptables-save -c prints after the datagrams; `None` where that is not possible.
-fn in_the_kernel() -> Option<String> {
+/// Marks by the hash of a flow. The kernel chooses the source port, so its bits are masked away and others set.
+const HASHES: &str = "\
+*mangle
+:OUTPUT ACCEPT [0:0]
+-A OUTPUT ! -p udp -j ACCEPT
+-A OUTPUT -j HMARK --hmark-tuple src,dst,dport --hmark-sport 0x0007 --hmark-rnd 0xfeed --hmark-mod 4 --hmark-offset 16
+-A OUTPUT -m mark --mark 0x10
+-A OUTPUT -m mark --mark 0x11
+-A OUTPUT -m mark --mark 0x12
+-A OUTPUT -m mark --mark 0x13
+-A OUTPUT -j HMARK --hmark-dst-prefix 31 --hmark-dport-mask 0x000e --hmark-proto-mask 0x11 --hmark-rnd 0x1 --hmark-mod 3
+-A OUTPUT -m mark --mark 0x0
+-A OUTPUT -m mark --mark 0x1
+-A OUTPUT -m mark --mark 0x2
+-A OUTPUT -m conntrack --ctstate NEW -j HMARK --hmark-tuple ct,dst,dport,proto --hmark-rnd 0x5 --hmark-mod 3
+-A OUTPUT -m mark --mark 0x0
+-A OUTPUT -m mark --mark 0x1
+-A OUTPUT -m mark --mark 0x2
+COMMIT
+";
+
+/// What iptables-save -c prints of `rules` after the datagrams; `None`, and a word about it, where that is not possible.
+fn in_the_kernel(rules: &str) -> Option<String> {
+    let counted = counted_by_the_kernel(rules);
+    if counted.is_none() {
+        eprintln!("skipped: no root, unshare, bash or iptables-nft here");
+    }
+    counted
+}
+
+fn counted_by_the_kernel(rules: &str) -> Option<String> {
     let ports: String = PORTS.iter().map(|p| format!(" {p}")).collect();
     // A dropped datagram makes the write fail; that is as it should be.
     let script = format!(
@@ -67,9 +100,13 @@ fn in_the_kernel() -> Option<String> {
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    child.stdin.take()?.write_all(RULES.as_bytes()).ok()?;
+    child.stdin.take()?.write_all(rules.as_bytes()).ok()?;
     let output = String::from_utf8(child.wait_with_output().ok()?.stdout).ok()?;
-    output.contains("-A side").then_some(output)
+    output.contains("-A OUTPUT").then_some(output)
+}
+
+fn datagram(port: u16) -> Packet {
+    udp("127.0.0.1:40000", &format!("127.0.0.1:{port}"))
 }
 
 fn rules_with_counters(saved: &str) -> Vec<&str> {
@@ -78,16 +115,29 @@ fn rules_with_counters(saved: &str) -> Vec<&str> {
 
 #[test]
 fn the_real_kernel_counts_as_we_do() {
-    let Some(theirs) = in_the_kernel() else {
-        eprintln!("skipped: no root, unshare, bash or iptables-nft here");
-        return;
-    };
+    let Some(theirs) = in_the_kernel(RULES) else { return };
     let mut bench = Bench::new(RULES);
-    let own = |port: u16| udp("127.0.0.1:40000", &format!("127.0.0.1:{port}"));
-    let new = crate::netfilter::rules::CtFacts { state: crate::netfilter::rules::CtState::New, ..FORWARD.ct };
+    let new = CtFacts { state: CtState::New, ..FORWARD.ct };
     let at = At { hook: Hook::Output, in_dev: "", out_dev: "lo", ct: new, ..FORWARD };
     for port in PORTS {
-        bench.send(&own(port), &at);
+        bench.send(&datagram(port), &at);
+    }
+    let ours = save(&bench.rules, &bench.state, true);
+    assert_eq!(rules_with_counters(&ours), rules_with_counters(&theirs));
+}
+
+#[test]
+fn the_real_kernel_hashes_flows_as_we_do() {
+    let Some(theirs) = in_the_kernel(HASHES) else { return };
+    let mut bench = Bench::new(HASHES);
+    for port in PORTS {
+        let (mut ct, mut packet) = (Conntrack::new(ConntrackConfig::default()), datagram(port));
+        let _ = ct.track_in(Instant::START, &mut packet, Hook::Output, Zone::default());
+        let ct = CtFacts::of(&ct, &packet);
+        bench.send(
+            &packet,
+            &At { table: TableName::Mangle, hook: Hook::Output, in_dev: "", out_dev: "lo", ct, ..FORWARD },
+        );
     }
     let ours = save(&bench.rules, &bench.state, true);
     assert_eq!(rules_with_counters(&ours), rules_with_counters(&theirs));

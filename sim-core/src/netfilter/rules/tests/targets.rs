@@ -2,7 +2,7 @@
 
 use super::{At, Bench, FORWARD, datagram};
 use crate::engine::time::Instant;
-use crate::netfilter::conntrack::bench::{ip, tcp};
+use crate::netfilter::conntrack::bench::{icmp_error, ip, tcp};
 use crate::netfilter::conntrack::{Conntrack, ConntrackConfig, Zone, ZoneDir};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::ct::CtTemplate;
@@ -11,6 +11,7 @@ use crate::netfilter::rules::targets::reject::RejectWith;
 use crate::netfilter::rules::targets::tcpmss::Mss;
 use crate::netfilter::rules::{CtFacts, TableName, Verdict};
 use crate::wire::l4::SYN;
+use crate::wire::packet::Packet;
 
 #[test]
 fn marks_are_changed_bit_by_bit_and_the_walk_goes_on() {
@@ -86,6 +87,20 @@ fn ttl_and_code_point_change_and_later_rules_see_it() {
         assert_eq!(after.ttl_tos, ttl_tos, "{target}");
         assert_eq!(after.verdict == Verdict::Drop, ttl_tos.0 < 9, "{target}");
     }
+}
+
+#[test]
+fn a_flow_has_one_hash_in_both_directions_and_in_errors_about_it() {
+    let hash = "-A FORWARD -j HMARK --hmark-tuple src,dst,sport,dport --hmark-rnd 1 --hmark-mod 1000 --hmark-offset 5";
+    let mark = |packet: &Packet| Bench::forward(hash).send(packet, &FORWARD).mark;
+    let there = tcp("10.0.0.1:1", "10.0.0.2:2", SYN, 1, 0, b"");
+    assert_eq!(mark(&there), mark(&tcp("10.0.0.2:2", "10.0.0.1:1", SYN, 1, 0, b"")));
+    assert_eq!(mark(&there), mark(&icmp_error("10.0.0.9", &there, 3, 4)), "that of the packet it quotes");
+    assert_ne!(mark(&there), mark(&tcp("10.0.0.1:3", "10.0.0.2:2", SYN, 1, 0, b"")));
+    let marks: Vec<u32> =
+        (1..=200).map(|port| mark(&tcp(&format!("10.0.0.1:{port}"), "10.0.0.2:2", SYN, 1, 0, b""))).collect();
+    assert!(marks.iter().all(|mark| (5..1005).contains(mark)));
+    assert!((80..120).contains(&marks.iter().filter(|mark| **mark < 505).count()), "spread: {marks:?}");
 }
 
 #[test]

@@ -122,6 +122,13 @@ fn an_error_names_its_line_and_column() {
         ("-A x -j TTL --ttl-dec 0", 13, "at least 1"),
         ("-A x -j TTL --ttl-set 1 --ttl-inc 1", 25, "only one of"),
         ("-A x -j DSCP", 6, "one of --set-dscp"),
+        ("-A x -j HMARK --hmark-tuple src --hmark-rnd 1", 6, "--hmark-mod is missing"),
+        ("-A x -j HMARK --hmark-tuple src --hmark-mod 2", 6, "--hmark-rnd is missing"),
+        ("-A x -j HMARK --hmark-rnd 1 --hmark-mod 2", 6, "--hmark-tuple is missing"),
+        ("-A x -j HMARK --hmark-tuple src,x", 29, "bad part"),
+        ("-A x -j HMARK --hmark-tuple src --hmark-src-prefix 8", 33, "set before"),
+        ("-A x -j HMARK --hmark-mod 0", 15, "at least 1"),
+        ("-A x -j HMARK --hmark-tuple spi,dport --hmark-rnd 1 --hmark-mod 2", 6, "do not go together"),
         ("-A x -m iprange", 6, "one of --src-range"),
         ("-A x -m dscp --dscp 64", 21, "invalid DSCP"),
     ] {
