@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sim_core::engine::rng::Seed;
 use sim_scenarios::lab::canon::compact;
-use sim_scenarios::lab::compare::{first_diff, mask};
-use sim_scenarios::lab::run::{RunError, run};
+use sim_scenarios::lab::compare::first_diff;
+use sim_scenarios::lab::run::RunError;
 use sim_scenarios::lab::side_by_side::side_by_side;
 use sim_scenarios::lab::spec::{Document, SpecError};
-use sim_scenarios::lab::world::LabWorld;
 
 use crate::input::read;
 use crate::interrupt::Interrupt;
@@ -106,8 +105,7 @@ fn one(file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcom
     let source = read(file)?;
     let in_spec = |error: &SpecError| Problem::in_spec(&source.name, &source.text, error);
     let document = Document::read(&source.text).map_err(|e| in_spec(&e))?;
-    let mut world = LabWorld::new(SEED);
-    let everyhop = match run(&document.spec, &mut world, &|| interrupt.pressed()) {
+    let everyhop = match document.run(SEED, &|| interrupt.pressed()) {
         Ok(result) => result,
         Err(RunError::Interrupted) => return Err(interrupted()),
         Err(error @ RunError::Step { place, .. }) => return Err(in_spec(&SpecError::new(place, error.to_string()))),
@@ -117,8 +115,7 @@ fn one(file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcom
         let text = compact(&json!({ "spec": document.source, "result": everyhop }));
         write_whole(path, text.as_bytes())?;
     }
-    let Some(kernel) = document.result else { return Ok(Outcome::Agrees(false)) };
-    let (kernel, everyhop) = (mask(&kernel, &document.spec.ignore), mask(&everyhop, &document.spec.ignore));
+    let Some((kernel, everyhop)) = document.compared(&everyhop) else { return Ok(Outcome::Agrees(false)) };
     Ok(match first_diff(&kernel, &everyhop) {
         None => Outcome::Agrees(true),
         Some(at) => {

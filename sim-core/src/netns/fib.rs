@@ -54,6 +54,8 @@ pub struct Route {
     pub onlink: bool,
     /// MTU towards the destination, if the route fixes one.
     pub mtu: Option<u32>,
+    /// MSS that TCP announces to the destination, if the route fixes one.
+    pub advmss: Option<u16>,
 }
 
 /// What a policy rule looks at, and the table it leads to.
@@ -285,6 +287,7 @@ pub fn local_route(ip: IpAddr, dev: DevId) -> Route {
         metric: 0,
         onlink: false,
         mtu: None,
+        advmss: None,
     }
 }
 

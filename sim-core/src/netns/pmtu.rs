@@ -12,17 +12,26 @@ pub const MIN_PMTU: u32 = 552;
 /// Most destinations remembered; beyond it the cache is emptied.
 const MAX_ENTRIES: usize = 4096;
 
+/// What was learned about a destination.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathMtu {
+    /// The MTU believed, in bytes.
+    pub mtu: u32,
+    /// A router told less than [`MIN_PMTU`]: packets go without DF.
+    pub locked: bool,
+}
+
 /// Learned path MTUs by destination.
 #[derive(Clone, Debug, Default)]
 pub struct Pmtu {
     now: Instant,
-    learned: Map<IpAddr, (u32, Instant)>,
+    learned: Map<IpAddr, (PathMtu, Instant)>,
 }
 
 impl Pmtu {
     /// The learned MTU towards `dst`, as of the time of the last [`Self::advance`].
-    pub fn get(&self, dst: IpAddr) -> Option<u32> {
-        self.learned.get(&dst).filter(|(_, until)| self.now < *until).map(|(mtu, _)| *mtu)
+    pub fn get(&self, dst: IpAddr) -> Option<PathMtu> {
+        self.learned.get(&dst).filter(|(_, until)| self.now < *until).map(|(learned, _)| *learned)
     }
 
     /// Tells the cache the time.
@@ -32,12 +41,13 @@ impl Pmtu {
 
     /// Learns `mtu` (0 from old routers is ignored), not below [`MIN_PMTU`].
     pub fn learn(&mut self, dst: IpAddr, mtu: u32) {
-        if mtu == 0 || self.get(dst).is_some_and(|known| known <= mtu) {
+        if mtu == 0 || self.get(dst).is_some_and(|known| known.mtu <= mtu) {
             return;
         }
         if self.learned.len() >= MAX_ENTRIES {
             self.learned.clear();
         }
-        self.learned.insert(dst, (mtu.max(MIN_PMTU), self.now + MTU_EXPIRES));
+        let learned = PathMtu { mtu: mtu.max(MIN_PMTU), locked: mtu < MIN_PMTU };
+        self.learned.insert(dst, (learned, self.now + MTU_EXPIRES));
     }
 }

@@ -59,6 +59,10 @@ pub(crate) struct Dst {
     pub src: Option<IpAddr>,
     /// Largest packet towards the destination.
     pub mtu: u32,
+    /// The MTU is not what routers on the way can carry: DF must not be set (`ip_mtu_locked`).
+    pub mtu_locked: bool,
+    /// The MSS that TCP announces, if the route says.
+    pub advmss: Option<u16>,
 }
 
 /// What is called after the last function of a hook accepted (`okfn` of `NF_HOOK`).

@@ -36,8 +36,9 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
     } else if src.is_loopback() && !ns.sysctl.route_localnet(dst.dev) {
         return Err(Errno::EINVAL);
     }
-    if let Some(mtu) = ns.pmtu.get(key.dst) {
-        dst.mtu = dst.mtu.min(mtu);
+    if let Some(learned) = ns.pmtu.get(key.dst) {
+        dst.mtu = dst.mtu.min(learned.mtu);
+        dst.mtu_locked = learned.locked;
     }
     Ok((dst, src))
 }

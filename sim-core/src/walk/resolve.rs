@@ -72,7 +72,10 @@ fn header(dev: DevId, src: MacAddr, dst: MacAddr, mut packet: Packet) -> Next {
 pub(super) fn again(ns: &mut Netns, key: NeighKey, packet: Packet) -> Stage {
     ns.conntrack.release(&packet);
     let mtu = ns.devs.get(key.0).map_or(0, |d| d.mtu);
-    Stage::Resolve(Dst { kind: RouteKind::Unicast, dev: key.0, via: Some(key.1), src: None, mtu }, packet)
+    Stage::Resolve(
+        Dst { kind: RouteKind::Unicast, dev: key.0, via: Some(key.1), src: None, mtu, advmss: None, mtu_locked: false },
+        packet,
+    )
 }
 
 /// Schedules the entry's timer.

@@ -109,7 +109,15 @@ fn no_route(forwarding: bool, code: u8) -> InputRoute {
 pub(super) fn dst_of(ns: &Netns, route: &Route) -> Option<Dst> {
     let dev = ns.devs.get(route.dev?).filter(|d| d.up)?;
     let mtu = route.mtu.unwrap_or(dev.mtu).min(dev.mtu);
-    Some(Dst { kind: route.kind, dev: dev.id, via: route.via, src: route.src, mtu })
+    Some(Dst {
+        kind: route.kind,
+        dev: dev.id,
+        via: route.via,
+        src: route.src,
+        mtu,
+        advmss: route.advmss,
+        mtu_locked: false,
+    })
 }
 
 /// Why a source address must not come in by `dev`, if so.

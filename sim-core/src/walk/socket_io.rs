@@ -5,6 +5,7 @@ mod stream;
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::Dst;
 use crate::engine::errno::Errno;
 use crate::netns::Netns;
 use crate::netns::socket::{PmtuDiscovery, Socket};
@@ -27,8 +28,12 @@ pub(super) fn ephemeral_port(ns: &mut Netns, in_use: impl Fn(&Netns, u16) -> boo
 }
 
 /// Whether DF is set on a packet of a socket (include/net/ip.h, `ip_dont_fragment`).
-const fn dont_fragment(pmtu: PmtuDiscovery) -> bool {
-    !matches!(pmtu, PmtuDiscovery::Dont)
+const fn dont_fragment(pmtu: PmtuDiscovery, dst: &Dst) -> bool {
+    match pmtu {
+        PmtuDiscovery::Do | PmtuDiscovery::Probe => true,
+        PmtuDiscovery::Want => !dst.mtu_locked,
+        PmtuDiscovery::Dont => false,
+    }
 }
 
 /// Whether the address can be bound: unspecified, or ours.

@@ -8,7 +8,7 @@ use super::World;
 use crate::engine::arena::{DevId, NetnsId, SocketId};
 use crate::engine::errno::Errno;
 use crate::netns::socket::raw::RawSocket;
-use crate::netns::socket::tcp::{Readiness, SocketOptions};
+use crate::netns::socket::tcp::{Info, Readiness, SocketOptions};
 use crate::netns::socket::udp::{Datagram, UdpSocket};
 use crate::netns::socket::{Socket, SocketError};
 use crate::walk;
@@ -198,9 +198,31 @@ impl World {
         ns.sockets.tcp_error(ends)
     }
 
+    /// `getsockname()`: our end of a connection, or where a listener listens.
+    pub fn tcp_local(&self, netns: NetnsId, socket: SocketId) -> Option<SocketAddr> {
+        self.netns(netns).tcp.local(socket)
+    }
+
     /// Both ends of a connection: ours, the peer's.
     pub fn tcp_endpoints(&self, netns: NetnsId, socket: SocketId) -> Option<(SocketAddr, SocketAddr)> {
         self.netns(netns).tcp.endpoints(socket)
+    }
+
+    /// The options of a TCP socket.
+    pub fn tcp_options(&self, netns: NetnsId, socket: SocketId) -> Option<&SocketOptions> {
+        self.netns(netns).tcp.options(socket)
+    }
+
+    /// `setsockopt()`: what the old options held back is sent.
+    pub fn tcp_set_options(&mut self, netns: NetnsId, socket: SocketId, options: SocketOptions) {
+        self.call(netns, Some(socket), format!("{options:?}").as_bytes());
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.set_options(now, socket, options));
+    }
+
+    /// `TCP_INFO`; `None` for what is no connection.
+    pub fn tcp_info(&self, netns: NetnsId, socket: SocketId) -> Option<Info> {
+        self.netns(netns).tcp.info(socket)
     }
 
     /// `TCP_QUICKACK`

@@ -10,7 +10,7 @@ use super::decode::FLAGS;
 use super::spec::{Body, Forge, Icmp, IcmpBody, Ip, L4, L4Checksum, RawFrame, Tcp, Udp};
 
 /// What a wrong checksum differs by from the right one.
-const WRONG: u16 = 0x5555;
+pub(super) const WRONG: u16 = 0x5555;
 
 /// The frame's bytes.
 pub fn frame(raw: &RawFrame) -> Vec<u8> {

@@ -37,7 +37,7 @@ fn lab_py(code: &str, given: &Value) -> Option<Value> {
 }
 
 fn read(spec: &Value) -> Spec {
-    Document::read(&spec.to_string()).unwrap().spec
+    Document::read(&spec.to_string()).unwrap().steps().unwrap()
 }
 
 /// The recorded specs of the first series.
@@ -130,7 +130,8 @@ print(json.dumps(out))
 fn raw_frames_of_the_recorded_specs_have_the_bytes_the_lab_gives_them() {
     let documents = recorded();
     let Some(theirs) = lab_py(FRAMES, &documents.iter().map(|d| d.source.clone()).collect()) else { return };
-    let steps = documents.iter().flat_map(|d| &d.spec.steps);
+    let specs: Vec<Spec> = documents.into_iter().filter_map(Document::steps).collect();
+    let steps = specs.iter().flat_map(|spec| &spec.steps);
     let ours = steps.filter_map(|step| match &step.op {
         Op::Frame { frame, .. } => Some(hex(&forge::frame(frame)).into()),
         _ => None,

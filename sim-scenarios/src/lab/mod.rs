@@ -5,6 +5,8 @@
 //! implements [`bench::Bench`], runs the same steps with the same clients and servers, and writes what
 //! happened in the same canonical JSON, so that the two can be compared field by field.
 //!
+//! There are two kinds of specs: steps in a cluster ([`run`]), and a script for one pod's TCP ([`script`]).
+//!
 //! Reading order: [`spec`] (what is asked for), [`cluster`] and [`topology`] (what is built), [`mod@bench`]
 //! (what it is built on), [`run`] (what is done), [`hops`], [`decode`], [`conntrack`], [`trace`] (what was
 //! seen), [`canon`] (its text), [`compare`] and [`side_by_side`] (where it differs).
@@ -15,14 +17,18 @@ pub mod cluster;
 pub mod compare;
 pub mod conntrack;
 pub mod decode;
+mod document;
 pub mod forge;
 pub mod hops;
 pub mod run;
+pub mod script;
 pub mod side_by_side;
 pub mod spec;
 pub mod topology;
 pub mod trace;
 pub mod world;
 
+#[cfg(test)]
+mod goldens;
 #[cfg(test)]
 mod lab_py_tests;

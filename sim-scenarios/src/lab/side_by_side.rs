@@ -17,8 +17,8 @@ const ITEM_LINES: usize = 4;
 pub fn side_by_side(source: &Value, kernel: &Value, everyhop: &Value, at: &Difference, colour: bool) -> String {
     let mut page = Page { out: String::new(), colour };
     if let Some(At::Index(step)) = at.path.first() {
-        let steps = source["steps"].as_array().map_or(0, Vec::len);
-        page.line(&format!("step {} of {steps}: {}", step + 1, dumps(&source["steps"][*step])));
+        let steps = source.get("script").unwrap_or(&source["steps"]);
+        page.line(&format!("step {} of {}: {}", step + 1, steps.as_array().map_or(0, Vec::len), dumps(&steps[*step])));
     }
     page.line(&format!("first difference: {at}"));
     page.difference(kernel, everyhop, at);

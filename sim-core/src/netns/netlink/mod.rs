@@ -110,6 +110,8 @@ pub struct RouteWords {
     pub onlink: bool,
     /// MTU of the route.
     pub mtu: Option<u32>,
+    /// MSS to announce.
+    pub advmss: Option<u16>,
     /// Table number.
     pub table: u32,
 }

@@ -33,8 +33,8 @@ impl Netns {
         }
         let scope = if words.via.is_some() { Scope::Universe } else { Scope::Link };
         let (dst, kind, via, src) = (words.dst, words.kind, words.via, words.src);
-        let (metric, onlink, mtu) = (words.metric, words.onlink, words.mtu);
-        let route = Route { dst, kind, dev, via, src, scope, metric, onlink, mtu };
+        let (metric, onlink, mtu, advmss) = (words.metric, words.onlink, words.mtu, words.advmss);
+        let route = Route { dst, kind, dev, via, src, scope, metric, onlink, mtu, advmss };
         match mode {
             Mode::Replace => self.fib.replace(words.table, route),
             _ if !self.fib.insert(words.table, route) => return Err(Errno::EEXIST),

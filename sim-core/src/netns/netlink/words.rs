@@ -361,6 +361,7 @@ fn route(w: &mut Words<'_>) -> Result<Op, CommandError> {
         metric: 0,
         onlink: false,
         mtu: None,
+        advmss: None,
         table: table_default,
     };
     while let Some(option) = w.option() {
@@ -371,9 +372,10 @@ fn route(w: &mut Words<'_>) -> Result<Op, CommandError> {
             "metric" | "preference" => r.metric = w.value("a number")?,
             "onlink" => r.onlink = true,
             "mtu" => r.mtu = Some(w.value("a number of bytes")?),
+            "advmss" => r.advmss = Some(w.value("a number of bytes")?),
             "table" => r.table = table(w)?,
             "scope" | "proto" | "protocol" => drop(w.next("a name")?),
-            other => return Err(syntax(other, "via, dev, src, metric, onlink, mtu, table, scope or proto")),
+            other => return Err(syntax(other, "via, dev, src, metric, onlink, mtu, advmss, table, scope or proto")),
         }
     }
     Ok(Op::Route(mode, r))

@@ -69,6 +69,9 @@ impl Netns {
         if let Some(mtu) = r.mtu {
             add(format_args!(" mtu {mtu}"));
         }
+        if let Some(advmss) = r.advmss {
+            add(format_args!(" advmss {advmss}"));
+        }
         line
     }
 

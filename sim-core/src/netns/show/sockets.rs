@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Netns;
-use crate::netns::socket::tcp::State;
+use crate::netns::socket::tcp::{Row, State};
 
 /// Which sockets `ss` is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +69,16 @@ impl Netns {
             local: row.local,
             peer: row.remote,
         })
+    }
+
+    /// All TCP sockets, as /proc/net/tcp has them.
+    pub fn tcp_rows(&self) -> Vec<Row> {
+        self.tcp.rows()
+    }
+
+    /// A counter of /proc/net/netstat by the kernel's name, for example `ListenOverflows`; 0 if it never counted.
+    pub fn tcp_counter(&self, name: &str) -> u64 {
+        self.tcp.counter(name)
     }
 
     /// Lines of `nstat -a`: the counters of TCP that have counted.

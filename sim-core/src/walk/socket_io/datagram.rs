@@ -123,7 +123,7 @@ fn send(
         return Err(SocketError::local(Errno::EMSGSIZE, mtu));
     }
     let mut header = IpHeader::new(src, to, proto, l4.len());
-    header.df = dont_fragment(shape.pmtu) && !too_big;
+    header.df = dont_fragment(shape.pmtu, &dst) && !too_big;
     header.tos = shape.tos;
     header.ttl = shape.ttl.unwrap_or(ns.default_ttl());
     // Raw sockets that demand DF send id 0 (`ip_select_ident_segs`: no id is needed where nothing is cut).

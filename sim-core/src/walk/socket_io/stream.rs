@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::route_output;
-use super::super::{Ctx, Next, Stage, Timer, run};
+use super::super::{Ctx, Dst, Next, Stage, Timer, run};
 use super::{can_bind, check_peer};
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
@@ -33,7 +33,7 @@ pub(crate) fn tcp_connect(
     can_bind(ns, local.ip())?;
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
     let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
-    ns.tcp.connect(now, SocketAddr::new(src, local.port()), peer, Path::new(dst.mtu), options)
+    ns.tcp.connect(now, SocketAddr::new(src, local.port()), peer, path(&dst), options)
 }
 
 /// A segment for this host (`tcp_v4_rcv`).
@@ -52,8 +52,12 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
 }
 
 fn path_to(ns: &Netns, from: IpAddr, to: IpAddr) -> Path {
-    let mtu = route_output(ns, FibKey { src: Some(from), ..FibKey::to(to) }).map_or(1500, |(dst, _)| dst.mtu);
-    Path::new(mtu)
+    let route = route_output(ns, FibKey { src: Some(from), ..FibKey::to(to) });
+    route.map_or(Path::new(1500), |(dst, _)| path(&dst))
+}
+
+fn path(dst: &Dst) -> Path {
+    Path { mtu: dst.mtu, advmss: dst.advmss, locked: dst.mtu_locked }
 }
 
 /// An ICMP error about a segment of ours (`tcp_v4_err`).
@@ -68,7 +72,7 @@ pub(crate) fn tcp_error(
     let Some(error) = IcmpError::v4(header.kind, header.code, told.mtu) else { return };
     ns.sockets.tcp_told((local, remote), told);
     if let Some(path) = ns.tcp.on_icmp_error(now, local, remote, seq, error) {
-        ns.pmtu.learn(remote.ip(), path.mtu);
+        ns.pmtu.learn(remote.ip(), told.mtu);
         ns.tcp.set_path(now, remote.ip(), path);
     }
 }

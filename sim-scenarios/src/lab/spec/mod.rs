@@ -1,13 +1,14 @@
 //! The reference lab's spec and golden, as types.
 //!
 //! Strict: a key nobody knows, a name that is not in the cluster, a number that does not fit are errors
-//! with line and column. Names are resolved while reading: what is left is addresses. The second series
-//! of the lab (IPv6, nftables, ipset, the TCP bench) is recognised and refused as not supported yet.
+//! with line and column. Names are resolved while reading: what is left is addresses. Of the lab's second
+//! series IPv6, nftables and ipset are recognised and refused as not supported yet.
 
 mod client;
 mod common;
 mod frame;
 mod object;
+mod script;
 mod server;
 mod step;
 
@@ -21,6 +22,7 @@ pub use self::client::{Client, ManyUdp, Payload, Ping, Sets};
 pub use self::common::{Common, Wanted};
 pub use self::frame::{Arp, Body, Icmp, IcmpBody, Ip, L4, L4Checksum, RawFrame, Tcp, Udp};
 pub use self::object::{Place, SpecError};
+pub use self::script::{Call, PEER, POD, PeerError, PeerOptions, PeerSegment, ROUTER, Script, ScriptStep, SetOption};
 pub use self::server::{Mode, Proto, Server};
 pub use self::step::{Forge, Forged, Op, Step};
 
@@ -31,11 +33,20 @@ use super::cluster::Cluster;
 #[derive(Clone, Debug)]
 pub struct Document {
     /// What to build and to do.
-    pub spec: Spec,
+    pub asked: Asked,
     /// The spec as it stands in the file, to be written out again.
     pub source: Value,
     /// What the kernel did, one object per step; absent in a bare spec.
     pub result: Option<Value>,
+}
+
+/// What a spec asks for.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// Steps in a cluster.
+    Steps(Box<Spec>),
+    /// A script for one pod's TCP.
+    Script(Box<Script>),
 }
 
 /// A cluster and what is done to it.
@@ -99,8 +110,7 @@ pub struct Topo {
 }
 
 /// Keys of the second series; see the lab's README, "Second part".
-const SECOND_SERIES: &[&str] =
-    &["rules6", "nft", "ipset", "sysctl_late", "nft_trace", "nd", "script", "conns", "cc", "ct6"];
+const SECOND_SERIES: &[&str] = &["rules6", "nft", "ipset", "sysctl_late", "nft_trace", "nd", "ct6"];
 
 impl Document {
     /// Reads a spec, or a golden with a spec inside.
@@ -111,7 +121,7 @@ impl Document {
         let root = Node::root(text)?;
         let mut top = root.object()?;
         let Some(spec) = top.take("spec") else {
-            return Ok(Self { spec: Spec::read(root.object()?)?, source: root.read()?, result: None });
+            return Ok(Self { asked: Asked::read(root.object()?)?, source: root.read()?, result: None });
         };
         for note in ["name", "about", "made_with", "backend", "repeatable", "same_with_legacy", "same_with_nft"] {
             top.take(note);
@@ -121,7 +131,25 @@ impl Document {
         }
         let result = top.take("result").map(|node| node.list().and_then(|_| node.read())).transpose()?;
         top.end()?;
-        Ok(Self { spec: Spec::read(spec.object()?)?, source: spec.read()?, result })
+        Ok(Self { asked: Asked::read(spec.object()?)?, source: spec.read()?, result })
+    }
+
+    /// The steps in a cluster; `None` for a script.
+    pub fn steps(self) -> Option<Spec> {
+        match self.asked {
+            Asked::Steps(spec) => Some(*spec),
+            Asked::Script(_) => None,
+        }
+    }
+}
+
+impl Asked {
+    fn read(o: Object<'_>) -> Result<Self, SpecError> {
+        if o.has("script") {
+            Ok(Self::Script(Box::new(Script::read(o)?)))
+        } else {
+            Ok(Self::Steps(Box::new(Spec::read(o)?)))
+        }
     }
 }
 

@@ -127,6 +127,11 @@ pub(super) struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
+    /// Whether there is a member `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.members.iter().any(|(k, _)| k == key)
+    }
+
     /// Takes out the member `key`.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);

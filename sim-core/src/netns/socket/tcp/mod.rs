@@ -24,8 +24,6 @@ mod table;
 mod time_wait;
 
 #[cfg(test)]
-mod bench;
-#[cfg(test)]
 mod tests;
 
 pub use config::{Millis, Nanos, Seconds, TcpConfig};

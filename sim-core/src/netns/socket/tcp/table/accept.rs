@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::super::connection::{Connection, Receiver, initial_window};
 use super::super::listener::Listener;
+use super::super::ports::to_bind;
 use super::super::request::{Opening, Outcome, Request};
 use super::super::time_wait::Fate;
 use super::{Flow, FlowKey, TcpTable};
@@ -26,7 +27,15 @@ impl TcpTable {
     ///
     /// # Errors
     /// `EADDRINUSE`: another socket listens there.
-    pub fn listen(&mut self, local: SocketAddr, backlog: u32, options: SocketOptions) -> Result<SocketId, Errno> {
+    pub fn listen(&mut self, mut local: SocketAddr, backlog: u32, options: SocketOptions) -> Result<SocketId, Errno> {
+        if local.port() == 0 {
+            let range = self.cx.config.local_port_range;
+            let in_use = |port| {
+                self.listeners.values().any(|l| l.local.port() == port)
+                    || self.flows.keys().any(|f| f.local.port() == port)
+            };
+            local.set_port(to_bind(&mut self.cx.rng, range, |port| !in_use(port)).ok_or(Errno::EADDRINUSE)?);
+        }
         if self.listeners.values().any(|l| l.local == local) {
             return Err(Errno::EADDRINUSE);
         }

@@ -67,6 +67,12 @@ impl TcpTable {
         self.connections.get(&id).map(|c| c.info())
     }
 
+    /// Our end of a connection, or where a listener listens.
+    pub fn local(&self, id: SocketId) -> Option<SocketAddr> {
+        let listening = self.listeners.get(&id).map(|listener| listener.local);
+        listening.or_else(|| self.connections.get(&id).map(|c| c.local))
+    }
+
     /// Both ends of a connection.
     pub fn endpoints(&self, id: SocketId) -> Option<(SocketAddr, SocketAddr)> {
         self.connections.get(&id).map(|c| (c.local, c.remote))

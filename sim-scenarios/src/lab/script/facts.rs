@@ -2,8 +2,9 @@
 //! `../shared/facts/kernel-behaviour-2.md`.
 
 use serde_json::{Value, json};
+use sim_core::engine::rng::Seed;
 
-use super::script::Bench;
+use crate::lab::spec::Document;
 
 /// Runs steps after a handshake of connection `k` with the pod's port 80, accepted as `A`; per step what the pod sent, as
 /// `ms flags seq length`, and what the application saw.
@@ -20,8 +21,10 @@ fn run(sysctl: Value, opt: Value, steps: &[Value]) -> Vec<(Vec<String>, Value)> 
 fn script(sysctl: Value, steps: &[Value]) -> Vec<(Vec<String>, Value)> {
     let conns =
         json!({"k": {"pod": 80, "peer": 40000}, "m": {"pod": 80, "peer": 40001}, "q": {"pod": 41000, "peer": 81}});
-    let mut bench = Bench::new(&json!({"conns": conns, "sysctl": sysctl}));
-    steps.iter().map(|step| bench.step(step)).map(|r| (sent(&r), r["saw"].clone())).collect()
+    let spec = json!({"conns": conns, "sysctl": sysctl, "script": steps}).to_string();
+    let document = Document::read(&spec).unwrap_or_else(|e| panic!("{e}: {spec}"));
+    let result = document.run(Seed(7), &|| false).unwrap_or_else(|e| panic!("{e}"));
+    result.as_array().into_iter().flatten().map(|r| (sent(r), r["saw"].clone())).collect()
 }
 
 fn sent(result: &Value) -> Vec<String> {
@@ -29,7 +32,7 @@ fn sent(result: &Value) -> Vec<String> {
         let flags = e["fl"].as_str().unwrap_or_default();
         format!("{} {flags} {} {}", e["t"], e["seq"], e["len"].as_u64().unwrap_or(0))
     };
-    result["ev"].as_array().into_iter().flatten().map(line).collect()
+    result["ev"].as_array().into_iter().flatten().filter(|e| e["d"] == "tx").map(line).collect()
 }
 
 /// Fact 78.
