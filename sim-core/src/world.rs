@@ -2,10 +2,12 @@
 //!
 //! An agent changes a netns by the one door ([`World::ip`], [`World::bridge`], [`World::iptables_restore`],
 //! [`World::sysctl`] …), an application speaks through its sockets ([`World::udp_send`] …). Both see only
-//! names, ids and errnos. A world is plain data: a clone is a fork of the run.
+//! names, ids and errnos. A world is plain data: a clone is a fork of the run. In a netns that was removed whatever
+//! is asked is refused with `ENOENT`, or nothing happens.
 
 mod door;
 mod packets;
+mod removal;
 mod sockets;
 
 pub use door::RestoreError;
@@ -20,7 +22,7 @@ use crate::engine::fingerprint::Fingerprint;
 use crate::engine::queue::Queue;
 use crate::engine::rng::Seed;
 use crate::engine::time::{Duration, Instant};
-use crate::engine::trail::DropCounters;
+use crate::engine::trail::{DropCounters, DropPlace, DropReason};
 use crate::link::Link;
 use crate::netns::Netns;
 use crate::netns::socket::Socket;
@@ -59,7 +61,9 @@ pub enum Happened {
 pub struct World {
     seed: Seed,
     queue: Queue<Event>,
-    netns: Vec<Arc<Netns>>,
+    /// By id; `None`: removed.
+    netns: Vec<Option<Arc<Netns>>>,
+    gone: removal::Names,
     by_name: BTreeMap<String, NetnsId>,
     links: Vec<Link>,
     out: Outbox,
@@ -76,6 +80,7 @@ impl World {
             seed,
             queue: Queue::default(),
             netns: Vec::new(),
+            gone: removal::Names::default(),
             by_name: BTreeMap::new(),
             links: Vec::new(),
             out: Outbox::default(),
@@ -109,7 +114,7 @@ impl World {
             return Err(Errno::EEXIST);
         }
         let id = NetnsId(self.netns.len() as u32);
-        self.netns.push(Arc::new(Netns::new(id, name, self.seed)));
+        self.netns.push(Some(Arc::new(Netns::new(id, name, self.seed))));
         self.by_name.insert(name.to_owned(), id);
         self.record(1, &[u64::from(id.0)], name.as_bytes());
         Ok(id)
@@ -121,13 +126,27 @@ impl World {
     }
 
     /// A netns, to look at.
+    ///
+    /// # Panics
+    /// If it was removed: see [`Self::find_netns`].
     pub fn netns(&self, id: NetnsId) -> &Netns {
-        &self.netns[id.index()]
+        self.find_netns(id).unwrap_or_else(|| panic!("{id:?} ({}) was removed", self.netns_name(id)))
     }
 
-    /// All netns by id.
+    /// A netns, to look at; `None` once it was removed.
+    pub fn find_netns(&self, id: NetnsId) -> Option<&Netns> {
+        self.netns.get(id.index())?.as_deref()
+    }
+
+    /// A netns, to be changed.
+    fn netns_mut(&mut self, id: NetnsId) -> Result<&mut Netns, Errno> {
+        let netns = self.netns.get_mut(id.index()).and_then(Option::as_mut);
+        netns.map(Arc::make_mut).ok_or(Errno::ENOENT)
+    }
+
+    /// All netns that are there, by id.
     pub fn all_netns(&self) -> impl Iterator<Item = &Netns> {
-        self.netns.iter().map(Arc::as_ref)
+        self.netns.iter().flatten().map(Arc::as_ref)
     }
 
     /// Lets the next event happen, if one is due at or before `until`; else time moves to `until`.
@@ -147,17 +166,25 @@ impl World {
             Event::Receive(netns, dev, packet) => {
                 let words = [u64::from(netns.0), u64::from(dev.0), packet.id.0];
                 self.record(2, &words, packet.data());
-                self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, packet)));
+                let id = packet.id;
+                if self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, packet))).is_err() {
+                    let place = DropPlace { netns, dev: Some(dev), stage: "backlog", reason: DropReason::DevDown };
+                    self.out.lose(self.queue.now(), Some(id), place);
+                }
                 Happened::Inside
             }
             Event::Timer(netns, timer) => {
                 self.record(3, &[u64::from(netns.0)], format!("{timer:?}").as_bytes());
-                self.walk(netns, |ns, ctx| walk::timer(ns, ctx, timer));
+                // The timers of a netns that was removed are gone with it.
+                let _ = self.walk(netns, |ns, ctx| walk::timer(ns, ctx, timer));
                 Happened::Inside
             }
             Event::Wake(netns, socket) => {
                 self.waking.remove(&(netns, socket));
                 self.record(4, &[u64::from(netns.0)], format!("{socket:?}").as_bytes());
+                if self.find_netns(netns).is_none() {
+                    return Happened::Inside;
+                }
                 Happened::Wake(netns, socket)
             }
             Event::Alarm(token) => {
@@ -223,7 +250,17 @@ impl World {
         if let Some((n, text)) = &mut self.watched
             && *n == self.fingerprint.events()
         {
-            let kinds = ["", "netns added", "frame received", "timer", "wake-up", "alarm", "door", "socket call"];
+            let kinds = [
+                "",
+                "netns added",
+                "frame received",
+                "timer",
+                "wake-up",
+                "alarm",
+                "door",
+                "socket call",
+                "netns removed",
+            ];
             let kind = kinds.get(usize::from(kind)).unwrap_or(&"");
             let shown = bytes.iter().take(64).fold(String::new(), |s, b| s + &format!("{b:02x}"));
             *text = Some(format!("at {now}: {kind} {words:?} {shown}"));
@@ -231,13 +268,16 @@ impl World {
         self.fingerprint.event(now.as_nanos(), kind, words, bytes);
     }
 
-    /// Runs `f` on a netns and lets what it left behind happen: frames to other netns, timers, wake-ups.
-    fn walk<T>(&mut self, netns: NetnsId, f: impl FnOnce(&mut Netns, &mut Ctx<'_>) -> T) -> T {
+    /// Runs `f` on a netns and lets what it left behind happen: frames to other netns, timers, wake-ups. `ENOENT` if it
+    /// was removed.
+    fn walk<T>(&mut self, netns: NetnsId, f: impl FnOnce(&mut Netns, &mut Ctx<'_>) -> T) -> Result<T, Errno> {
         let now = self.now();
-        let ns = Arc::make_mut(&mut self.netns[netns.index()]);
+        let ns = self.netns.get_mut(netns.index()).and_then(Option::as_mut).ok_or(Errno::ENOENT)?;
+        let ns = Arc::make_mut(ns);
         ns.pmtu.advance(now);
         let done = f(ns, &mut Ctx { now, out: &mut self.out });
         walk::flush_tcp(ns, &mut Ctx { now, out: &mut self.out });
+        walk::count_purged(ns, &mut Ctx { now, out: &mut self.out });
         let woken = walk::take_woken(ns);
         for socket in woken {
             if self.waking.insert((netns, socket), ()).is_none() {
@@ -245,7 +285,7 @@ impl World {
             }
         }
         self.schedule_left_behind(netns, now);
-        done
+        Ok(done)
     }
 }
 

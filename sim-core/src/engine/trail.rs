@@ -64,6 +64,8 @@ drop_reasons! {
     PktTooBig = "PKT_TOO_BIG",
     /// L2 broadcast or foreign frame that must not be forwarded.
     NotForHost = "IP_FORWARD_NOT_HOST",
+    /// It waited for something that is gone.
+    QueuePurge = "QUEUE_PURGE",
     /// The neighbour did not answer.
     NeighFailed = "NEIGH_FAILED",
     /// Too many packets wait for the neighbour.

@@ -15,10 +15,11 @@ pub mod socket;
 pub mod sysctl;
 
 use crate::dev::Devices;
-use crate::engine::arena::NetnsId;
+use crate::engine::arena::{DevId, NetnsId};
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::Conntrack;
+use crate::wire::packet::PacketId;
 
 use socket::tcp::{TcpConfig, TcpTable};
 
@@ -45,6 +46,8 @@ pub struct Netns {
     pub(crate) rules: rules::Rules,
     pub(crate) conntrack: Conntrack,
     pub(crate) streams: Streams,
+    /// Packets that a device took with it, to be counted.
+    pub(crate) purged: Vec<(DevId, PacketId)>,
 }
 
 /// The random streams of a netns, one per purpose.
@@ -87,6 +90,7 @@ impl Netns {
                 ports: stream("ports"),
                 neigh: stream("neigh"),
             },
+            purged: Vec::new(),
         };
         ns.sysctl.add_dev(Devices::LO, 1000);
         ns.add_loopback_address();

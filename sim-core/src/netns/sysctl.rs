@@ -92,6 +92,12 @@ impl Sysctl {
         self.neigh.insert(dev, NeighConfig { reachable_factor, ..NeighConfig::default() });
     }
 
+    /// A device is gone, and its knobs with it.
+    pub fn remove_dev(&mut self, dev: DevId) {
+        self.dev.remove(&dev);
+        self.neigh.remove(&dev);
+    }
+
     /// The neighbour knobs of a device.
     pub fn neigh(&self, dev: DevId) -> NeighConfig {
         self.neigh.get(&dev).copied().unwrap_or_default()

@@ -357,6 +357,14 @@ fn after_hook(ns: &mut Netns, ctx: &mut Ctx<'_>, after: After, packet: Packet) -
     }
 }
 
+/// Counts the packets that devices took with them (`__skb_queue_purge` in net/core/neighbour.c, `neigh_flush_dev`).
+pub(crate) fn count_purged(ns: &mut Netns, ctx: &mut Ctx<'_>) {
+    for (dev, packet) in ns.purged.drain(..) {
+        let place = DropPlace { netns: ns.id, dev: Some(dev), stage: "resolve", reason: DropReason::QueuePurge };
+        ctx.out.lose(ctx.now, Some(packet), place);
+    }
+}
+
 /// A timer of the netns is due.
 pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
     match timer {

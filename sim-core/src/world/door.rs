@@ -11,7 +11,6 @@ use crate::link::{Link, LinkConfig};
 use crate::netfilter::conntrack::Filter;
 use crate::netfilter::rules::{ApplyError, Op as RuleOp, Rule, Ruleset, TableName};
 use crate::netfilter::text::{self, Restore, TextError};
-use crate::netns::Netns;
 use crate::netns::netlink::{CommandError, NewKind, NewLink, Op, words};
 use crate::walk;
 use crate::wire::eth::MacAddr;
@@ -25,6 +24,9 @@ pub enum RestoreError {
     /// The tables refuse what it asks.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// There is no such netns (any more).
+    #[error(transparent)]
+    Netns(#[from] Errno),
 }
 
 /// Recorded as the kind of a door's event.
@@ -60,30 +62,28 @@ impl World {
                 };
                 Ok(self.add_veth((netns, new), (other, peer))?)
             }
-            Op::LinkDel(dev) => {
-                let peer = self.netns_mut(netns).link_del(dev)?;
-                if let Some((other, dev)) = peer {
-                    self.netns_mut(other).remove_dev(dev);
-                }
+            Op::LinkDel(name) => {
+                let dev = self.netns_mut(netns)?.deletable(name)?;
+                self.remove_dev(netns, dev);
                 Ok(())
             }
-            op => Ok(self.walk(netns, |ns, ctx| walk::apply(ns, ctx, op))?),
+            op => Ok(self.walk(netns, |ns, ctx| walk::apply(ns, ctx, op))??),
         }
     }
 
     /// Makes a veth pair, or nothing.
     fn add_veth(&mut self, a: (NetnsId, &NewLink), b: (NetnsId, &NewLink)) -> Result<(), Errno> {
         let kind = || DevKind::Veth(crate::dev::veth::Veth { peer: None });
-        let first = self.netns_mut(a.0).add_dev(a.1, kind())?;
-        let second = match self.netns_mut(b.0).add_dev(b.1, kind()) {
+        let first = self.netns_mut(a.0)?.add_dev(a.1, kind())?;
+        let second = match self.netns_mut(b.0).and_then(|netns| netns.add_dev(b.1, kind())) {
             Ok(dev) => dev,
             Err(errno) => {
-                self.netns_mut(a.0).remove_dev(first);
+                self.netns_mut(a.0)?.remove_dev(first);
                 return Err(errno);
             }
         };
-        self.netns_mut(a.0).connect_veth(first, (b.0, second));
-        self.netns_mut(b.0).connect_veth(second, (a.0, first));
+        self.netns_mut(a.0)?.connect_veth(first, (b.0, second));
+        self.netns_mut(b.0)?.connect_veth(second, (a.0, first));
         Ok(())
     }
 
@@ -100,13 +100,13 @@ impl World {
         let id = LinkId(self.links.len() as u32);
         let mut make = |end: u8, (netns, name, mac): (NetnsId, &str, Option<MacAddr>)| {
             let new = NewLink { name: name.to_owned(), mac, mtu: None };
-            self.netns_mut(netns).add_dev(&new, DevKind::Eth(Eth { link: id, end }))
+            self.netns_mut(netns)?.add_dev(&new, DevKind::Eth(Eth { link: id, end }))
         };
         let first = make(0, a)?;
         let second = match make(1, b) {
             Ok(dev) => dev,
             Err(errno) => {
-                self.netns_mut(a.0).remove_dev(first);
+                self.netns_mut(a.0)?.remove_dev(first);
                 return Err(errno);
             }
         };
@@ -149,7 +149,7 @@ impl World {
             let mut last: Option<(Arc<Ruleset>, Arc<Ruleset>)> = None;
             for id in netns {
                 self.record(DOOR, &[u64::from(id.0), u64::from(noflush)], text.as_bytes());
-                let rules = &mut self.netns_mut(*id).rules;
+                let rules = &mut self.netns_mut(*id)?.rules;
                 let before = rules.set.clone();
                 match &last {
                     Some((same, after)) if same.is(&before) => rules.adopt(after.clone()),
@@ -163,7 +163,8 @@ impl World {
 
     /// Whether the netns has this chain (`iptables -t table -L chain`).
     pub fn iptables_has_chain(&self, netns: NetnsId, table: TableName, chain: &str) -> bool {
-        self.netns(netns).rules.set.table(table).is_some_and(|table| table.find(chain).is_some())
+        let table = self.find_netns(netns).and_then(|ns| ns.rules.set.table(table));
+        table.is_some_and(|table| table.find(chain).is_some())
     }
 
     /// Whether a chain has this rule (`iptables -t table -C chain rule`); not if there is no such chain.
@@ -173,7 +174,7 @@ impl World {
     pub fn iptables_check(&self, netns: NetnsId, table: TableName, chain: &str, rule: &str) -> Result<bool, TextError> {
         let wanted = Restore::parse(&format!("*{table}\n-D {chain} {rule}\nCOMMIT\n"))?;
         let wanted = wanted.tables.iter().flat_map(|table| &table.ops);
-        let table = self.netns(netns).rules.set.table(table);
+        let table = self.find_netns(netns).and_then(|ns| ns.rules.set.table(table));
         let chain = table.and_then(|table| table.chain(table.find(chain)?));
         let has = |rule: &Rule| chain.is_some_and(|chain| chain.rules.iter().any(|entry| entry.rule.same(rule)));
         Ok(wanted.into_iter().all(|(_, op)| matches!(op, RuleOp::Delete(_, rule) if has(rule))))
@@ -181,8 +182,7 @@ impl World {
 
     /// The rules as `iptables-save` prints them; with counters as `iptables-save -c`.
     pub fn iptables_save(&self, netns: NetnsId, counters: bool) -> String {
-        let rules = &self.netns(netns).rules;
-        text::save(&rules.set, &rules.state, counters)
+        self.find_netns(netns).map_or_else(String::new, |ns| text::save(&ns.rules.set, &ns.rules.state, counters))
     }
 
     /// Sets a sysctl by its dotted name.
@@ -191,7 +191,7 @@ impl World {
     /// `ENOENT` for an unknown name, `EINVAL` for a value it does not take.
     pub fn sysctl(&mut self, netns: NetnsId, key: &str, value: &str) -> Result<(), Errno> {
         self.record(DOOR, &[u64::from(netns.0)], format!("{key}={value}").as_bytes());
-        self.netns_mut(netns).set_sysctl(key, value)
+        self.netns_mut(netns)?.set_sysctl(key, value)
     }
 
     /// Reads a sysctl as `sysctl -n` prints it.
@@ -199,7 +199,7 @@ impl World {
     /// # Errors
     /// `ENOENT` for an unknown name.
     pub fn sysctl_get(&self, netns: NetnsId, key: &str) -> Result<String, Errno> {
-        self.netns(netns).get_sysctl(key)
+        self.find_netns(netns).ok_or(Errno::ENOENT)?.get_sysctl(key)
     }
 
     /// Carries out a line as for `conntrack`, `-D` with conditions or `-F`; how many entries are gone.
@@ -214,21 +214,17 @@ impl World {
     pub fn conntrack_delete(&mut self, netns: NetnsId, filter: &Filter) -> usize {
         let now = self.now();
         self.record(DOOR, &[u64::from(netns.0)], format!("{filter:?}").as_bytes());
-        self.netns_mut(netns).conntrack.delete(now, filter)
+        self.netns_mut(netns).map_or(0, |ns| ns.conntrack.delete(now, filter))
     }
 
     /// `conntrack -F`: deletes all entries; how many.
     pub fn conntrack_flush(&mut self, netns: NetnsId) -> usize {
         self.record(DOOR, &[u64::from(netns.0)], b"flush");
-        self.netns_mut(netns).conntrack.flush()
+        self.netns_mut(netns).map_or(0, |ns| ns.conntrack.flush())
     }
 
     /// The device called `name` in a netns.
     pub fn dev_id(&self, netns: NetnsId, name: &str) -> Option<DevId> {
-        self.netns(netns).devs.by_name(name).map(|d| d.id)
-    }
-
-    pub(super) fn netns_mut(&mut self, id: NetnsId) -> &mut Netns {
-        Arc::make_mut(&mut self.netns[id.index()])
+        self.find_netns(netns)?.devs.by_name(name).map(|d| d.id)
     }
 }

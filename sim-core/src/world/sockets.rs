@@ -29,7 +29,7 @@ impl World {
     /// `EADDRNOTAVAIL`, `EADDRINUSE`.
     pub fn udp_bind(&mut self, netns: NetnsId, local: SocketAddr, reuse: bool) -> Result<SocketId, Errno> {
         self.call(netns, None, local.to_string().as_bytes());
-        walk::udp_bind(self.netns_mut(netns), local, reuse)
+        walk::udp_bind(self.netns_mut(netns)?, local, reuse)
     }
 
     /// Connects a UDP socket: the source address is chosen, only the peer's datagrams and errors are received.
@@ -38,7 +38,7 @@ impl World {
     /// What the route says (`ENETUNREACH`, `EHOSTUNREACH`, `EACCES`, `EINVAL`).
     pub fn udp_connect(&mut self, netns: NetnsId, socket: SocketId, peer: SocketAddr) -> Result<(), Errno> {
         self.call(netns, Some(socket), peer.to_string().as_bytes());
-        walk::udp_connect(self.netns_mut(netns), socket, peer)
+        walk::udp_connect(self.netns_mut(netns)?, socket, peer)
     }
 
     /// Sends a datagram to `to`, or to the connected peer.
@@ -53,7 +53,7 @@ impl World {
         data: &[u8],
     ) -> Result<(), SocketError> {
         self.call(netns, Some(socket), data);
-        self.walk(netns, |ns, ctx| walk::send_udp(ns, ctx, socket, to, data))
+        self.walk(netns, |ns, ctx| walk::send_udp(ns, ctx, socket, to, data)).map_err(|e| SocketError::local(e, 0))?
     }
 
     /// Takes the oldest datagram.
@@ -66,18 +66,19 @@ impl World {
 
     /// A UDP socket, to set its options and read its error queue.
     pub fn udp(&mut self, netns: NetnsId, socket: SocketId) -> Option<&mut UdpSocket> {
-        self.netns_mut(netns).sockets.udp_mut(socket)
+        self.netns_mut(netns).ok()?.sockets.udp_mut(socket)
     }
 
     /// Opens a raw ICMP socket, bound to `local` if given.
     pub fn raw_open(&mut self, netns: NetnsId, local: Option<IpAddr>) -> SocketId {
         self.call(netns, None, b"raw");
-        self.netns_mut(netns).sockets.raw_open(local)
+        // No socket is numbered 0.
+        self.netns_mut(netns).map_or(SocketId(0), |ns| ns.sockets.raw_open(local))
     }
 
     /// A raw socket, to set its options and read its error queue.
     pub fn raw(&mut self, netns: NetnsId, socket: SocketId) -> Option<&mut RawSocket> {
-        self.netns_mut(netns).sockets.raw_mut(socket)
+        self.netns_mut(netns).ok()?.sockets.raw_mut(socket)
     }
 
     /// Takes the oldest packet of a raw socket: IP header and ICMP message.
@@ -98,13 +99,16 @@ impl World {
         data: &[u8],
     ) -> Result<(), SocketError> {
         self.call(netns, Some(socket), data);
-        self.walk(netns, |ns, ctx| walk::send_icmp_echo(ns, ctx, socket, to, id_seq, data))
+        let sent = self.walk(netns, |ns, ctx| walk::send_icmp_echo(ns, ctx, socket, to, id_seq, data));
+        sent.map_err(|errno| SocketError::local(errno, 0))?
     }
 
     /// Closes a UDP or raw socket.
     pub fn close(&mut self, netns: NetnsId, socket: SocketId) {
         self.call(netns, Some(socket), b"close");
-        self.netns_mut(netns).sockets.close(socket);
+        if let Ok(ns) = self.netns_mut(netns) {
+            ns.sockets.close(socket);
+        }
     }
 
     /// Begins a TCP connection from `local` (unspecified address: by the route; port 0: an ephemeral one).
@@ -121,7 +125,7 @@ impl World {
     ) -> Result<SocketId, Errno> {
         self.call(netns, None, format!("{local}>{peer}").as_bytes());
         let now = self.now();
-        self.walk(netns, |ns, _| walk::tcp_connect(ns, now, local, peer, options))
+        self.walk(netns, |ns, _| walk::tcp_connect(ns, now, local, peer, options))?
     }
 
     /// Listens on `local`; `backlog` connections wait to be accepted.
@@ -130,12 +134,12 @@ impl World {
     /// `EADDRINUSE`.
     pub fn tcp_listen(&mut self, netns: NetnsId, local: SocketAddr, backlog: u32) -> Result<SocketId, Errno> {
         self.call(netns, None, local.to_string().as_bytes());
-        self.netns_mut(netns).tcp.listen(local, backlog, SocketOptions::default())
+        self.netns_mut(netns)?.tcp.listen(local, backlog, SocketOptions::default())
     }
 
     /// Takes the oldest complete connection of a listener, and its peer.
     pub fn tcp_accept(&mut self, netns: NetnsId, listener: SocketId) -> Option<(SocketId, SocketAddr)> {
-        self.netns_mut(netns).tcp.accept(listener)
+        self.netns_mut(netns).ok()?.tcp.accept(listener)
     }
 
     /// Writes `data`; how many bytes were taken.
@@ -145,7 +149,7 @@ impl World {
     pub fn tcp_send(&mut self, netns: NetnsId, socket: SocketId, data: &[u8]) -> Result<usize, Errno> {
         self.call(netns, Some(socket), data);
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.send(now, socket, data))
+        self.walk(netns, |ns, _| ns.tcp.send(now, socket, data))?
     }
 
     /// Reads at most `max` bytes; none is the end of the stream.
@@ -154,7 +158,7 @@ impl World {
     /// `EAGAIN`, `ENOTCONN`, or why the connection failed, once, after the data that came before.
     pub fn tcp_recv(&mut self, netns: NetnsId, socket: SocketId, max: usize) -> Result<Bytes, Errno> {
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.recv(now, socket, max))
+        self.walk(netns, |ns, _| ns.tcp.recv(now, socket, max))?
     }
 
     /// `shutdown(SHUT_WR)`: the FIN follows the data.
@@ -164,36 +168,36 @@ impl World {
     pub fn tcp_shutdown(&mut self, netns: NetnsId, socket: SocketId) -> Result<(), Errno> {
         self.call(netns, Some(socket), b"shutdown");
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.shutdown_write(now, socket))
+        self.walk(netns, |ns, _| ns.tcp.shutdown_write(now, socket))?
     }
 
     /// `close()`
     pub fn tcp_close(&mut self, netns: NetnsId, socket: SocketId) {
         self.call(netns, Some(socket), b"close");
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.close(now, socket));
+        let _ = self.walk(netns, |ns, _| ns.tcp.close(now, socket));
     }
 
     /// `close()` with `SO_LINGER` 0: a RST.
     pub fn tcp_abort(&mut self, netns: NetnsId, socket: SocketId) {
         self.call(netns, Some(socket), b"abort");
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.abort(now, socket));
+        let _ = self.walk(netns, |ns, _| ns.tcp.abort(now, socket));
     }
 
     /// What `poll()` says of a TCP socket.
     pub fn tcp_readiness(&self, netns: NetnsId, socket: SocketId) -> Readiness {
-        self.netns(netns).tcp.readiness(socket)
+        self.find_netns(netns).map_or(Readiness::default(), |ns| ns.tcp.readiness(socket))
     }
 
     /// `SO_ERROR`: why the connection failed; reading clears it.
     pub fn tcp_take_error(&mut self, netns: NetnsId, socket: SocketId) -> Option<Errno> {
-        self.netns_mut(netns).tcp.take_error(socket)
+        self.netns_mut(netns).ok()?.tcp.take_error(socket)
     }
 
     /// The oldest entry of a connection's error queue (`IP_RECVERR`).
     pub fn tcp_queued_error(&mut self, netns: NetnsId, socket: SocketId) -> Option<SocketError> {
-        let ns = self.netns_mut(netns);
+        let ns = self.netns_mut(netns).ok()?;
         let ends = ns.tcp.endpoints(socket)?;
         ns.sockets.tcp_error(ends)
     }
@@ -205,7 +209,7 @@ impl World {
 
     /// Both ends of a connection: ours, the peer's.
     pub fn tcp_endpoints(&self, netns: NetnsId, socket: SocketId) -> Option<(SocketAddr, SocketAddr)> {
-        self.netns(netns).tcp.endpoints(socket)
+        self.find_netns(netns)?.tcp.endpoints(socket)
     }
 
     /// The options of a TCP socket.
@@ -228,17 +232,17 @@ impl World {
     /// `TCP_QUICKACK`
     pub fn tcp_set_quickack(&mut self, netns: NetnsId, socket: SocketId, on: bool) {
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.set_quickack(now, socket, on));
+        let _ = self.walk(netns, |ns, _| ns.tcp.set_quickack(now, socket, on));
     }
 
     /// Sends a frame of any bytes straight out of a device (an AF_PACKET socket).
     pub fn send_frame(&mut self, netns: NetnsId, dev: DevId, frame: &[u8]) {
         self.call(netns, None, frame);
-        self.walk(netns, |ns, ctx| walk::send_frame(ns, ctx, dev, frame));
+        let _ = self.walk(netns, |ns, ctx| walk::send_frame(ns, ctx, dev, frame));
     }
 
     /// Tells the application again that something waits (it read only part of what there is).
     pub fn wake(&mut self, netns: NetnsId, socket: Socket) {
-        self.walk(netns, |ns, _| ns.sockets.wake(socket));
+        let _ = self.walk(netns, |ns, _| ns.sockets.wake(socket));
     }
 }

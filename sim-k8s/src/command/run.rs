@@ -67,7 +67,7 @@ impl Command {
     }
 
     fn failed(&self, world: &World, netns: &[NetnsId], why: impl ToString) -> CommandFailed {
-        let names: Vec<&str> = netns.iter().map(|id| world.netns(*id).name.as_str()).collect();
+        let names: Vec<&str> = netns.iter().map(|id| world.netns_name(*id)).collect();
         let command = self.to_string().lines().next().unwrap_or_default().to_owned();
         CommandFailed { netns: names.join(", "), command, why: why.to_string() }
     }

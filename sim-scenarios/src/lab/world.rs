@@ -246,11 +246,11 @@ impl Bench for LabWorld {
     }
 
     fn netns_name(&self, netns: NetnsId) -> String {
-        self.world.netns(netns).name.clone()
+        self.world.netns_name(netns).to_owned()
     }
 
     fn dev_name(&self, netns: NetnsId, dev: DevId) -> String {
-        self.world.netns(netns).dev_name(dev).to_owned()
+        self.world.dev_name(netns, dev).to_owned()
     }
 
     fn drain_trace(&mut self, netns: &str) -> Vec<TraceLine> {

@@ -150,14 +150,14 @@ fn drops(run: &Run) -> Vec<DropReport> {
 }
 
 fn where_dropped(run: &Run, place: &DropPlace) -> String {
-    let netns = run.world().netns(place.netns);
-    let dev = place.dev.map(|dev| format!("/{}", netns.dev_name(dev))).unwrap_or_default();
-    format!("{}{dev}, {}", netns.name, place.stage)
+    let world = run.world();
+    let dev = place.dev.map(|dev| format!("/{}", world.dev_name(place.netns, dev))).unwrap_or_default();
+    format!("{}{dev}, {}", world.netns_name(place.netns), place.stage)
 }
 
 fn where_failed(run: &Run, place: Place) -> String {
     match place {
         Place::Dropped(place) => format!("{} at {}", place.reason.name(), where_dropped(run, &place)),
-        Place::Reset(netns) => format!("RST from {}", run.world().netns(netns).name),
+        Place::Reset(netns) => format!("RST from {}", run.world().netns_name(netns)),
     }
 }

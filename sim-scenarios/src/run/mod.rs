@@ -195,8 +195,7 @@ impl Run {
 
     /// The name of a hop's device in a capture: `n1/eth0`, `default/web-0/eth0`.
     pub fn hop_name(&self, hop: &Hop) -> String {
-        let netns = self.world.netns(hop.netns);
-        format!("{}/{}", netns.name, netns.dev_name(hop.dev))
+        format!("{}/{}", self.world.netns_name(hop.netns), self.world.dev_name(hop.netns, hop.dev))
     }
 
     /// What it was made with.

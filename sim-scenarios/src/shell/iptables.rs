@@ -136,6 +136,7 @@ fn change(world: &mut World, netns: NetnsId, table: TableName, words: &[&str]) -
         Err(RestoreError::Text(error)) => bad_words(&error.message),
         // The emulator adds the name of what is missing, iptables does not.
         Err(RestoreError::Apply(error)) => refusal(error.message.split(": ").next().unwrap_or_default()),
+        Err(RestoreError::Netns(errno)) => refusal(errno.message()),
     })
 }
 

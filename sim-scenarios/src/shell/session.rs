@@ -99,7 +99,7 @@ impl<'s> Session<'s> {
 
     /// The name of the place where commands are carried out: a node's or a pod's.
     pub fn place(&self) -> &str {
-        &self.net.world().netns(self.place).name
+        self.net.world().netns_name(self.place)
     }
 
     /// The moment.

@@ -100,8 +100,7 @@ impl Netns {
             self.add_connected_routes(id);
         } else {
             self.fib.remove_dev(id, true);
-            let waiting = self.neighs.remove_dev(id);
-            waiting.iter().for_each(|p| self.conntrack.release(p));
+            self.forget_neighs(id);
             self.conntrack.masq_device_down(id);
         }
     }
@@ -163,24 +162,33 @@ impl Netns {
         }
     }
 
-    /// Removes a device with its addresses, routes and neighbours; of a veth the other end's place is returned.
-    pub(crate) fn link_del(&mut self, name: &str) -> Result<Option<(NetnsId, DevId)>, Errno> {
-        let id = self.dev_id(name)?;
-        if id == Devices::LO {
-            return Err(Errno::ENOTSUP);
+    /// The neighbours of a device go (net/core/neighbour.c, `neigh_flush_dev`): what waited for them is dropped.
+    fn forget_neighs(&mut self, id: DevId) {
+        for packet in self.neighs.remove_dev(id) {
+            self.conntrack.release(&packet);
+            self.purged.push((id, packet.id));
         }
-        Ok(self.remove_dev(id))
     }
 
-    /// As [`Self::link_del`], by id.
+    /// The device called `name`, if it may be deleted.
+    pub(crate) fn deletable(&self, name: &str) -> Result<DevId, Errno> {
+        self.dev_id(name).and_then(|id| if id == Devices::LO { Err(Errno::ENOTSUP) } else { Ok(id) })
+    }
+
+    /// Removes a device with its addresses, routes and neighbours, its ports if it is a bridge; of a veth the other end's
+    /// place is returned.
     pub(crate) fn remove_dev(&mut self, id: DevId) -> Option<(NetnsId, DevId)> {
         self.set_up(id, false);
+        self.forget_neighs(id);
         self.leave_bridge(id);
+        let ports = self.devs.get(id).and_then(|d| d.bridge()).map_or_else(Vec::new, |bridge| bridge.ports.clone());
+        ports.into_iter().for_each(|port| self.leave_bridge(port));
         let nets: Vec<_> = self.addrs.of(id).map(|a| a.net).collect();
         for net in nets {
             self.addrs.remove(id, net);
         }
         self.fib.remove_dev(id, false);
+        self.sysctl.remove_dev(id);
         match self.devs.remove(id)?.kind {
             DevKind::Veth(v) => v.peer,
             _ => None,

@@ -175,7 +175,11 @@ impl Netns {
         match op {
             Op::LinkAdd(new, kind) => self.link_add(new, kind).map(drop),
             Op::LinkSet(dev, changes) => changes.iter().try_for_each(|c| self.link_set(dev, c)),
-            Op::LinkDel(dev) => self.link_del(dev).map(drop),
+            Op::LinkDel(dev) => {
+                let dev = self.deletable(dev)?;
+                self.remove_dev(dev);
+                Ok(())
+            }
             Op::Addr { mode, net, broadcast, dev } => self.addr_change(*mode, *net, *broadcast, dev),
             Op::Route(mode, route) => self.route_change(*mode, route),
             Op::Rule(mode, rule, iif) => self.rule_change(*mode, *rule, iif.as_deref()),
