@@ -2,7 +2,7 @@
 
 use sim_core::engine::time::{Duration, Instant};
 
-use super::WorkloadRef;
+use super::ObjectRef;
 
 /// The part of an object's metadata that the apiserver writes. Default: an object that is not stored yet.
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -14,9 +14,18 @@ pub struct Meta {
     /// When it was created.
     pub created: Instant,
     /// Its controller (`ownerReferences`, the one with `controller: true`).
-    pub owner: Option<WorkloadRef>,
+    pub owner: Option<Owner>,
     /// Set once its deletion is asked for and it still has to wind up.
     pub deletion: Option<Deletion>,
+}
+
+/// What controls an object. When it is gone the object goes too.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Owner {
+    /// Kind and name.
+    pub object: ObjectRef,
+    /// Its uid: a later object of that name is another owner.
+    pub uid: u64,
 }
 
 /// An object that is going away.

@@ -5,10 +5,13 @@
 //! Objects are keyed by [`ObjectKey`] and kept in the order of the files.
 
 mod endpoints;
+mod job;
 mod meta;
 mod node;
 mod object;
 mod pod;
+mod rollout;
+mod schedule;
 mod selector;
 mod service;
 mod template;
@@ -18,14 +21,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use endpoints::{Endpoint, EndpointPort, EndpointSlice};
-pub use meta::{Deletion, Meta};
+pub use job::{Concurrency, CronSpec, JobSpec, JobStatus};
+pub use meta::{Deletion, Meta, Owner};
 pub use node::{Condition, Lease, Node, Taint, TaintEffect};
 pub use object::{Kind, Object, ObjectRef};
 pub use pod::{ContainerStatus, Phase, Pod, PodStatus};
+pub use rollout::{Revision, RolloutNote, Share, UpdateStrategy};
+pub use schedule::{NotASchedule, Schedule};
 pub use selector::{Operator, Requirement, Selector};
 pub use service::{ClusterIp, Ingress, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
 pub use template::{Container, ContainerPort, EnvSource, EnvVar, PodTemplate, Protocol};
-pub use workload::{Workload, WorkloadKind, WorkloadRef};
+pub use workload::{Workload, WorkloadKind, WorkloadRef, WorkloadStatus};
 
 /// Labels of an object: key to value, in key order.
 pub type Labels = BTreeMap<String, String>;

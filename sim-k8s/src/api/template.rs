@@ -51,6 +51,13 @@ pub struct PodTemplate {
     pub node_name: Option<String>,
     /// Labels the node must carry.
     pub node_selector: Labels,
+    /// Its name in its Service's domain, if another than the pod's own is wanted (`spec.hostname`).
+    pub hostname: Option<String>,
+    /// The headless Service in whose domain it has a name (`spec.subdomain`).
+    pub subdomain: Option<String>,
+    /// Of several pods that might go, the one that costs least goes (annotation
+    /// `controller.kubernetes.io/pod-deletion-cost`). Default 0.
+    pub deletion_cost: i32,
     /// Containers that run as long as the pod: init containers with `restartPolicy: Always`
     /// (sidecars) first, as the kubelet starts them.
     pub containers: Vec<Container>,

@@ -17,6 +17,17 @@ pub(super) enum Part {
     Namespace,
 }
 
+/// The fields of a Job that have an effect, those of its template excepted.
+const JOB: &[&str] = &[
+    "spec.parallelism",
+    "spec.completions",
+    "spec.completionMode",
+    "spec.backoffLimit",
+    "spec.activeDeadlineSeconds",
+    "spec.ttlSecondsAfterFinished",
+    "spec.suspend",
+];
+
 impl Part {
     /// `None` for kinds that are passed over.
     pub(super) fn of(document: &Document<'_>) -> Option<Self> {
@@ -46,17 +57,44 @@ impl Part {
             ["apiVersion", "kind", "metadata.name", "metadata.generateName", "metadata.namespace", "metadata.labels"];
         let own: &[&str] = match self {
             Self::Workload(WorkloadKind::Pod) => &[],
-            Self::Workload(WorkloadKind::StatefulSet) => {
-                &["spec.replicas", "spec.selector", "spec.serviceName", "spec.ordinals"]
+            Self::Workload(WorkloadKind::Deployment) => &[
+                "spec.replicas",
+                "spec.selector",
+                "spec.strategy",
+                "spec.minReadySeconds",
+                "spec.progressDeadlineSeconds",
+                "spec.revisionHistoryLimit",
+                "spec.paused",
+            ],
+            Self::Workload(WorkloadKind::StatefulSet) => &[
+                "spec.replicas",
+                "spec.selector",
+                "spec.serviceName",
+                "spec.ordinals",
+                "spec.updateStrategy",
+                "spec.minReadySeconds",
+                "spec.podManagementPolicy",
+            ],
+            Self::Workload(WorkloadKind::DaemonSet) => {
+                &["spec.selector", "spec.updateStrategy", "spec.minReadySeconds"]
             }
-            Self::Workload(WorkloadKind::Job) => &["spec.parallelism", "spec.completions", "spec.suspend"],
+            Self::Workload(WorkloadKind::Job) => JOB,
             Self::Workload(WorkloadKind::CronJob) => &[
+                "spec.schedule",
                 "spec.suspend",
+                "spec.concurrencyPolicy",
+                "spec.startingDeadlineSeconds",
+                "spec.successfulJobsHistoryLimit",
+                "spec.failedJobsHistoryLimit",
                 "spec.jobTemplate.spec.parallelism",
                 "spec.jobTemplate.spec.completions",
+                "spec.jobTemplate.spec.completionMode",
+                "spec.jobTemplate.spec.backoffLimit",
+                "spec.jobTemplate.spec.activeDeadlineSeconds",
+                "spec.jobTemplate.spec.ttlSecondsAfterFinished",
                 "spec.jobTemplate.spec.suspend",
             ],
-            Self::Workload(_) => &["spec.replicas", "spec.selector"],
+            Self::Workload(_) => &["spec.replicas", "spec.selector", "spec.minReadySeconds"],
             Self::Service => &[
                 "metadata.annotations",
                 "spec.type",

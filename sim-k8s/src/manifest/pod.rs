@@ -17,6 +17,9 @@ use super::shown::shown;
 /// The fields of a template that have an effect, each with all below it.
 pub(super) const APPLIED_FIELDS: &[&str] = &[
     "metadata.labels",
+    "metadata.annotations.controller.kubernetes.io/pod-deletion-cost",
+    "spec.hostname",
+    "spec.subdomain",
     "spec.hostNetwork",
     "spec.nodeName",
     "spec.nodeSelector",
@@ -49,6 +52,11 @@ pub(super) fn template(
     if let Some(node) = &spec.node_name {
         check.name(&at("spec.nodeName"), node, names::dns_subdomain);
     }
+    for (field, name) in [("spec.hostname", &spec.hostname), ("spec.subdomain", &spec.subdomain)] {
+        if let Some(name) = name.as_ref().filter(|name| !name.is_empty()) {
+            check.name(&at(field), name, names::dns_label);
+        }
+    }
     let host_network = spec.host_network.unwrap_or_default();
     let init = spec.init_containers.iter().flatten().enumerate();
     let sidecars = init.filter(|(_, c)| c.restart_policy.as_deref() == Some("Always"));
@@ -71,12 +79,22 @@ pub(super) fn template(
         host_network,
         node_name: spec.node_name.clone().filter(|name| !name.is_empty()),
         node_selector: check.labels(&at("spec.nodeSelector"), spec.node_selector.as_ref()),
+        hostname: spec.hostname.clone().filter(|name| !name.is_empty()),
+        subdomain: spec.subdomain.clone().filter(|name| !name.is_empty()),
+        deletion_cost: deletion_cost(metadata),
         containers,
         // A negative one is one second (`SetDefaults_PodSpec`'s counterpart in pkg/registry/core/pod/strategy.go).
         grace: spec
             .termination_grace_period_seconds
             .map_or(Duration::from_secs(30), |seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(1))),
     }
+}
+
+/// `GetDeletionCostFromPodAnnotations` (pkg/apis/core/helper): what is no number costs nothing.
+fn deletion_cost(metadata: Option<&ObjectMeta>) -> i32 {
+    let annotations = metadata.and_then(|metadata| metadata.annotations.as_ref());
+    let cost = annotations.and_then(|annotations| annotations.get("controller.kubernetes.io/pod-deletion-cost"));
+    cost.and_then(|cost| cost.parse().ok()).unwrap_or_default()
 }
 
 /// What one pod may have only once.

@@ -3,6 +3,7 @@ use crate::api::{ClusterIp, ServiceType, TargetPort, WorkloadKind};
 
 mod mistakes;
 mod real;
+mod rollouts;
 
 fn files(texts: &[&str]) -> Vec<SourceFile> {
     let name = |i| if texts.len() == 1 { "shop.yaml".into() } else { format!("{i}.yaml") };

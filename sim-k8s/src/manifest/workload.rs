@@ -1,19 +1,22 @@
 //! The kinds that make pods.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::apps::v1::{
     DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec, StatefulSet, StatefulSetSpec,
 };
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, Job, JobSpec};
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, ReplicationController, ReplicationControllerSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use sim_core::engine::time::Duration;
 
-use crate::api::{Meta, Operator, Requirement, Selector, Workload, WorkloadKind};
+use crate::api::{Operator, Requirement, Selector, Workload, WorkloadKind};
 
 use super::check::{Check, or_default};
 use super::config::Configs;
 use super::passed_over::PassedOver;
 use super::shown::shown;
-use super::{names, pod};
+use super::{job, names, pod, rollout};
 
 /// Pods that one workload may ask for: far more than a cluster holds, far less than memory does.
 const MAX_REPLICAS: u32 = 100_000;
@@ -38,47 +41,37 @@ pub(super) fn read(
     // Defaults of `replicas`: pkg/apis/apps/v1/defaults.go, pkg/apis/core/v1/defaults.go.
     match kind {
         WorkloadKind::Pod => reading.pod(passed_over),
-        WorkloadKind::Deployment => {
-            let spec = or_default::<DeploymentSpec>(reading.check.read::<Deployment>(passed_over)?.spec);
-            reading.selected(&spec.selector, &spec.template, spec.replicas)
-        }
+        WorkloadKind::Deployment => reading.deployment(passed_over),
         WorkloadKind::ReplicaSet => {
             let spec = or_default::<ReplicaSetSpec>(reading.check.read::<ReplicaSet>(passed_over)?.spec);
-            reading.selected(&spec.selector, &spec.template.unwrap_or_default(), spec.replicas)
+            let set = reading.selected(&spec.selector, &spec.template.unwrap_or_default(), spec.replicas)?;
+            Some(Workload { min_ready: reading.min_ready(spec.min_ready_seconds), ..set })
         }
         WorkloadKind::DaemonSet => {
             let spec = or_default::<DaemonSetSpec>(reading.check.read::<DaemonSet>(passed_over)?.spec);
-            reading.selected(&spec.selector, &spec.template, Some(0))
+            let set = reading.selected(&spec.selector, &spec.template, Some(0))?;
+            let update = rollout::of_daemon_set(reading.check, spec.update_strategy.as_ref());
+            Some(Workload { update, min_ready: reading.min_ready(spec.min_ready_seconds), ..set })
         }
         WorkloadKind::StatefulSet => reading.stateful_set(passed_over),
         WorkloadKind::ReplicationController => {
             let spec =
                 or_default::<ReplicationControllerSpec>(reading.check.read::<ReplicationController>(passed_over)?.spec);
             let selector = spec.selector.map(|labels| Selector::equal_to(&labels)).unwrap_or_default();
-            reading.workload(&selector, &spec.template.unwrap_or_default(), spec.replicas)
+            let set = reading.workload(&selector, &spec.template.unwrap_or_default(), spec.replicas)?;
+            Some(Workload { min_ready: reading.min_ready(spec.min_ready_seconds), ..set })
         }
         WorkloadKind::Job => {
             let spec = or_default::<JobSpec>(reading.check.read::<Job>(passed_over)?.spec);
-            let pods = pods_at_once(&spec);
-            reading.workload(&Selector::default(), &spec.template, pods)
+            reading.job("spec", &spec)
         }
         WorkloadKind::CronJob => {
-            let cron = or_default::<CronJobSpec>(reading.check.read::<CronJob>(passed_over)?.spec);
-            let spec = or_default::<JobSpec>(cron.job_template.spec);
-            let pods = if cron.suspend == Some(true) { Some(0) } else { pods_at_once(&spec) };
-            reading.workload(&Selector::default(), &spec.template, pods)
+            let spec = or_default::<CronJobSpec>(reading.check.read::<CronJob>(passed_over)?.spec);
+            let cron = job::cron(reading.check, &spec);
+            let job = or_default::<JobSpec>(spec.job_template.spec);
+            Some(Workload { cron, ..reading.job("spec.jobTemplate.spec", &job)? })
         }
     }
-}
-
-/// How many pods of a Job run at once: its parallelism, but no more than have to complete (pkg/apis/batch/v1/defaults.go).
-/// A CronJob is given one run.
-fn pods_at_once(job: &JobSpec) -> Option<i32> {
-    if job.suspend == Some(true) {
-        return Some(0);
-    }
-    let parallelism = job.parallelism.unwrap_or(1);
-    Some(job.completions.map_or(parallelism, |completions| parallelism.min(completions)))
 }
 
 struct Reading<'r, 'd> {
@@ -94,12 +87,49 @@ impl Reading<'_, '_> {
         self.workload(&Selector::default(), &template, Some(1))
     }
 
+    fn deployment(&mut self, passed_over: &mut PassedOver) -> Option<Workload> {
+        let spec = or_default::<DeploymentSpec>(self.check.read::<Deployment>(passed_over)?.spec);
+        let deployment = self.selected(&spec.selector, &spec.template, spec.replicas)?;
+        let update = rollout::of_deployment(self.check, spec.strategy.as_ref());
+        let min_ready = self.min_ready(spec.min_ready_seconds);
+        let deadline = i64::from(spec.progress_deadline_seconds.unwrap_or(600));
+        let progress_deadline = rollout::seconds(self.check, "spec.progressDeadlineSeconds", Some(deadline));
+        let limit = spec.revision_history_limit;
+        let revision_history_limit = self.check.count("spec.revisionHistoryLimit", limit, 10);
+        if progress_deadline.is_some_and(|deadline| deadline <= min_ready) {
+            let message = "it has to be longer than minReadySeconds";
+            self.check.error("spec.progressDeadlineSeconds", message, "make it longer");
+        }
+        // The largest number of seconds means no deadline (`HasProgressDeadline`).
+        let progress_deadline = progress_deadline.filter(|_| deadline != i64::from(i32::MAX));
+        let paused = spec.paused == Some(true);
+        Some(Workload { update, min_ready, progress_deadline, revision_history_limit, paused, ..deployment })
+    }
+
     fn stateful_set(&mut self, passed_over: &mut PassedOver) -> Option<Workload> {
         let spec = or_default::<StatefulSetSpec>(self.check.read::<StatefulSet>(passed_over)?.spec);
         let first = spec.ordinals.as_ref().and_then(|ordinals| ordinals.start);
         let first_ordinal = self.check.count("spec.ordinals.start", first, 0);
-        let workload = self.selected(&spec.selector, &spec.template, spec.replicas)?;
-        Some(Workload { first_ordinal, service_name: spec.service_name.filter(|name| !name.is_empty()), ..workload })
+        let set = self.selected(&spec.selector, &spec.template, spec.replicas)?;
+        let update = rollout::of_stateful_set(self.check, spec.update_strategy.as_ref());
+        let min_ready = self.min_ready(spec.min_ready_seconds);
+        let policies = [("OrderedReady", false), ("Parallel", true)];
+        let policy = spec.pod_management_policy.as_deref();
+        let parallel = self.check.one_of("spec.podManagementPolicy", policy, &policies, false);
+        let service_name = spec.service_name.filter(|name| !name.is_empty());
+        Some(Workload { first_ordinal, service_name, update, min_ready, parallel, ..set })
+    }
+
+    /// The Job whose specification stands under `path`.
+    fn job(&mut self, path: &str, spec: &JobSpec) -> Option<Workload> {
+        let job = job::job(self.check, path, spec);
+        let parallelism = spec.parallelism.or(Some(1));
+        Some(Workload { job: Some(job), ..self.workload(&Selector::default(), &spec.template, parallelism)? })
+    }
+
+    fn min_ready(&mut self, seconds: Option<i32>) -> Duration {
+        let seconds = self.check.count("spec.minReadySeconds", seconds, 0);
+        Duration::from_secs(u64::from(seconds))
     }
 
     /// A workload that must name its pods by a selector (`ValidateDeploymentSpec` and its like, pkg/apis/apps/validation).
@@ -141,17 +171,8 @@ impl Reading<'_, '_> {
             WorkloadKind::Pod => template.labels.clone(),
             _ => check.own_labels(),
         };
-        Some(Workload {
-            kind: self.kind,
-            key,
-            meta: Meta::default(),
-            selector: selector.clone(),
-            replicas,
-            first_ordinal: 0,
-            service_name: None,
-            labels,
-            template,
-        })
+        let selector = selector.clone();
+        Some(Workload { selector, replicas, labels, ..Workload::new(self.kind, key, Arc::new(template)) })
     }
 
     /// `ValidateLabelSelector`: apimachinery pkg/apis/meta/v1/validation.

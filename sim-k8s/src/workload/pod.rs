@@ -45,7 +45,7 @@ impl std::error::Error for TooManyPods {}
 pub fn pods(workloads: &[Workload], nodes: &[Node]) -> Result<Vec<Pod>, TooManyPods> {
     let wanted = workloads.iter().map(|workload| match workload.kind {
         WorkloadKind::DaemonSet => nodes.len() as u64,
-        _ => u64::from(workload.replicas),
+        _ => u64::from(at_once(workload)),
     });
     let wanted = wanted.sum();
     if wanted > MAX_PODS {
@@ -54,8 +54,18 @@ pub fn pods(workloads: &[Workload], nodes: &[Node]) -> Result<Vec<Pod>, TooManyP
     Ok(workloads.iter().flat_map(|workload| pods_of(workload, nodes)).collect())
 }
 
+/// How many pods run at once: of a Job no more than have to complete. A CronJob is given one run.
+fn at_once(workload: &Workload) -> u32 {
+    let suspended = workload.cron.as_ref().is_some_and(|cron| cron.suspend);
+    match workload.job {
+        Some(job) if suspended || job.suspend => 0,
+        Some(job) => workload.replicas.min(job.completions.unwrap_or(u32::MAX)),
+        None => workload.replicas,
+    }
+}
+
 fn pods_of(workload: &Workload, nodes: &[Node]) -> Vec<Pod> {
-    let template = Arc::new(workload.template.clone());
+    let template = workload.template.clone();
     let mut shared = Arc::new(template.labels.clone());
     let mut pod = |index: u32, node_name: Option<String>| {
         let (name, added) = identity(workload, index);
@@ -74,7 +84,7 @@ fn pods_of(workload: &Workload, nodes: &[Node]) -> Vec<Pod> {
             let eligible = eligible.filter(|node| template.node_name.as_ref().is_none_or(|name| *name == node.name));
             eligible.zip(0..).map(|(node, index)| pod(index, Some(node.name.clone()))).collect()
         }
-        _ => (0..workload.replicas).map(|index| pod(index, None)).collect(),
+        _ => (0..at_once(workload)).map(|index| pod(index, None)).collect(),
     }
 }
 

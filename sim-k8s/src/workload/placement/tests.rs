@@ -1,29 +1,19 @@
+use std::sync::Arc;
+
 use super::super::{TooManyPods, pods};
 use super::{Node, Placement, place};
-use crate::api::{
-    Container, ContainerPort, Labels, Meta, ObjectKey, PodTemplate, Protocol, Selector, Workload, WorkloadKind,
-};
+use crate::api::{Container, ContainerPort, ObjectKey, PodTemplate, Protocol, Selector, Workload, WorkloadKind};
 
 fn workload(kind: WorkloadKind, name: &str, replicas: u32) -> Workload {
     let template = PodTemplate { labels: [("app".into(), name.into())].into(), ..PodTemplate::default() };
-    let key = ObjectKey::new("default", name);
-    Workload {
-        kind,
-        key,
-        meta: Meta::default(),
-        selector: Selector::equal_to(&template.labels),
-        replicas,
-        first_ordinal: 0,
-        service_name: None,
-        labels: Labels::new(),
-        template,
-    }
+    let selector = Selector::equal_to(&template.labels);
+    Workload { selector, replicas, ..Workload::new(kind, ObjectKey::new("default", name), template.into()) }
 }
 
 fn with_host_port(mut workload: Workload, port: u16, address: Option<&str>) -> Workload {
     let host_ip = address.map(|text| text.parse().expect("an address"));
     let port = ContainerPort { name: None, port, protocol: Protocol::Tcp, host_port: Some(port), host_ip };
-    workload.template.containers.push(Container { ports: vec![port], ..Container::default() });
+    Arc::make_mut(&mut workload.template).containers.push(Container { ports: vec![port], ..Container::default() });
     workload
 }
 
@@ -77,14 +67,14 @@ fn a_daemon_set_runs_on_every_node_that_fits() {
     let agent = workload(WorkloadKind::DaemonSet, "agent", 0);
     assert_eq!(nodes_of(&placed(std::slice::from_ref(&agent), 3)), [0, 1, 2]);
     let mut picky = agent;
-    picky.template.node_selector = [("kubernetes.io/hostname".into(), "n2".into())].into();
+    Arc::make_mut(&mut picky.template).node_selector = [("kubernetes.io/hostname".into(), "n2".into())].into();
     assert_eq!(nodes_of(&placed(&[picky], 3)), [1]);
 }
 
 #[test]
 fn a_pod_that_names_its_node_goes_there_or_nowhere() {
     let mut pinned = workload(WorkloadKind::Pod, "pinned", 1);
-    pinned.template.node_name = Some("n3".into());
+    Arc::make_mut(&mut pinned.template).node_name = Some("n3".into());
     let free = workload(WorkloadKind::Deployment, "free", 2);
     assert_eq!(nodes_of(&placed(&[free, pinned.clone()], 3)), [0, 1, 2], "what is settled counts first");
     assert_eq!(obstacles(&placed(&[pinned], 2)), ["pod default/pinned: there is no node n3"]);
@@ -93,7 +83,7 @@ fn a_pod_that_names_its_node_goes_there_or_nowhere() {
 #[test]
 fn a_node_selector_that_no_node_meets_leaves_the_pod_pending() {
     let mut gpu = workload(WorkloadKind::Pod, "gpu", 1);
-    gpu.template.node_selector = [("gpu".into(), "yes".into())].into();
+    Arc::make_mut(&mut gpu.template).node_selector = [("gpu".into(), "yes".into())].into();
     assert_eq!(obstacles(&placed(&[gpu], 2)), ["pod default/gpu: no node carries gpu=yes"]);
 }
 
