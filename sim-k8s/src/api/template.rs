@@ -68,6 +68,9 @@ pub struct PodTemplate {
 impl Default for PodTemplate {
     fn default() -> Self {
         Self {
+            hostname: None,
+            subdomain: None,
+            deletion_cost: 0,
             labels: Labels::new(),
             host_network: false,
             node_name: None,

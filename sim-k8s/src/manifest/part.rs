@@ -17,17 +17,6 @@ pub(super) enum Part {
     Namespace,
 }
 
-/// The fields of a Job that have an effect, those of its template excepted.
-const JOB: &[&str] = &[
-    "spec.parallelism",
-    "spec.completions",
-    "spec.completionMode",
-    "spec.backoffLimit",
-    "spec.activeDeadlineSeconds",
-    "spec.ttlSecondsAfterFinished",
-    "spec.suspend",
-];
-
 impl Part {
     /// `None` for kinds that are passed over.
     pub(super) fn of(document: &Document<'_>) -> Option<Self> {
@@ -56,45 +45,7 @@ impl Part {
         let common =
             ["apiVersion", "kind", "metadata.name", "metadata.generateName", "metadata.namespace", "metadata.labels"];
         let own: &[&str] = match self {
-            Self::Workload(WorkloadKind::Pod) => &[],
-            Self::Workload(WorkloadKind::Deployment) => &[
-                "spec.replicas",
-                "spec.selector",
-                "spec.strategy",
-                "spec.minReadySeconds",
-                "spec.progressDeadlineSeconds",
-                "spec.revisionHistoryLimit",
-                "spec.paused",
-            ],
-            Self::Workload(WorkloadKind::StatefulSet) => &[
-                "spec.replicas",
-                "spec.selector",
-                "spec.serviceName",
-                "spec.ordinals",
-                "spec.updateStrategy",
-                "spec.minReadySeconds",
-                "spec.podManagementPolicy",
-            ],
-            Self::Workload(WorkloadKind::DaemonSet) => {
-                &["spec.selector", "spec.updateStrategy", "spec.minReadySeconds"]
-            }
-            Self::Workload(WorkloadKind::Job) => JOB,
-            Self::Workload(WorkloadKind::CronJob) => &[
-                "spec.schedule",
-                "spec.suspend",
-                "spec.concurrencyPolicy",
-                "spec.startingDeadlineSeconds",
-                "spec.successfulJobsHistoryLimit",
-                "spec.failedJobsHistoryLimit",
-                "spec.jobTemplate.spec.parallelism",
-                "spec.jobTemplate.spec.completions",
-                "spec.jobTemplate.spec.completionMode",
-                "spec.jobTemplate.spec.backoffLimit",
-                "spec.jobTemplate.spec.activeDeadlineSeconds",
-                "spec.jobTemplate.spec.ttlSecondsAfterFinished",
-                "spec.jobTemplate.spec.suspend",
-            ],
-            Self::Workload(_) => &["spec.replicas", "spec.selector", "spec.minReadySeconds"],
+            Self::Workload(kind) => workload::applied_fields(kind),
             Self::Service => &[
                 "metadata.annotations",
                 "spec.type",

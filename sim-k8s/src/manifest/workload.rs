@@ -30,6 +30,59 @@ pub(super) fn template_path(kind: WorkloadKind) -> &'static str {
     }
 }
 
+/// The fields of `kind` that have an effect, each with all below it; those of its template excepted.
+pub(super) fn applied_fields(kind: WorkloadKind) -> &'static [&'static str] {
+    match kind {
+        WorkloadKind::Pod => &[],
+        WorkloadKind::Deployment => &[
+            "spec.replicas",
+            "spec.selector",
+            "spec.strategy",
+            "spec.minReadySeconds",
+            "spec.progressDeadlineSeconds",
+            "spec.revisionHistoryLimit",
+            "spec.paused",
+        ],
+        WorkloadKind::ReplicaSet | WorkloadKind::ReplicationController => {
+            &["spec.replicas", "spec.selector", "spec.minReadySeconds"]
+        }
+        WorkloadKind::StatefulSet => &[
+            "spec.replicas",
+            "spec.selector",
+            "spec.serviceName",
+            "spec.ordinals",
+            "spec.updateStrategy",
+            "spec.minReadySeconds",
+            "spec.podManagementPolicy",
+        ],
+        WorkloadKind::DaemonSet => &["spec.selector", "spec.updateStrategy", "spec.minReadySeconds"],
+        WorkloadKind::Job => &[
+            "spec.parallelism",
+            "spec.completions",
+            "spec.completionMode",
+            "spec.backoffLimit",
+            "spec.activeDeadlineSeconds",
+            "spec.ttlSecondsAfterFinished",
+            "spec.suspend",
+        ],
+        WorkloadKind::CronJob => &[
+            "spec.schedule",
+            "spec.suspend",
+            "spec.concurrencyPolicy",
+            "spec.startingDeadlineSeconds",
+            "spec.successfulJobsHistoryLimit",
+            "spec.failedJobsHistoryLimit",
+            "spec.jobTemplate.spec.parallelism",
+            "spec.jobTemplate.spec.completions",
+            "spec.jobTemplate.spec.completionMode",
+            "spec.jobTemplate.spec.backoffLimit",
+            "spec.jobTemplate.spec.activeDeadlineSeconds",
+            "spec.jobTemplate.spec.ttlSecondsAfterFinished",
+            "spec.jobTemplate.spec.suspend",
+        ],
+    }
+}
+
 /// The document as a workload of `kind`.
 pub(super) fn read(
     check: &mut Check<'_>,
