@@ -7,11 +7,13 @@
 mod endpoints;
 mod job;
 mod meta;
+mod namespace;
 mod node;
 mod object;
 mod pod;
 mod rollout;
 mod schedule;
+mod scheduling;
 mod selector;
 mod service;
 mod template;
@@ -23,11 +25,16 @@ use std::fmt;
 pub use endpoints::{Endpoint, EndpointPort, EndpointSlice};
 pub use job::{Concurrency, CronSpec, JobSpec, JobStatus};
 pub use meta::{Deletion, Meta, Owner};
+pub use namespace::Namespace;
 pub use node::{Condition, Lease, Node, Taint, TaintEffect};
 pub use object::{Kind, Object, ObjectRef};
 pub use pod::{ContainerStatus, Phase, Pod, PodStatus};
 pub use rollout::{Revision, RolloutNote, Share, UpdateStrategy};
 pub use schedule::{NotASchedule, Schedule};
+pub use scheduling::{
+    Affinity, HOSTNAME, NodeAffinity, NodeSelectorTerm, PodAffinity, PodAffinityTerm, Preference, Resources,
+    Toleration, TopologySpreadConstraint, ZONE,
+};
 pub use selector::{Operator, Requirement, Selector};
 pub use service::{ClusterIp, Ingress, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
 pub use template::{Container, ContainerPort, EnvSource, EnvVar, PodTemplate, Protocol};
@@ -61,8 +68,10 @@ impl fmt::Display for ObjectKey {
 /// Everything a set of manifests declares, each list in the order of the files.
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Objects {
-    /// Names of the namespaces that are declared; others exist because an object is in them.
-    pub namespaces: Vec<String>,
+    /// The namespaces that are declared; others exist because an object is in them.
+    pub namespaces: Vec<Namespace>,
+    /// What is said of nodes. How many there are, and what they are called, the cluster decides.
+    pub nodes: Vec<Node>,
     /// What makes pods, bare pods included.
     pub workloads: Vec<Workload>,
     /// Services.

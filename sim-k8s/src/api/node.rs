@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sim_core::engine::time::Instant;
 
-use super::{Labels, Meta, ObjectKey};
+use super::{Labels, Meta, ObjectKey, Resources, ZONE};
+
+/// What a node has when nobody says: more than the pods of most manifests ask for.
+const ROOMY: [(&str, u64); 4] = [("cpu", 64_000), ("memory", 256 << 30), ("ephemeral-storage", 1 << 40), ("pods", 110)];
 
 /// A Kubernetes node. Default: one that just registered.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +23,9 @@ pub struct Node {
     pub taints: Vec<Taint>,
     /// No new pods (`kubectl cordon`). Default false.
     pub unschedulable: bool,
+    /// What it has for pods (`status.allocatable`). Default: 64 cores, 256 GiB of memory, 1 TiB of disk and, as
+    /// `--max-pods` says by default, 110 pods.
+    pub allocatable: Resources,
     /// Its pods' networks, one a family at most; empty until node IPAM has given it one.
     pub pod_cidrs: Vec<IpNet>,
     /// `InternalIP` addresses.
@@ -41,6 +47,7 @@ impl Node {
             labels: Labels::new(),
             taints: Vec::new(),
             unschedulable: false,
+            allocatable: ROOMY.map(|(name, amount)| (name.to_owned(), amount)).into(),
             pod_cidrs: Vec::new(),
             internal_ips: Vec::new(),
             external_ips: Vec::new(),
@@ -54,9 +61,9 @@ impl Node {
         &self.key.name
     }
 
-    /// Its zone (label `topology.kubernetes.io/zone`); empty if it has none.
+    /// Its zone (label [`ZONE`]); empty if it has none.
     pub fn zone(&self) -> &str {
-        self.labels.get("topology.kubernetes.io/zone").map_or("", String::as_str)
+        self.labels.get(ZONE).map_or("", String::as_str)
     }
 }
 

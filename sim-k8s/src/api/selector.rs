@@ -16,7 +16,7 @@ pub struct Requirement {
     pub key: String,
     /// The condition.
     pub operator: Operator,
-    /// Values of `In` and `NotIn`; empty for the others.
+    /// Values of `In` and `NotIn`, the number of `Gt` and `Lt`; empty for the others.
     pub values: Vec<String>,
 }
 
@@ -31,6 +31,10 @@ pub enum Operator {
     Exists,
     /// The label does not exist.
     DoesNotExist,
+    /// The label is a whole number above the value. Of nodes only.
+    Gt,
+    /// The label is a whole number below the value. Of nodes only.
+    Lt,
 }
 
 impl Selector {
@@ -60,7 +64,14 @@ impl Requirement {
             Operator::NotIn => !listed,
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
+            Operator::Gt => self.compares(value, |label, bound| label > bound),
+            Operator::Lt => self.compares(value, |label, bound| label < bound),
         }
+    }
+
+    fn compares(&self, label: Option<&String>, holds: fn(i64, i64) -> bool) -> bool {
+        let number = |text: Option<&String>| text.and_then(|text| text.parse().ok());
+        number(label).zip(number(self.values.first())).is_some_and(|(label, bound)| holds(label, bound))
     }
 }
 

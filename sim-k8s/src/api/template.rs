@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use sim_core::engine::time::Duration;
 
-use super::Labels;
+use super::{Affinity, Labels, Resources, Toleration, TopologySpreadConstraint};
 
 /// A layer 4 protocol, spelled as Kubernetes does (`TCP`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -58,6 +58,18 @@ pub struct PodTemplate {
     /// Of several pods that might go, the one that costs least goes (annotation
     /// `controller.kubernetes.io/pod-deletion-cost`). Default 0.
     pub deletion_cost: i32,
+    /// Which nodes, and which pods nearby, it wants or shuns.
+    pub affinity: Affinity,
+    /// The taints it puts up with.
+    pub tolerations: Vec<Toleration>,
+    /// How the pods of its kind are to be spread.
+    pub topology_spread: Vec<TopologySpreadConstraint>,
+    /// Pods of higher priority are scheduled first and may push out those of lower. Default 0.
+    pub priority: i32,
+    /// It waits rather than push others out (`preemptionPolicy: Never`).
+    pub never_preempts: bool,
+    /// The most an init container asks for, together with the sidecars that run by then.
+    pub init_requests: Resources,
     /// Containers that run as long as the pod: init containers with `restartPolicy: Always`
     /// (sidecars) first, as the kubelet starts them.
     pub containers: Vec<Container>,
@@ -75,6 +87,12 @@ impl Default for PodTemplate {
             host_network: false,
             node_name: None,
             node_selector: Labels::new(),
+            affinity: Affinity::default(),
+            tolerations: Vec::new(),
+            topology_spread: Vec::new(),
+            priority: 0,
+            never_preempts: false,
+            init_requests: Resources::new(),
             containers: Vec::new(),
             grace: Duration::from_secs(30),
         }
@@ -103,6 +121,8 @@ pub struct Container {
     pub sidecar: bool,
     /// The ports it declares.
     pub ports: Vec<ContainerPort>,
+    /// What it asks for (`resources.requests`; where that is silent, `resources.limits`).
+    pub requests: Resources,
     /// Its environment: `envFrom` first, then `env`, a later name replacing an earlier one.
     pub env: Vec<EnvVar>,
 }

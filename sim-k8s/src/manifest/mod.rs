@@ -14,12 +14,17 @@ mod finding;
 mod job;
 mod list_file;
 mod names;
+mod node;
 mod parse;
 mod part;
 mod passed_over;
 mod pod;
+mod priority;
+mod quantity;
 mod rollout;
 mod scalar;
+mod scheduling;
+mod selector;
 mod service;
 mod shown;
 mod tree;
@@ -28,7 +33,8 @@ mod workload;
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::scheduling::v1::PriorityClass;
 
 use crate::api::{Objects, Service};
 
@@ -42,6 +48,7 @@ use config::Configs;
 use document::Document;
 use finding::Findings;
 use part::Part;
+use priority::PriorityClasses;
 
 /// The text of one file. The library opens no files.
 #[derive(Clone, Debug)]
@@ -110,20 +117,28 @@ fn is_kustomization(file: &str) -> bool {
     matches!(name, "kustomization.yaml" | "kustomization.yml" | "Kustomization")
 }
 
+/// What pod templates refer to by name.
+#[derive(Default)]
+struct Referred {
+    configs: Configs,
+    priorities: PriorityClasses,
+}
+
 /// The objects that have been read so far.
 #[derive(Default)]
 struct Loading<'a> {
     findings: Findings,
     loaded: Loaded,
-    configs: Configs,
+    referred: Referred,
     services: Vec<(&'a Document<'a>, Service)>,
 }
 
 impl<'a> Loading<'a> {
     fn read(&mut self, documents: &'a [Document<'a>]) {
         clashes::duplicate_objects(documents.iter().filter(|d| Part::of(d).is_some()), &mut self.findings);
-        // Environments refer to ConfigMaps and Secrets of any file, so these come first.
-        let first = |document: &Document<'_>| matches!(Part::of(document), Some(Part::ConfigMap | Part::Secret));
+        // What pod templates refer to may be in any file, so it comes first.
+        let referred = |part| matches!(part, Part::ConfigMap | Part::Secret | Part::PriorityClass);
+        let first = |document: &Document<'_>| Part::of(document).is_some_and(referred);
         let present: BTreeSet<_> = documents.iter().map(|d| (d.kind.as_str(), &d.key)).collect();
         for document in documents.iter().filter(|d| first(d)).chain(documents.iter().filter(|d| !first(d))) {
             match Part::of(document) {
@@ -149,10 +164,10 @@ impl<'a> Loading<'a> {
     }
 
     fn object(&mut self, document: &'a Document<'a>, part: Part) {
-        let Self { findings, loaded: Loaded { objects, passed_over, .. }, configs, .. } = self;
+        let Self { findings, loaded: Loaded { objects, passed_over, .. }, referred, .. } = self;
         let check = &mut Check { document, findings };
         match part {
-            Part::Workload(kind) => objects.workloads.extend(workload::read(check, kind, configs, passed_over)),
+            Part::Workload(kind) => objects.workloads.extend(workload::read(check, kind, referred, passed_over)),
             Part::Service => self.services.extend(service::read(check, passed_over).map(|s| (document, s))),
             Part::EndpointSlice => objects.endpoint_slices.extend(endpoints::read_slice(check, passed_over)),
             Part::Endpoints => {
@@ -160,20 +175,21 @@ impl<'a> Loading<'a> {
             }
             Part::ConfigMap => {
                 if let Some(object) = check.read::<ConfigMap>(passed_over) {
-                    configs.add_config_map(check, object);
+                    referred.configs.add_config_map(check, object);
                 }
             }
             Part::Secret => {
                 if let Some(object) = check.read::<Secret>(passed_over) {
-                    configs.add_secret(check, object);
+                    referred.configs.add_secret(check, object);
                 }
             }
-            Part::Namespace => {
-                if check.read::<Namespace>(passed_over).is_some() {
-                    check.name("metadata.name", &document.key.name, names::dns_label);
-                    objects.namespaces.push(document.key.name.clone());
+            Part::PriorityClass => {
+                if let Some(object) = check.read::<PriorityClass>(passed_over) {
+                    referred.priorities.add(check, &object);
                 }
             }
+            Part::Namespace => objects.namespaces.extend(node::read_namespace(check, passed_over)),
+            Part::Node => objects.nodes.extend(node::read(check, passed_over)),
         }
         passed_over.fields_without_effect(document, &part.applied_fields());
     }

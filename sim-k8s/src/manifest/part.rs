@@ -15,6 +15,8 @@ pub(super) enum Part {
     ConfigMap,
     Secret,
     Namespace,
+    Node,
+    PriorityClass,
 }
 
 impl Part {
@@ -36,6 +38,8 @@ impl Part {
             ("v1", "ConfigMap") => Self::ConfigMap,
             ("v1", "Secret") => Self::Secret,
             ("v1", "Namespace") => Self::Namespace,
+            ("v1", "Node") => Self::Node,
+            ("scheduling.k8s.io/v1", "PriorityClass") => Self::PriorityClass,
             _ => return None,
         })
     }
@@ -71,6 +75,8 @@ impl Part {
             Self::ConfigMap => &["data", "binaryData"],
             Self::Secret => &["data", "stringData", "type"],
             Self::Namespace => &[],
+            Self::Node => &["spec.taints", "spec.unschedulable", "status.allocatable", "status.capacity"],
+            Self::PriorityClass => &["value", "globalDefault", "preemptionPolicy"],
         };
         let mut applied: Vec<String> = common.iter().chain(own).map(ToString::to_string).collect();
         if let Self::Workload(kind) = self {

@@ -10,9 +10,8 @@ use sim_core::engine::time::Duration;
 use crate::api::{Container, ContainerPort, PodTemplate};
 
 use super::check::Check;
-use super::config::Configs;
-use super::names;
 use super::shown::shown;
+use super::{Referred, names};
 
 /// The fields of a template that have an effect, each with all below it.
 pub(super) const APPLIED_FIELDS: &[&str] = &[
@@ -24,12 +23,22 @@ pub(super) const APPLIED_FIELDS: &[&str] = &[
     "spec.nodeName",
     "spec.nodeSelector",
     "spec.terminationGracePeriodSeconds",
+    "spec.affinity",
+    "spec.tolerations",
+    "spec.topologySpreadConstraints",
+    "spec.priorityClassName",
+    "spec.priority",
+    "spec.preemptionPolicy",
     "spec.containers[].name",
     "spec.containers[].ports",
+    "spec.containers[].resources.requests",
+    "spec.containers[].resources.limits",
     "spec.containers[].env",
     "spec.containers[].envFrom",
     "spec.initContainers[].name",
     "spec.initContainers[].ports",
+    "spec.initContainers[].resources.requests",
+    "spec.initContainers[].resources.limits",
     "spec.initContainers[].env",
     "spec.initContainers[].envFrom",
     "spec.initContainers[].restartPolicy",
@@ -38,7 +47,7 @@ pub(super) const APPLIED_FIELDS: &[&str] = &[
 /// The template whose `metadata` and `spec` stand under `path` (`spec.template`; empty for a bare pod).
 pub(super) fn template(
     check: &mut Check<'_>,
-    configs: &mut Configs,
+    referred: &mut Referred,
     path: &str,
     metadata: Option<&ObjectMeta>,
     spec: Option<&PodSpec>,
@@ -71,9 +80,12 @@ pub(super) fn template(
             check.error(&format!("{path}.name"), message, "give each container a name of its own");
         }
         let ports = ports(check, &path, from, host_network, &mut taken);
-        Container { name: from.name.clone(), sidecar, ports, env: configs.environment(check, &path, from) }
+        let requests = check.requests(&path, from.resources.as_ref());
+        let env = referred.configs.environment(check, &path, from);
+        Container { name: from.name.clone(), sidecar, ports, requests, env }
     });
     let containers = containers.collect();
+    let (priority, never_preempts) = referred.priorities.of(check, &at("spec"), spec);
     PodTemplate {
         labels,
         host_network,
@@ -82,6 +94,13 @@ pub(super) fn template(
         hostname: spec.hostname.clone().filter(|name| !name.is_empty()),
         subdomain: spec.subdomain.clone().filter(|name| !name.is_empty()),
         deletion_cost: deletion_cost(metadata),
+        affinity: check.affinity(&at("spec.affinity"), spec.affinity.as_ref()),
+        tolerations: check.tolerations(&at("spec.tolerations"), spec.tolerations.as_ref()),
+        topology_spread: check
+            .topology_spread(&at("spec.topologySpreadConstraints"), spec.topology_spread_constraints.as_ref()),
+        priority,
+        never_preempts,
+        init_requests: check.init_requests(&at("spec.initContainers"), spec),
         containers,
         // A negative one is one second (`SetDefaults_PodSpec`'s counterpart in pkg/registry/core/pod/strategy.go).
         grace: spec

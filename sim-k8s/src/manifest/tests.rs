@@ -4,6 +4,7 @@ use crate::api::{ClusterIp, ServiceType, TargetPort, WorkloadKind};
 mod mistakes;
 mod real;
 mod rollouts;
+mod scheduling;
 
 fn files(texts: &[&str]) -> Vec<SourceFile> {
     let name = |i| if texts.len() == 1 { "shop.yaml".into() } else { format!("{i}.yaml") };
@@ -63,7 +64,7 @@ fn lists_json_and_several_files_are_one_set() {
                 namespace: shop}, spec: {clusterIP: None}}]}\n";
     let json = "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\"},\"spec\":{\"containers\":[{\"name\":\"c\"}]}}";
     let objects = load(&files(&[list, json])).expect("loads").objects;
-    assert_eq!(objects.namespaces, ["shop"]);
+    assert_eq!(objects.namespaces[0].labels["kubernetes.io/metadata.name"], "shop");
     assert_eq!(objects.services[0].key.to_string(), "shop/a");
     assert!(objects.services[0].is_headless());
     assert_eq!(objects.workloads[0].kind, WorkloadKind::Pod);

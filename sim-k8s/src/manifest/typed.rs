@@ -223,10 +223,20 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, TypeError> {
-        visitor.visit_newtype_struct(self)
+        // A quantity may also be written as a number (`Quantity.UnmarshalJSON`, apimachinery pkg/api/resource).
+        let number = match &self.node.value {
+            Value::Signed(number) => number.to_string(),
+            Value::Unsigned(number) => number.to_string(),
+            Value::Fraction(number) => number.to_string(),
+            _ => return visitor.visit_newtype_struct(self),
+        };
+        match name {
+            "Quantity" => visitor.visit_newtype_struct(number.into_deserializer()),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, TypeError> {

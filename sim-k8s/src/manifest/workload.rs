@@ -10,13 +10,12 @@ use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec, ReplicationController, Re
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use sim_core::engine::time::Duration;
 
-use crate::api::{Operator, Requirement, Selector, Workload, WorkloadKind};
+use crate::api::{Selector, Workload, WorkloadKind};
 
 use super::check::{Check, or_default};
-use super::config::Configs;
 use super::passed_over::PassedOver;
 use super::shown::shown;
-use super::{job, names, pod, rollout};
+use super::{Referred, job, names, pod, rollout};
 
 /// Pods that one workload may ask for: far more than a cluster holds, far less than memory does.
 const MAX_REPLICAS: u32 = 100_000;
@@ -87,10 +86,10 @@ pub(super) fn applied_fields(kind: WorkloadKind) -> &'static [&'static str] {
 pub(super) fn read(
     check: &mut Check<'_>,
     kind: WorkloadKind,
-    configs: &mut Configs,
+    referred: &mut Referred,
     passed_over: &mut PassedOver,
 ) -> Option<Workload> {
-    let mut reading = Reading { check, kind, configs };
+    let mut reading = Reading { check, kind, referred };
     // Defaults of `replicas`: pkg/apis/apps/v1/defaults.go, pkg/apis/core/v1/defaults.go.
     match kind {
         WorkloadKind::Pod => reading.pod(passed_over),
@@ -130,7 +129,7 @@ pub(super) fn read(
 struct Reading<'r, 'd> {
     check: &'r mut Check<'d>,
     kind: WorkloadKind,
-    configs: &'r mut Configs,
+    referred: &'r mut Referred,
 }
 
 impl Reading<'_, '_> {
@@ -192,7 +191,7 @@ impl Reading<'_, '_> {
         template: &PodTemplateSpec,
         replicas: Option<i32>,
     ) -> Option<Workload> {
-        let selector = self.selector(selector);
+        let selector = self.check.selector("spec.selector", selector);
         if selector.requirements.is_empty() {
             let advice = "add matchLabels: with the labels of the pod template";
             self.check.error("spec.selector", "the selector is missing or empty", advice);
@@ -204,7 +203,7 @@ impl Reading<'_, '_> {
         let check = &mut *self.check;
         let key = check.key(names::dns_subdomain);
         let path = template_path(self.kind);
-        let template = pod::template(check, self.configs, path, template.metadata.as_ref(), template.spec.as_ref());
+        let template = pod::template(check, self.referred, path, template.metadata.as_ref(), template.spec.as_ref());
         for requirement in selector.requirements.iter().filter(|r| !r.matches(&template.labels)) {
             let message =
                 format!("the pods do not carry the label \"{}\" as spec.selector asks", shown(&requirement.key));
@@ -226,33 +225,5 @@ impl Reading<'_, '_> {
         };
         let selector = selector.clone();
         Some(Workload { selector, replicas, labels, ..Workload::new(self.kind, key, Arc::new(template)) })
-    }
-
-    /// `ValidateLabelSelector`: apimachinery pkg/apis/meta/v1/validation.
-    fn selector(&mut self, from: &LabelSelector) -> Selector {
-        let check = &mut *self.check;
-        let labels = check.labels("spec.selector.matchLabels", from.match_labels.as_ref());
-        let mut selector = Selector::equal_to(&labels);
-        for (index, expression) in from.match_expressions.iter().flatten().enumerate() {
-            let at = |field: &str| format!("spec.selector.matchExpressions[{index}].{field}");
-            check.name(&at("key"), &expression.key, names::label_key);
-            let known = [
-                ("In", Operator::In),
-                ("NotIn", Operator::NotIn),
-                ("Exists", Operator::Exists),
-                ("DoesNotExist", Operator::DoesNotExist),
-            ];
-            let operator = check.one_of(&at("operator"), Some(&expression.operator), &known, Operator::Exists);
-            let values = expression.values.clone().unwrap_or_default();
-            if matches!(operator, Operator::In | Operator::NotIn) == values.is_empty() {
-                check.error(
-                    &at("values"),
-                    "In and NotIn need values, the others take none",
-                    "add or remove the values",
-                );
-            }
-            selector.requirements.push(Requirement { key: expression.key.clone(), operator, values });
-        }
-        selector
     }
 }

@@ -10,7 +10,7 @@ fn refused(texts: &[&str]) -> String {
 }
 
 /// What is said about `text`, with a good object before and after it.
-fn refused_one(text: &str) -> String {
+pub(super) fn refused_one(text: &str) -> String {
     refused(&[text])
 }
 
