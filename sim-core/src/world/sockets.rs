@@ -221,7 +221,7 @@ impl World {
     pub fn tcp_set_options(&mut self, netns: NetnsId, socket: SocketId, options: SocketOptions) {
         self.call(netns, Some(socket), format!("{options:?}").as_bytes());
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.set_options(now, socket, options));
+        let _ = self.walk(netns, |ns, _| ns.tcp.set_options(now, socket, options));
     }
 
     /// `TCP_INFO`; `None` for what is no connection.

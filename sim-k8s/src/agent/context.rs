@@ -87,8 +87,14 @@ impl Context<'_> {
 
     /// Tells whoever plays the applications in pods.
     pub fn tell(&mut self, notice: Notice) {
-        if let Notice::Started { pod, .. } = &notice {
-            self.plane.started_by.insert(pod.clone(), self.me);
+        match &notice {
+            Notice::Started { container, .. } => {
+                self.plane.started_by.insert(container.clone(), self.me);
+            }
+            Notice::Killed(container) => {
+                self.plane.started_by.remove(container);
+            }
+            Notice::Stop(_) => {}
         }
         self.plane.notices.push_back(notice);
     }

@@ -8,14 +8,13 @@ use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 use sim_core::world::World;
 
-use crate::api::ObjectKey;
 use crate::apiserver::{Action, Apiserver, Cache, Change, Refused, Request};
 use crate::command::Command;
 use crate::timings::Timings;
 
 use super::limiter::Limiter;
 use super::watch::{Watch, Watches};
-use super::{Agent, Context, Event, Interest, Notice};
+use super::{Agent, ContainerRef, Context, Event, Interest, Notice};
 
 /// Alarms with this bit are the control plane's.
 const TOKEN: u64 = 1 << 63;
@@ -65,8 +64,8 @@ pub struct ControlPlane {
     scheduled: u64,
     /// Whose sockets are whose.
     pub(super) sockets: BTreeMap<(NetnsId, Socket), AgentId>,
-    /// Who started the containers of a pod.
-    pub(super) started_by: BTreeMap<ObjectKey, AgentId>,
+    /// The containers that run, and who started them.
+    pub(super) started_by: BTreeMap<ContainerRef, AgentId>,
     pub(super) notices: VecDeque<Notice>,
 }
 
@@ -148,10 +147,10 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// The applications of a pod have ended by themselves.
-    pub fn exited(&mut self, world: &mut World, pod: &ObjectKey) {
-        if let Some(agent) = self.started_by.get(pod).copied() {
-            self.act(world, agent, Event::Exited(pod.clone()));
+    /// A container has ended by itself, or as it was told to, with this exit code.
+    pub fn exited(&mut self, world: &mut World, container: &ContainerRef, code: u8) {
+        if let Some(agent) = self.started_by.remove(container) {
+            self.act(world, agent, Event::Exited(container.clone(), code));
         }
     }
 

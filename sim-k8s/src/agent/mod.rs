@@ -16,6 +16,7 @@ mod limiter;
 mod watch;
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::netns::socket::Socket;
@@ -43,8 +44,8 @@ pub enum Event {
     Done(u64, Result<(), CommandFailed>),
     /// Something happened to a socket of its own.
     Woken(NetnsId, Socket),
-    /// The applications of a pod that it started have ended by themselves.
-    Exited(ObjectKey),
+    /// A container that it started has ended by itself, or as it was told to, with this exit code.
+    Exited(ContainerRef, u8),
 }
 
 /// A part of the control plane. It is plain data: a clone goes its own way.
@@ -71,32 +72,33 @@ impl Clone for Box<dyn Agent> {
     }
 }
 
-/// What the applications in pods must know. Whoever drives the cluster plays them.
+/// One container of one pod.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ContainerRef {
+    /// The pod.
+    pub pod: ObjectKey,
+    /// Which pod of that name.
+    pub uid: u64,
+    /// Index of the container in the pod's template.
+    pub container: usize,
+}
+
+/// What the applications in containers must know. Whoever drives the cluster plays them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Notice {
-    /// The containers of a pod have been started in this netns.
+    /// The container has been started, for the first time or again.
     Started {
-        /// The pod.
-        pod: ObjectKey,
-        /// Which pod of that name.
-        uid: u64,
-        /// Where they run: the pod's own netns, or its node's.
+        /// Which one.
+        container: ContainerRef,
+        /// Where it runs: the pod's own netns, or its node's.
         netns: NetnsId,
+        /// The addresses of the pod, the primary one first; the node's if it shares its netns.
+        ips: Vec<IpAddr>,
     },
-    /// They were sent the stop signal, and may wind up. They say when they are done: [`ControlPlane::exited`].
-    Stop {
-        /// The pod.
-        pod: ObjectKey,
-        /// Which pod of that name.
-        uid: u64,
-    },
-    /// They were killed: from now on they do nothing, and their sockets are closed.
-    Killed {
-        /// The pod.
-        pod: ObjectKey,
-        /// Which pod of that name.
-        uid: u64,
-    },
+    /// It was sent the stop signal of its image, and may wind up. It says when it is done: [`ControlPlane::exited`].
+    Stop(ContainerRef),
+    /// It was killed: from now on it does nothing, and its sockets are closed.
+    Killed(ContainerRef),
 }
 
 #[cfg(test)]

@@ -24,12 +24,17 @@ impl Agent for Diary {
             Event::Start => cx.watch(Interest::All(Kind::Node)),
             Event::Replied(1, Ok(())) => cx.request(create("n2"), 2),
             Event::Changed(change) => {
-                let pod = change.object.key().clone();
-                cx.tell(Notice::Stop { pod, uid: cx.now().since(Instant::START).as_micros() });
+                let at = cx.now().since(Instant::START).as_micros();
+                cx.tell(note(&change.object.key().name, at));
             }
             _ => {}
         }
     }
+}
+
+/// A notice that tells a name and a time.
+fn note(name: &str, uid: u64) -> Notice {
+    Notice::Stop(ContainerRef { pod: ObjectKey::new("", name), uid, container: 0 })
 }
 
 struct Bench {
@@ -50,8 +55,8 @@ impl Bench {
             }
         }
         let mut heard = Vec::new();
-        while let Some(Notice::Stop { pod, uid }) = self.plane.next_notice() {
-            heard.push((pod.name, uid));
+        while let Some(Notice::Stop(of)) = self.plane.next_notice() {
+            heard.push((of.pod.name, of.uid));
         }
         heard
     }
@@ -122,8 +127,8 @@ impl Agent for Plumber {
             }
             Event::Done(5, Err(failed)) => {
                 assert!(failed.to_string().contains("br9"), "{failed}");
-                let uid = cx.now().since(Instant::START).as_millis();
-                cx.tell(Notice::Stop { pod: ObjectKey::new("", "failed"), uid });
+                let at = cx.now().since(Instant::START).as_millis();
+                cx.tell(note("failed", at));
             }
             _ => {}
         }

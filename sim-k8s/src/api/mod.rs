@@ -11,6 +11,7 @@ mod namespace;
 mod node;
 mod object;
 mod pod;
+mod probe;
 mod rollout;
 mod schedule;
 mod scheduling;
@@ -29,6 +30,7 @@ pub use namespace::Namespace;
 pub use node::{Condition, Lease, Node, Taint, TaintEffect};
 pub use object::{Kind, Object, ObjectRef};
 pub use pod::{ContainerStatus, Phase, Pod, PodStatus};
+pub use probe::{Handler, HttpGet, InitContainer, Lifecycle, Probe, RestartPolicy};
 pub use rollout::{Revision, RolloutNote, Share, UpdateStrategy};
 pub use schedule::{NotASchedule, Schedule};
 pub use scheduling::{

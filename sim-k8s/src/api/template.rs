@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use sim_core::engine::time::Duration;
 
-use super::{Affinity, Labels, Resources, Toleration, TopologySpreadConstraint};
+use super::{
+    Affinity, InitContainer, Labels, Lifecycle, Probe, Resources, RestartPolicy, Toleration, TopologySpreadConstraint,
+};
 
 /// A layer 4 protocol, spelled as Kubernetes does (`TCP`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -73,6 +75,10 @@ pub struct PodTemplate {
     /// Containers that run as long as the pod: init containers with `restartPolicy: Always`
     /// (sidecars) first, as the kubelet starts them.
     pub containers: Vec<Container>,
+    /// Init containers that end, in their order; they run before all others.
+    pub init: Vec<InitContainer>,
+    /// Whether its containers are started again. Default: always.
+    pub restart_policy: RestartPolicy,
     /// How long its containers may take to stop (`terminationGracePeriodSeconds`). Default 30 s.
     pub grace: Duration,
 }
@@ -94,6 +100,8 @@ impl Default for PodTemplate {
             never_preempts: false,
             init_requests: Resources::new(),
             containers: Vec::new(),
+            init: Vec::new(),
+            restart_policy: RestartPolicy::default(),
             grace: Duration::from_secs(30),
         }
     }
@@ -119,12 +127,22 @@ pub struct Container {
     pub name: String,
     /// An init container that keeps running (`restartPolicy: Always`).
     pub sidecar: bool,
+    /// Its image, for example `nginx:1.27`.
+    pub image: String,
     /// The ports it declares.
     pub ports: Vec<ContainerPort>,
     /// What it asks for (`resources.requests`; where that is silent, `resources.limits`).
     pub requests: Resources,
     /// Its environment: `envFrom` first, then `env`, a later name replacing an earlier one.
     pub env: Vec<EnvVar>,
+    /// Says that it has started; until then the others wait.
+    pub startup_probe: Option<Probe>,
+    /// Says that it need not be started again.
+    pub liveness_probe: Option<Probe>,
+    /// Says that it can serve.
+    pub readiness_probe: Option<Probe>,
+    /// What is done after its start and before its end.
+    pub lifecycle: Lifecycle,
 }
 
 /// A port a container listens on.

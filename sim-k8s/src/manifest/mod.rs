@@ -20,6 +20,7 @@ mod part;
 mod passed_over;
 mod pod;
 mod priority;
+mod probe;
 mod quantity;
 mod rollout;
 mod scalar;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container as K8sContainer, PodSpec};
+use k8s_openapi::api::core::v1::{Container as K8sContainer, PodSpec, Probe as K8sProbe};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use sim_core::engine::time::Duration;
 
-use crate::api::{Container, ContainerPort, PodTemplate};
+use crate::api::{Container, ContainerPort, InitContainer, PodTemplate};
 
 use super::check::Check;
+use super::probe::{self, ProbeKind};
 use super::shown::shown;
 use super::{Referred, names};
 
@@ -29,7 +30,13 @@ pub(super) const APPLIED_FIELDS: &[&str] = &[
     "spec.priorityClassName",
     "spec.priority",
     "spec.preemptionPolicy",
+    "spec.restartPolicy",
     "spec.containers[].name",
+    "spec.containers[].image",
+    "spec.containers[].startupProbe",
+    "spec.containers[].livenessProbe",
+    "spec.containers[].readinessProbe",
+    "spec.containers[].lifecycle",
     "spec.containers[].ports",
     "spec.containers[].resources.requests",
     "spec.containers[].resources.limits",
@@ -42,6 +49,13 @@ pub(super) const APPLIED_FIELDS: &[&str] = &[
     "spec.initContainers[].env",
     "spec.initContainers[].envFrom",
     "spec.initContainers[].restartPolicy",
+    "spec.initContainers[].image",
+    "spec.initContainers[].command",
+    "spec.initContainers[].args",
+    "spec.initContainers[].startupProbe",
+    "spec.initContainers[].livenessProbe",
+    "spec.initContainers[].readinessProbe",
+    "spec.initContainers[].lifecycle",
 ];
 
 /// The template whose `metadata` and `spec` stand under `path` (`spec.template`; empty for a bare pod).
@@ -72,17 +86,12 @@ pub(super) fn template(
     let sidecars = sidecars.map(|(i, c)| (format!("spec.initContainers[{i}]"), c, true));
     let main = spec.containers.iter().enumerate().map(|(i, c)| (format!("spec.containers[{i}]"), c, false));
     let mut taken = Taken::default();
+    let init = init_containers(check, &at("spec.initContainers"), spec, &mut taken);
     let containers = sidecars.chain(main).map(|(field, from, sidecar)| {
         let path = at(&field);
-        check.name(&format!("{path}.name"), &from.name, names::dns_label);
-        if !taken.names.insert(from.name.clone()) {
-            let message = format!("the pod has two containers \"{}\"", shown(&from.name));
-            check.error(&format!("{path}.name"), message, "give each container a name of its own");
-        }
+        taken.name(check, &path, &from.name);
         let ports = ports(check, &path, from, host_network, &mut taken);
-        let requests = check.requests(&path, from.resources.as_ref());
-        let env = referred.configs.environment(check, &path, from);
-        Container { name: from.name.clone(), sidecar, ports, requests, env }
+        container(check, referred, &path, from, sidecar, ports)
     });
     let containers = containers.collect();
     let (priority, never_preempts) = referred.priorities.of(check, &at("spec"), spec);
@@ -102,6 +111,8 @@ pub(super) fn template(
         never_preempts,
         init_requests: check.init_requests(&at("spec.initContainers"), spec),
         containers,
+        init,
+        restart_policy: check.restart_policy(&at("spec"), spec),
         // A negative one is one second (`SetDefaults_PodSpec`'s counterpart in pkg/registry/core/pod/strategy.go).
         grace: spec
             .termination_grace_period_seconds
@@ -116,12 +127,60 @@ fn deletion_cost(metadata: Option<&ObjectMeta>) -> i32 {
     cost.and_then(|cost| cost.parse().ok()).unwrap_or_default()
 }
 
+fn container(
+    check: &mut Check<'_>,
+    referred: &mut Referred,
+    path: &str,
+    from: &K8sContainer,
+    sidecar: bool,
+    ports: Vec<ContainerPort>,
+) -> Container {
+    let mut probe = |field: &str, probe: &Option<K8sProbe>, kind| {
+        probe.as_ref().and_then(|probe| check.probe(&format!("{path}.{field}"), probe, &ports, kind))
+    };
+    Container {
+        name: from.name.clone(),
+        sidecar,
+        image: from.image.clone().unwrap_or_default(),
+        startup_probe: probe("startupProbe", &from.startup_probe, ProbeKind::OneSuccess),
+        liveness_probe: probe("livenessProbe", &from.liveness_probe, ProbeKind::OneSuccess),
+        readiness_probe: probe("readinessProbe", &from.readiness_probe, ProbeKind::Readiness),
+        lifecycle: check.lifecycle(&format!("{path}.lifecycle"), from.lifecycle.as_ref(), &ports),
+        ports,
+        requests: check.requests(path, from.resources.as_ref()),
+        env: referred.configs.environment(check, path, from),
+    }
+}
+
 /// What one pod may have only once.
 #[derive(Default)]
 struct Taken {
     names: BTreeSet<String>,
     /// Host ports by protocol, address and number (`AccumulateUniqueHostPorts`, pkg/apis/core/validation).
     host_ports: BTreeSet<(String, String, i32)>,
+}
+
+impl Taken {
+    /// Takes the name of a container.
+    fn name(&mut self, check: &mut Check<'_>, path: &str, name: &str) {
+        check.name(&format!("{path}.name"), name, names::dns_label);
+        if !self.names.insert(name.to_owned()) {
+            let message = format!("the pod has two containers \"{}\"", shown(name));
+            check.error(&format!("{path}.name"), message, "give each container a name of its own");
+        }
+    }
+}
+
+/// The init containers that end.
+fn init_containers(check: &mut Check<'_>, path: &str, spec: &PodSpec, taken: &mut Taken) -> Vec<InitContainer> {
+    let all = spec.init_containers.iter().flatten().enumerate();
+    let ending = all.filter(|(_, container)| container.restart_policy.as_deref() != Some("Always"));
+    let ending = ending.map(|(index, container)| {
+        taken.name(check, &format!("{path}[{index}]"), &container.name);
+        let words = container.command.iter().flatten().chain(container.args.iter().flatten());
+        InitContainer { name: container.name.clone(), runs: probe::sleeps(words) }
+    });
+    ending.collect()
 }
 
 fn ports(

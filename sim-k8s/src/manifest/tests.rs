@@ -2,6 +2,7 @@ use super::{Loaded, SourceFile, load};
 use crate::api::{ClusterIp, ServiceType, TargetPort, WorkloadKind};
 
 mod mistakes;
+mod probes;
 mod real;
 mod rollouts;
 mod scheduling;
