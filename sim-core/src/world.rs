@@ -6,6 +6,7 @@
 //! is asked is refused with `ENOENT`, or nothing happens.
 
 mod door;
+mod names;
 mod packets;
 mod removal;
 mod sockets;
@@ -15,7 +16,7 @@ pub use door::RestoreError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::capture::{Hop, Loss};
+use crate::capture::{Hop, Seen};
 use crate::engine::arena::{DevId, Map, NetnsId};
 use crate::engine::errno::Errno;
 use crate::engine::fingerprint::Fingerprint;
@@ -166,11 +167,13 @@ impl World {
             Event::Receive(netns, dev, packet) => {
                 let words = [u64::from(netns.0), u64::from(dev.0), packet.id.0];
                 self.record(2, &words, packet.data());
-                let id = packet.id;
-                if self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, packet))).is_err() {
+                if self.find_netns(netns).is_none() {
                     let place = DropPlace { netns, dev: Some(dev), stage: "backlog", reason: DropReason::DevDown };
-                    self.out.lose(self.queue.now(), Some(id), place);
+                    self.out.lose(self.now(), Some(&packet), place);
+                    return Happened::Inside;
                 }
+                let walked = self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, packet)));
+                walked.expect("the netns is there");
                 Happened::Inside
             }
             Event::Timer(netns, timer) => {
@@ -216,17 +219,18 @@ impl World {
 
     /// Switches the taps of all devices on or off. Default off.
     pub fn capture(&mut self, on: bool) {
-        self.out.capture = on;
+        self.out.taps.on = on;
     }
 
-    /// Takes the hops captured since the last call.
+    /// Takes what the taps saw since the last call.
+    pub fn drain_seen(&mut self) -> Vec<Seen> {
+        std::mem::take(&mut self.out.taps.seen)
+    }
+
+    /// As [`Self::drain_seen`], of that only the frames that passed a device.
     pub fn drain_hops(&mut self) -> Vec<Hop> {
-        std::mem::take(&mut self.out.hops)
-    }
-
-    /// Takes the losses captured since the last call: which packet was dropped where.
-    pub fn drain_losses(&mut self) -> Vec<Loss> {
-        std::mem::take(&mut self.out.losses)
+        let hop = |seen| if let Seen::Hop(hop) = seen { Some(hop) } else { None };
+        self.drain_seen().into_iter().filter_map(hop).collect()
     }
 
     /// Takes the rule traces since the last call.
@@ -265,6 +269,7 @@ impl World {
             let shown = bytes.iter().take(64).fold(String::new(), |s, b| s + &format!("{b:02x}"));
             *text = Some(format!("at {now}: {kind} {words:?} {shown}"));
         }
+        self.out.taps.event = self.fingerprint.events();
         self.fingerprint.event(now.as_nanos(), kind, words, bytes);
     }
 

@@ -67,6 +67,44 @@ impl Write for Output {
     }
 }
 
+/// A file that is written now and then and not kept open: thousands of them may be.
+#[derive(Debug)]
+pub(crate) struct Growing {
+    path: PathBuf,
+    partial: PathBuf,
+}
+
+impl Growing {
+    /// Begins the file `path` with nothing in it.
+    ///
+    /// # Errors
+    /// As [`Output::create`].
+    pub(crate) fn create(path: &Path) -> Result<Self, OutputError> {
+        let Output { path, partial, .. } = Output::create(path)?;
+        Ok(Self { path, partial })
+    }
+
+    /// Adds bytes at its end.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn append(&self, bytes: &[u8]) -> Result<(), OutputError> {
+        let opened = File::options().append(true).open(&self.partial);
+        opened.and_then(|mut file| file.write_all(bytes)).map_err(|why| OutputError { path: self.partial.clone(), why })
+    }
+
+    /// Gives the file its name, which is told.
+    ///
+    /// # Errors
+    /// What the system says; the partial file stays.
+    pub(crate) fn finish(self) -> Result<PathBuf, OutputError> {
+        match fs::rename(&self.partial, &self.path) {
+            Ok(()) => Ok(self.path),
+            Err(why) => Err(OutputError { path: self.path, why }),
+        }
+    }
+}
+
 /// Writes a whole file.
 ///
 /// # Errors

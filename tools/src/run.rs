@@ -1,5 +1,6 @@
 //! `everyhop run`: Kubernetes manifests in simulated time.
 
+mod captures;
 mod folder;
 
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use crate::interrupt::Interrupt;
 use crate::problem::{FAILED, FINE, Problem};
 use crate::progress::Progress;
 use crate::terminal::{printable, say};
-use folder::Folder;
+use captures::{CaptureArgs, Captures};
 
 /// What `everyhop run` is told.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,6 +51,8 @@ pub(crate) struct RunArgs {
     /// Prints the report as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    captures: CaptureArgs,
 }
 
 /// Events between two looks at Ctrl-C and two writes of hops.
@@ -63,7 +66,8 @@ pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Probl
     let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
     let plan = plan(args, &loaded)?;
     let mut run = new_run(args, &loaded, &plan, true)?;
-    let mut folder = args.out.as_deref().map(Folder::prepare).transpose()?;
+    args.out.as_deref().map_or(Ok(()), folder::prepare)?;
+    let mut captures = Captures::begin(&args.captures, args.out.as_deref(), &run)?;
     if args.check_determinism {
         // The two differ in what must not matter.
         check([run.clone(), new_run(args, &loaded, &plan, false)?], args, interrupt)?;
@@ -71,23 +75,25 @@ pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Probl
     let progress = Progress::new("running", args.duration);
     loop {
         let more = run.advance(STRETCH);
-        let hops = run.take_hops();
-        if let Some(folder) = &mut folder {
-            folder.hops(&hops, &run)?;
+        let seen = run.take_seen();
+        if let Some(captures) = &mut captures {
+            captures.add(&seen, &run)?;
         }
         if !more {
             break;
         }
         if interrupt.pressed() {
-            folder.map_or(Ok(()), Folder::interrupt)?;
+            captures.map_or(Ok(()), Captures::interrupt)?;
             return Err(interrupted());
         }
         progress.at(run.world().now());
     }
     drop(progress);
     let mut report = Report::of(&run, &loaded);
-    if let Some(folder) = folder {
-        folder.finish(&run, &mut report)?;
+    let files = captures.map_or(Ok(Vec::new()), |captures| captures.finish(&run))?;
+    match &args.out {
+        Some(folder) => folder::fill(folder, &run, &mut report, files)?,
+        None => report.files = folder::names(&files),
     }
     if args.json {
         say(&json(&report));

@@ -44,11 +44,11 @@ struct Partial {
 #[derive(Debug)]
 pub enum Gathered {
     /// The packet is whole.
-    Whole(Box<Packet>),
+    Whole(Packet),
     /// More is missing.
     Waiting,
     /// The fragment (and on overlap all its packet) is dropped.
-    Refused(DropReason),
+    Refused(DropReason, Packet),
 }
 
 /// A packet that never became whole.
@@ -81,14 +81,14 @@ impl Frags {
     pub fn gather(&mut self, packet: Packet, ip: &IpHeader, user: u8, deadline: Instant) -> Gathered {
         let key = Key { src: ip.src, dst: ip.dst, id: ip.id, proto: ip.proto, user };
         let Some(payload) = packet.l3().get(usize::from(ip.header_len)..).map(<[u8]>::to_vec) else {
-            return Gathered::Refused(DropReason::IpInHdr);
+            return Gathered::Refused(DropReason::IpInHdr, packet);
         };
         let (start, end) = (usize::from(ip.frag_offset), usize::from(ip.frag_offset) + payload.len());
         if end > 65535 || (ip.mf && payload.len() % 8 != 0) || payload.is_empty() {
-            return Gathered::Refused(DropReason::FragReasm);
+            return Gathered::Refused(DropReason::FragReasm, packet);
         }
         if self.bytes + payload.len() > HIGH_THRESH {
-            return Gathered::Refused(DropReason::FragTooFar);
+            return Gathered::Refused(DropReason::FragTooFar, packet);
         }
         let new =
             || Partial { deadline, pieces: BTreeMap::new(), total: None, first: None, max_size: 0, dev: packet.iif };
@@ -97,7 +97,7 @@ impl Frags {
             Fit::Duplicate => return Gathered::Waiting,
             Fit::Overlap => {
                 self.forget(&key);
-                return Gathered::Refused(DropReason::FragReasm);
+                return Gathered::Refused(DropReason::FragReasm, packet);
             }
             Fit::New => {}
         }
@@ -110,9 +110,8 @@ impl Frags {
         if !partial.is_whole() {
             return Gathered::Waiting;
         }
-        self.forget(&key)
-            .and_then(Partial::join)
-            .map_or(Gathered::Refused(DropReason::FragReasm), |p| Gathered::Whole(Box::new(p)))
+        // It is whole, so its first fragment is there.
+        self.forget(&key).and_then(Partial::join).map_or(Gathered::Waiting, Gathered::Whole)
     }
 
     /// When the oldest incomplete packet is given up; [`Instant::NEVER`] if there is none.
@@ -232,7 +231,7 @@ mod tests {
         let mut f = Frags::default();
         give(&mut f, 0, 16, true);
         assert!(matches!(give(&mut f, 0, 16, true), Gathered::Waiting));
-        assert!(matches!(give(&mut f, 8, 16, true), Gathered::Refused(DropReason::FragReasm)));
+        assert!(matches!(give(&mut f, 8, 16, true), Gathered::Refused(DropReason::FragReasm, _)));
         assert_eq!(f.take_deadline(), None);
     }
 
@@ -254,7 +253,7 @@ mod tests {
         for id in 0..u16::MAX {
             let (p, mut h) = fragment(0, 1024, true);
             h.id = id;
-            refused += u32::from(matches!(f.gather(p, &h, 0, Instant::START), Gathered::Refused(_)));
+            refused += u32::from(matches!(f.gather(p, &h, 0, Instant::START), Gathered::Refused(..)));
         }
         assert!(refused > 0 && f.bytes <= HIGH_THRESH);
     }

@@ -19,7 +19,7 @@ use crate::engine::arena::{DevId, NetnsId};
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::Conntrack;
-use crate::wire::packet::PacketId;
+use crate::wire::packet::Packet;
 
 use socket::tcp::{TcpConfig, TcpTable};
 
@@ -47,7 +47,7 @@ pub struct Netns {
     pub(crate) conntrack: Conntrack,
     pub(crate) streams: Streams,
     /// Packets that a device took with it, to be counted.
-    pub(crate) purged: Vec<(DevId, PacketId)>,
+    pub(crate) purged: Vec<(DevId, Packet)>,
 }
 
 /// The random streams of a netns, one per purpose.

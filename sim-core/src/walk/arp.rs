@@ -17,13 +17,15 @@ use crate::wire::packet::{Packet, PacketType};
 /// An ARP message came in.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Packet) -> Next {
     let unwanted = matches!(packet.pkt_type, PacketType::OtherHost);
-    let Some(arp) = Arp::read(packet.l3()).filter(|_| !unwanted) else { return Next::Drop(DropReason::OtherHost) };
+    let Some(arp) = Arp::read(packet.l3()).filter(|_| !unwanted) else {
+        return Next::Drop(DropReason::OtherHost, packet);
+    };
     let bad_target = arp.tpa.is_multicast() || (arp.tpa.is_loopback() && !ns.sysctl.route_localnet(dev));
     if bad_target || !matches!(arp.op, REQUEST | REPLY) {
-        return Next::Drop(DropReason::NotSpecified);
+        return Next::Drop(DropReason::NotSpecified, packet);
     }
     if arp.op == REQUEST && answers_for(ns, dev, arp.tpa, arp.spa) {
-        return answer(ns, ctx, dev, &arp);
+        return answer(ns, ctx, dev, &arp, packet);
     }
     let key = (dev, IpAddr::V4(arp.spa));
     let confirms = arp.op == REPLY && packet.pkt_type == PacketType::Host;
@@ -34,8 +36,8 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Pac
 }
 
 /// The target is ours: we learn who asks and answer (a probe from 0.0.0.0 teaches nothing).
-fn answer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, arp: &Arp) -> Next {
-    let Some(own) = ns.devs.get(dev).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown) };
+fn answer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, arp: &Arp, packet: Packet) -> Next {
+    let Some(own) = ns.devs.get(dev).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown, packet) };
     let mut stages = Vec::new();
     if !arp.spa.is_unspecified() {
         let heard = Heard { confirms: false, overrides: true, create: true };

@@ -14,11 +14,11 @@ use crate::wire::packet::{BridgePorts, Packet, PacketType};
 
 /// A frame arrived at a bridge port (`br_handle_frame`): PREROUTING runs here if the sysctl says so.
 pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
-    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc) };
+    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     if eth.src.is_multicast() || eth.src == MacAddr::ZERO || is_link_local(eth.dst) {
-        return Next::Drop(DropReason::BridgeIngress);
+        return Next::Drop(DropReason::BridgeIngress, packet);
     }
-    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown) };
+    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown, packet) };
     if ns.devs.get(bridge).is_some_and(|b| b.mac == eth.dst) {
         packet.pkt_type = PacketType::Host;
     }
@@ -26,12 +26,12 @@ pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
         return Next::Go(Stage::Switch(port, packet));
     }
     if super::receive::check_header(&mut packet).is_err() {
-        return Next::Drop(DropReason::BridgeNfInvalid);
+        return Next::Drop(DropReason::BridgeNfInvalid, packet);
     }
     packet.bridge = Some(BridgePorts { physin: Some(port), ..BridgePorts::default() });
     packet.iif = Some(bridge);
     hide_other_host(&mut packet);
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let after = After::BridgePrerouting { port, daddr: ip.dst };
     Next::Go(hook::begin(Hook::Prerouting, (Some(bridge), None), after, packet))
 }
@@ -51,8 +51,8 @@ pub(super) fn bridge_of(ns: &Netns, port: DevId) -> Option<DevId> {
 pub(super) fn prerouting_done(ns: &Netns, port: DevId, daddr: IpAddr, mut packet: Packet) -> Next {
     packet.iif = Some(port);
     show_other_host(&mut packet);
-    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown) };
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown, packet) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     if ip.dst == daddr {
         return Next::Go(Stage::Switch(port, packet));
     }
@@ -60,7 +60,7 @@ pub(super) fn prerouting_done(ns: &Netns, port: DevId, daddr: IpAddr, mut packet
         InputRoute::Forward(dst) if dst.kind == RouteKind::Unicast && dst.dev == bridge => {
             to_neighbour(ns, port, dst, packet)
         }
-        InputRoute::Drop(reason) => Next::Drop(reason),
+        InputRoute::Drop(reason) => Next::Drop(reason, packet),
         InputRoute::Unreachable { .. } | InputRoute::Forward(_) | InputRoute::Local => {
             let mac = ns.devs.get(bridge).map_or(MacAddr::ZERO, |b| b.mac);
             packet.data_mut()[..6].copy_from_slice(&mac.0);
@@ -73,7 +73,7 @@ pub(super) fn prerouting_done(ns: &Netns, port: DevId, daddr: IpAddr, mut packet
 /// The new destination is on the same bridge (`br_nf_pre_routing_finish_bridge`): the frame keeps its source
 /// address and TTL. With a cached neighbour header it goes on at once; else by the bridge device's output.
 fn to_neighbour(ns: &Netns, port: DevId, dst: super::Dst, mut packet: Packet) -> Next {
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let key = (dst.dev, dst.via.unwrap_or(ip.dst));
     if let Some(n) = ns.neighs.get(key)
         && n.state.is_connected()

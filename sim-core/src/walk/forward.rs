@@ -11,16 +11,16 @@ use crate::wire::packet::{Packet, PacketType};
 /// TTL, MTU, redirect, then FORWARD.
 pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: Packet) -> Next {
     if packet.pkt_type != PacketType::Host {
-        return Next::Drop(DropReason::NotForHost);
+        return Next::Drop(DropReason::NotForHost, packet);
     }
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     if ip.ttl <= 1 {
         let answer = icmp::error(ns, ctx, &packet, TIME_EXCEEDED, 0, 0);
-        return Next::DropAnd(DropReason::TtlExceeded, answer.into_iter().collect());
+        return Next::DropAnd(DropReason::TtlExceeded, packet, answer.into_iter().collect());
     }
     if exceeds_mtu(&packet, ip.df, dst.mtu) {
         let answer = icmp::error(ns, ctx, &packet, DEST_UNREACH, FRAG_NEEDED, dst.mtu as u16);
-        return Next::DropAnd(DropReason::PktTooBig, answer.into_iter().collect());
+        return Next::DropAnd(DropReason::PktTooBig, packet, answer.into_iter().collect());
     }
     edit::decrement_ttl(packet.l3_mut());
     let redirect = icmp::redirect(ns, ctx, &dst, &packet);

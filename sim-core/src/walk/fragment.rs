@@ -16,7 +16,7 @@ const EXC_FRAGTIME: u8 = 1;
 
 /// POSTROUTING is over (`ip_finish_output`): whole, or in fragments, to the neighbour.
 pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet: Packet) -> Next {
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let limit = if packet.frag_max != 0 { dst.mtu.min(u32::from(packet.frag_max)) } else { dst.mtu };
     if packet.l3().len() <= dst.mtu as usize
         && (packet.frag_max == 0 || packet.l3().len() <= usize::from(packet.frag_max))
@@ -25,7 +25,7 @@ pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet:
     }
     if ip.df && packet.frag_max == 0 {
         let answer = icmp::error(ns, ctx, &packet, DEST_UNREACH, FRAG_NEEDED, dst.mtu as u16);
-        return Next::DropAnd(DropReason::PktTooBig, answer.into_iter().collect());
+        return Next::DropAnd(DropReason::PktTooBig, packet, answer.into_iter().collect());
     }
     let pieces = split(&packet, limit as usize);
     Next::Several(pieces.into_iter().map(|p| Stage::Resolve(dst, p)).collect())
@@ -69,25 +69,20 @@ fn split(packet: &Packet, mtu: usize) -> Vec<Packet> {
 /// A fragment to be put together before conntrack or a local socket sees it (`ip_defrag`).
 ///
 /// # Errors
-/// Why it is dropped, or `None` if it waits for the rest.
-pub(super) fn defrag(
-    ns: &mut Netns,
-    ctx: &mut Ctx<'_>,
-    packet: Packet,
-    user: u8,
-) -> Result<Packet, Option<DropReason>> {
-    let Some(ip) = packet.ip() else { return Err(Some(DropReason::IpInHdr)) };
+/// What becomes of it instead: it waits for the rest, or is dropped.
+pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8) -> Result<Packet, Next> {
+    let Some(ip) = packet.ip() else { return Err(Next::Drop(DropReason::IpInHdr, packet)) };
     if !ip.is_fragment() {
         return Ok(packet);
     }
     let timeout = Duration::from_secs(u64::try_from(ns.sysctl.ipfrag_time).unwrap_or(0));
     match ns.frags.gather(packet, &ip, user, ctx.now + timeout) {
-        Gathered::Whole(packet) => Ok(*packet),
+        Gathered::Whole(packet) => Ok(packet),
         Gathered::Waiting => {
             arm(ns, ctx);
-            Err(None)
+            Err(Next::Held)
         }
-        Gathered::Refused(reason) => Err(Some(reason)),
+        Gathered::Refused(reason, packet) => Err(Next::Drop(reason, packet)),
     }
 }
 
@@ -101,7 +96,7 @@ fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>) {
 pub(super) fn expire(ns: &mut Netns, ctx: &mut Ctx<'_>) {
     for lost in ns.frags.expire(ctx.now) {
         let place = DropPlace { netns: ns.id, dev: lost.dev, stage: "defrag", reason: DropReason::FragReasm };
-        ctx.out.lose(ctx.now, lost.first.as_ref().map(|first| first.id), place);
+        ctx.out.lose(ctx.now, lost.first.as_ref(), place);
         if let Some(first) = lost.first
             && let Some(stage) = icmp::error(ns, ctx, &first, TIME_EXCEEDED, EXC_FRAGTIME, 0)
         {

@@ -8,12 +8,13 @@ mod nat;
 mod reject;
 
 use super::{After, Ctx, HookWalk, Next, Stage, after_hook, fragment, output};
+use crate::capture::{Decision, Ruled};
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netfilter::conntrack::{Conntrack, Status, Verdict as Tracked, Zone};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::ct::CtTemplate;
-use crate::netfilter::rules::{self, TableName, TraceStep, Verdict};
+use crate::netfilter::rules::{self, CtFacts, Decider, TableName, TraceStep, Verdict};
 use crate::netns::Netns;
 use crate::netns::frag::USER_CONNTRACK;
 use crate::wire::edit;
@@ -52,8 +53,14 @@ const fn functions(hook: Hook) -> &'static [Function] {
 enum Said {
     /// The packet goes on to the next function.
     Accept,
-    /// It ends here.
-    End(Next),
+    /// It is gone, and these go out because of it.
+    Drop(DropReason, Vec<Stage>),
+}
+
+impl Said {
+    const fn drop(reason: DropReason) -> Self {
+        Self::Drop(reason, Vec::new())
+    }
 }
 
 /// The rules one table asked a traced packet.
@@ -96,19 +103,19 @@ pub(super) fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Nex
         Table(name) if ns.rules.asks(*name, walk.hook) => ask_table(ns, ctx, *name, &mut walk),
         Track if ns.rules.tracks() => track(ns, ctx, &mut walk),
         Nat if ns.rules.has_nat() => nat::run(ns, ctx, &mut walk),
-        Confirm if ns.rules.tracks() => tracked(ns.conntrack.confirm(ctx.now, &mut walk.packet)),
+        Confirm if ns.rules.tracks() => confirm(ns, ctx, &mut walk),
         _ => Said::Accept,
     };
     match said {
         Said::Accept => Next::Go(Stage::Hook(walk)),
-        Said::End(next) => next,
+        Said::Drop(reason, answers) => Next::DropAnd(reason, walk.packet, answers),
     }
 }
 
 fn tracked(verdict: Tracked) -> Said {
     match verdict {
         Tracked::Accept => Said::Accept,
-        Tracked::Drop => Said::End(Next::Drop(DropReason::ConntrackDrop)),
+        Tracked::Drop => Said::drop(DropReason::ConntrackDrop),
     }
 }
 
@@ -118,12 +125,27 @@ fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Next {
             walk.packet = packet;
             Next::Go(Stage::Hook(walk))
         }
-        Err(reason) => reason.map_or(Next::Held, Next::Drop),
+        Err(next) => next,
     }
 }
 
 fn track(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
-    tracked(ns.conntrack.track_in(ctx.now, &mut walk.packet, walk.hook, walk.zone))
+    let verdict = ns.conntrack.track_in(ctx.now, &mut walk.packet, walk.hook, walk.zone);
+    ctx.decided(walk.packet.id, || {
+        let facts = CtFacts::of(&ns.conntrack, &walk.packet);
+        Some(Decision::Tracked(walk.hook, facts.state, facts.flow.map(|(_, dir)| dir)))
+    });
+    tracked(verdict)
+}
+
+/// Lets the entry of a new connection into the table.
+fn confirm(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
+    let tentative = |ns: &Netns, packet: &Packet| ns.conntrack.of(packet).is_some_and(|(_, _, e)| !e.is_confirmed());
+    let was_tentative = ctx.out.taps.on && tentative(ns, &walk.packet);
+    let verdict = ns.conntrack.confirm(ctx.now, &mut walk.packet);
+    let confirmed = was_tentative && !tentative(ns, &walk.packet);
+    ctx.decided(walk.packet.id, || confirmed.then_some(Decision::Confirmed(walk.hook)));
+    tracked(verdict)
 }
 
 /// Asks a table. A change of what routing depends on makes OUTPUT route the packet again.
@@ -131,11 +153,11 @@ fn ask_table(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut Hook
     let routed = (name == Mangle && walk.hook == Hook::Output).then(|| route_inputs(&walk.packet));
     let (verdict, group) = evaluate(ns, ctx, name, walk);
     if let Verdict::Reject(with) = verdict {
-        return Said::End(reject::reject(ns, ctx, walk, with, group));
+        return reject::reject(ns, ctx, walk, with, group);
     }
     ctx.out.traces.extend(group);
     if verdict == Verdict::Drop {
-        return Said::End(Next::Drop(DropReason::NetfilterDrop));
+        return Said::drop(DropReason::NetfilterDrop);
     }
     if routed.is_some_and(|before| before != route_inputs(&walk.packet)) {
         return reroute(ns, walk);
@@ -144,11 +166,11 @@ fn ask_table(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut Hook
 }
 
 /// Evaluates one table and stores back what its targets changed.
-fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk) -> (Verdict, Option<TraceGroup>) {
+fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookWalk) -> (Verdict, Option<TraceGroup>) {
     let Some(ip) = walk.packet.ip() else { return (Verdict::Accept, None) };
     let set = std::sync::Arc::clone(&ns.rules.set);
     let Some(table) = set.table(name) else { return (Verdict::Accept, None) };
-    let ct = rules::CtFacts::of(&ns.conntrack, &walk.packet);
+    let ct = CtFacts::of(&ns.conntrack, &walk.packet);
     let types = facts::Addresses { fib: &ns.fib, devs: &ns.devs };
     let ports = walk.packet.bridge.unwrap_or_default();
     let mut steps: Vec<TraceStep> = Vec::new();
@@ -169,11 +191,12 @@ fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk)
         template: None,
         mss: None,
     };
-    let verdict = rules::evaluate(table, &mut ns.rules.state, walk.hook, &mut asked, Some(&mut steps));
+    let (verdict, decider) = rules::evaluate(table, &mut ns.rules.state, walk.hook, &mut asked, Some(&mut steps));
     let (mark, traced, connmark) = (asked.mark, asked.traced, asked.ct.mark);
     let (template, mss, asked_ip) = (asked.template, asked.mss, asked.ip);
     let group = (!steps.is_empty()).then(|| group(ns, table, walk, &steps, mark));
-    walk.packet.mark = mark;
+    let before = std::mem::replace(&mut walk.packet.mark, mark);
+    ctx.decided(walk.packet.id, || ruled(table, walk, decider?, verdict, (before, mark)));
     walk.packet.trace = traced;
     if asked_ip.ttl != ip.ttl {
         edit::set_ttl(walk.packet.l3_mut(), asked_ip.ttl);
@@ -193,6 +216,22 @@ fn evaluate(ns: &mut Netns, ctx: &Ctx<'_>, name: TableName, walk: &mut HookWalk)
         mss::clamp(ns, walk, mss);
     }
     (verdict, group)
+}
+
+/// What a table decided, for the capture. A policy that lets pass what no rule spoke of decides nothing.
+fn ruled(
+    table: &rules::Table,
+    walk: &HookWalk,
+    decider: Decider,
+    verdict: Verdict,
+    mark: (u32, u32),
+) -> Option<Decision> {
+    let chain = table.chains.get(decider.chain.index())?.clone()?;
+    let mark = (mark.0 != mark.1).then_some(mark);
+    let by_rule = (decider.number as usize) < chain.rules.len();
+    let decided = by_rule || verdict != Verdict::Accept || mark.is_some();
+    let (hook, table, number) = (walk.hook, table.name, decider.number);
+    decided.then_some(Decision::Ruled(Ruled { hook, table, chain, number, verdict, mark }))
 }
 
 /// The packet of a trace is shown with the first step, whose target has acted by then (`nft_trace_notify`).
@@ -220,7 +259,7 @@ fn reroute(ns: &Netns, walk: &mut HookWalk) -> Said {
             walk.after = After::OutputDone(dst);
             Said::Accept
         }
-        Err(reason) => Said::End(Next::Drop(reason)),
+        Err(reason) => Said::drop(reason),
     }
 }
 

@@ -22,13 +22,13 @@ const ERROR_TOS: u8 = 0xc0;
 /// A message came in.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
-    let Some(header) = IcmpHeader::read(l4) else { return Next::Drop(DropReason::HdrTrunc) };
+    let Some(header) = IcmpHeader::read(l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     if Sum::default().bytes(l4).finish() != 0 {
-        return Next::Drop(DropReason::IcmpCsum);
+        return Next::Drop(DropReason::IcmpCsum, packet);
     }
     match header.kind {
-        icmp::ECHO if ns.sysctl.icmp_echo_ignore_all != 0 => Next::Drop(DropReason::NotSpecified),
-        icmp::ECHO => reply(ns, ctx, ip, header, &packet),
+        icmp::ECHO if ns.sysctl.icmp_echo_ignore_all != 0 => Next::Drop(DropReason::NotSpecified, packet),
+        icmp::ECHO => reply(ns, ctx, ip, header, packet),
         icmp::DEST_UNREACH | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM | icmp::SOURCE_QUENCH => {
             let quoted = l4[8..].to_vec();
             error_received(ns, ctx, ip.src, header, &quoted);
@@ -40,12 +40,12 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
 
 /// An echo request is answered with its own data, type of service and (if unicast) destination as source;
 /// without DF (`icmp_echo`, `icmp_reply`). A request to a group or broadcast is not answered.
-fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, packet: &Packet) -> Next {
+fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, packet: Packet) -> Next {
     if ns.fib.kind_of(ip.dst) != RouteKind::Local {
-        return Next::Drop(DropReason::NotSpecified);
+        return Next::Drop(DropReason::NotSpecified, packet);
     }
     let key = FibKey { src: Some(ip.dst), mark: 0, ..FibKey::to(ip.src) };
-    let Ok((dst, src)) = route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes) };
+    let Ok((dst, src)) = route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes, packet) };
     let body = &packet.l3()[usize::from(ip.header_len) + 8..];
     let message = IcmpHeader { kind: icmp::ECHO_REPLY, code: 0, ..header }.to_bytes(body);
     let mut out = IpHeader::new(src, ip.src, ICMP, message.len());

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A stage is a function from (netns, context, packet) to what comes [`Next`]. The loop in [`run`] keeps the
-//! ordered worklist; drop accounting and the trace of stages live there, once. A call stack never leaves a
+//! ordered worklist; drop accounting and the trace of stages live there, once; [`taps`] is what a capture gets. A call stack never leaves a
 //! netns: frames for another one (or for `lo`) go to the [`Outbox`] and become events.
 
 mod arp;
@@ -28,12 +28,12 @@ mod resolve;
 mod route;
 mod socket_io;
 mod switch;
+mod taps;
 mod transmit;
 mod tunnel;
 
 use std::net::IpAddr;
 
-use crate::capture::{Direction, Hop, Loss};
 use crate::engine::arena::{DevId, LinkId, NetnsId};
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropCounters, DropPlace, DropReason};
@@ -42,11 +42,12 @@ use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::fib::RouteKind;
 use crate::netns::neigh::NeighKey;
-use crate::wire::packet::{Packet, PacketId, PacketType};
+use crate::wire::packet::{Packet, PacketId};
 
 pub(crate) use arp::apply;
 pub use hook::{TraceGroup, TracedPacket};
 pub(crate) use socket_io::{flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, udp_bind, udp_connect};
+use taps::Taps;
 
 /// Where a routed packet goes (`struct dst_entry`, `struct rtable`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,9 +185,9 @@ pub(crate) enum Next {
     /// It left the netns, or goes round by `lo`.
     Transmitted,
     /// It is gone.
-    Drop(DropReason),
+    Drop(DropReason, Packet),
     /// It is gone, and these go out because of it.
-    DropAnd(DropReason, Vec<Stage>),
+    DropAnd(DropReason, Packet, Vec<Stage>),
 }
 
 /// Where a frame that leaves a netns goes.
@@ -209,21 +210,18 @@ pub(crate) enum Timer {
     Fragments,
 }
 
-/// What a walk leaves behind for the world: frames, timers, captured hops, counts. Its buffers are reused.
+/// What a walk leaves behind for the world: frames, timers, what was seen, counts. Its buffers are reused.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
     pub frames: Vec<(Target, Packet)>,
     pub timers: Vec<(Instant, Timer)>,
-    pub hops: Vec<Hop>,
-    pub losses: Vec<Loss>,
+    pub taps: Taps,
     pub traces: Vec<TraceGroup>,
     /// Trace lines that follow once the backlog is empty (see `hook/reject.rs`).
     pub late_traces: Vec<TraceGroup>,
     /// Whether the walk was begun by a system call, not by a received frame or a timer.
     pub in_syscall: bool,
     pub drops: DropCounters,
-    /// Whether taps copy frames.
-    pub capture: bool,
     worklist: Worklist,
     pub hop_count: u64,
     /// The packet of this host that OUTPUT dropped last.
@@ -244,15 +242,6 @@ impl Outbox {
         self.output_drop.take() == Some(id)
     }
 
-    /// A packet is gone: it is counted, and if taps are on it is told which one. Without an id it never became a packet, or
-    /// not a whole one.
-    pub(crate) fn lose(&mut self, at: Instant, packet: Option<PacketId>, place: DropPlace) {
-        self.drops.count(place);
-        if self.capture {
-            self.losses.extend(packet.map(|packet| Loss { at, packet, place }));
-        }
-    }
-
     /// A fresh order stamp.
     pub(crate) fn stamp(&mut self) -> u64 {
         self.last_stamp += 1;
@@ -266,26 +255,6 @@ pub(crate) struct Ctx<'a> {
     pub out: &'a mut Outbox,
 }
 
-impl Ctx<'_> {
-    /// A tap: the frame passes `dev`. An incoming frame bears the stamp of its hand-over.
-    fn tap(&mut self, ns: &Netns, dev: DevId, direction: Direction, packet: &Packet) {
-        self.out.hop_count += 1;
-        if !self.out.capture {
-            return;
-        }
-        let stamp = match direction {
-            Direction::In if packet.stamp != 0 => packet.stamp,
-            _ => self.out.stamp(),
-        };
-        let pkt_type = if direction == Direction::Out { PacketType::Outgoing } else { packet.pkt_type };
-        let frame = bytes::Bytes::copy_from_slice(packet.data());
-        let netns = ns.id;
-        let (id, csum_pending) = (packet.id, packet.csum_partial);
-        let at = self.now;
-        self.out.hops.push(Hop { at, stamp, netns, dev, direction, pkt_type, packet: id, csum_pending, frame });
-    }
-}
-
 /// Walks a packet from `first` to its end, and all that comes of it.
 pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
     let _span =
@@ -297,7 +266,7 @@ pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
         let (name, packet) = (stage.name(), stage.packet());
         let (dev, id) = (packet.and_then(|p| p.iif), packet.map(|p| p.id));
         let at_output = matches!(&stage, Stage::Hook(h) if h.hook == Hook::Output);
-        let reason = match step(ns, ctx, stage) {
+        let (reason, packet) = match step(ns, ctx, stage) {
             Next::Go(stage) => {
                 worklist.push(stage);
                 continue;
@@ -306,17 +275,23 @@ pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
                 worklist.extend(stages.into_iter().rev());
                 continue;
             }
-            Next::Held | Next::Delivered | Next::Transmitted => continue,
-            Next::Drop(reason) => reason,
-            Next::DropAnd(reason, answers) => {
+            Next::Delivered => {
+                if let Some(id) = id {
+                    ctx.out.taps.delivered(id);
+                }
+                continue;
+            }
+            Next::Held | Next::Transmitted => continue,
+            Next::Drop(reason, packet) => (reason, packet),
+            Next::DropAnd(reason, packet, answers) => {
                 worklist.extend(answers.into_iter().rev());
-                reason
+                (reason, packet)
             }
         };
         if at_output && reason == DropReason::NetfilterDrop {
             ctx.out.output_drop = id;
         }
-        ctx.out.lose(ctx.now, id, DropPlace { netns: ns.id, dev, stage: name, reason });
+        ctx.out.lose(ctx.now, Some(&packet), DropPlace { netns: ns.id, dev, stage: name, reason });
     }
     ctx.out.worklist.0 = worklist;
     ns.conntrack.discard_tentative();
@@ -361,7 +336,7 @@ fn after_hook(ns: &mut Netns, ctx: &mut Ctx<'_>, after: After, packet: Packet) -
 pub(crate) fn count_purged(ns: &mut Netns, ctx: &mut Ctx<'_>) {
     for (dev, packet) in ns.purged.drain(..) {
         let place = DropPlace { netns: ns.id, dev: Some(dev), stage: "resolve", reason: DropReason::QueuePurge };
-        ctx.out.lose(ctx.now, Some(packet), place);
+        ctx.out.lose(ctx.now, Some(&packet), place);
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn masquerade_address(ns: &Netns, dst: &Dst, to: IpAddr) -> Option<Ip
 /// A packet of this host with its route: OUTPUT.
 pub(super) fn local_out(ns: &Netns, dst: Dst, packet: Packet) -> Next {
     if ns.devs.get(dst.dev).is_none_or(|d| !d.up) {
-        return Next::Drop(DropReason::DevDown);
+        return Next::Drop(DropReason::DevDown, packet);
     }
     Next::Go(hook::begin(Hook::Output, (None, Some(dst.dev)), After::OutputDone(dst), packet))
 }

@@ -25,10 +25,10 @@ pub(super) fn packet_type(dst: MacAddr, own: MacAddr) -> PacketType {
 
 /// The frame is tapped, then goes to the bridge if the device is a port, else to its protocol.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet: Packet) -> Next {
-    let Some(device) = ns.devs.get(dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown) };
+    let Some(device) = ns.devs.get(dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown, packet) };
     packet.set_l2();
     packet.iif = Some(dev);
-    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc) };
+    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     packet.pkt_type = packet_type(eth.dst, device.mac);
     let is_port = device.port.is_some();
     ctx.tap(ns, dev, Direction::In, &packet);
@@ -38,7 +38,7 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet:
     match eth.ethertype {
         ETHERTYPE_ARP => Next::Go(Stage::ArpReceive(dev, packet)),
         ETHERTYPE_IPV4 => Next::Go(Stage::IpReceive(dev, packet)),
-        _ => Next::Drop(DropReason::UnhandledProto),
+        _ => Next::Drop(DropReason::UnhandledProto, packet),
     }
 }
 
@@ -46,10 +46,10 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet:
 /// bridge port already (net/bridge/br_netfilter_hooks.c, `ip_sabotage_in`).
 pub(super) fn ip_receive(ns: &Netns, dev: DevId, mut packet: Packet) -> Next {
     if packet.pkt_type == PacketType::OtherHost {
-        return Next::Drop(DropReason::OtherHost);
+        return Next::Drop(DropReason::OtherHost, packet);
     }
     if let Err(reason) = check_header(&mut packet) {
-        return Next::Drop(reason);
+        return Next::Drop(reason, packet);
     }
     packet.pull_l2();
     let hooked = packet.bridge.is_some() && ns.devs.get(dev).is_some_and(|d| d.bridge().is_some());

@@ -15,8 +15,8 @@ use crate::wire::packet::Packet;
 
 /// Writes the L2 header, or lets the packet wait until the neighbour has answered.
 pub(super) fn resolve(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: Packet) -> Next {
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
-    let Some(dev) = ns.devs.get(dst.dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
+    let Some(dev) = ns.devs.get(dst.dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown, packet) };
     if packet.has_l2() {
         packet.pull_l2();
     }
@@ -47,7 +47,7 @@ pub(super) fn resolve(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
         }
         NeighOutput::Refused(packet) => {
             ns.conntrack.release(&packet);
-            Next::Drop(DropReason::NeighQueueFull)
+            Next::Drop(DropReason::NeighQueueFull, packet)
         }
         NeighOutput::Held { solicit, overflow } => {
             arm(ns, ctx, key);
@@ -55,7 +55,7 @@ pub(super) fn resolve(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
                 ns.conntrack.release(&oldest);
                 let reason = DropReason::NeighQueueFull;
                 let place = DropPlace { netns: ns.id, dev: Some(dst.dev), stage: "resolve", reason };
-                ctx.out.lose(ctx.now, Some(oldest.id), place);
+                ctx.out.lose(ctx.now, Some(&oldest), place);
             }
             let ask = solicit.and_then(|s| arp::solicit(ns, ctx, dst.dev, target, s.to, Some(src)));
             ask.map_or(Next::Held, Next::Go)
@@ -102,7 +102,7 @@ pub(super) fn neigh_timer(ns: &mut Netns, ctx: &mut Ctx<'_>, key: NeighKey) {
         ns.conntrack.release(&packet);
         let reason = DropReason::NeighFailed;
         let place = DropPlace { netns: ns.id, dev: Some(key.0), stage: "resolve", reason };
-        ctx.out.lose(ctx.now, Some(packet.id), place);
+        ctx.out.lose(ctx.now, Some(&packet), place);
         if let Some(stage) = icmp::error(ns, ctx, &packet, DEST_UNREACH, HOST_UNREACH, 0) {
             run(ns, ctx, stage);
         }

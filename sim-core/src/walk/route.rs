@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use super::{After, Ctx, Dst, Next, Stage, hook, icmp};
+use crate::capture::Decision;
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
@@ -28,19 +29,22 @@ pub(super) enum InputRoute {
 
 /// PREROUTING is over: deliver, forward or refuse.
 pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Next {
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr) };
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     if has_source_route(&packet, &ip) {
-        return Next::Drop(DropReason::IpInHdr);
+        return Next::Drop(DropReason::IpInHdr, packet);
     }
-    let Some(dev) = packet.iif else { return Next::Drop(DropReason::DevDown) };
+    let Some(dev) = packet.iif else { return Next::Drop(DropReason::DevDown, packet) };
     let route = if packet.looped { InputRoute::Local } else { lookup_input(ns, &ip, dev, packet.mark) };
     match route {
         InputRoute::Local => Next::Go(hook::begin(Hook::Input, (Some(dev), None), After::Deliver, packet)),
-        InputRoute::Forward(dst) => Next::Go(Stage::Forward(dst, packet)),
-        InputRoute::Drop(reason) => Next::Drop(reason),
+        InputRoute::Forward(dst) => {
+            ctx.decided(packet.id, || Some(Decision::Forwarded { dev: dst.dev, via: dst.via }));
+            Next::Go(Stage::Forward(dst, packet))
+        }
+        InputRoute::Drop(reason) => Next::Drop(reason, packet),
         InputRoute::Unreachable { code, reason } => {
             let answer = code.and_then(|code| icmp::error(ns, ctx, &packet, DEST_UNREACH, code, 0));
-            Next::DropAnd(reason, answer.into_iter().collect())
+            Next::DropAnd(reason, packet, answer.into_iter().collect())
         }
     }
 }

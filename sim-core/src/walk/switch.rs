@@ -3,6 +3,7 @@
 
 use super::bridge_hooks::bridge_of;
 use super::{Ctx, Next, Stage};
+use crate::capture::Decision;
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
@@ -11,26 +12,26 @@ use crate::wire::packet::{Packet, PacketType};
 
 /// A frame that came in by a port: the source is learned, the destination decides.
 pub(super) fn switch(ns: &mut Netns, ctx: &mut Ctx<'_>, port: DevId, packet: Packet) -> Next {
-    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc) };
-    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown) };
+    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc, packet) };
+    let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown, packet) };
     let learning = ns.devs.get(port).and_then(|d| d.port).is_some_and(|p| p.learning);
-    let Some(own) = ns.devs.get(bridge).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown) };
+    let Some(own) = ns.devs.get(bridge).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown, packet) };
     let Some(table) = ns.devs.get_mut(bridge).and_then(|d| d.bridge_mut()) else {
-        return Next::Drop(DropReason::DevDown);
+        return Next::Drop(DropReason::DevDown, packet);
     };
     if learning && eth.src != own {
         table.learn(eth.src, port, ctx.now);
     }
     if eth.dst.is_multicast() {
-        return flood(ns, bridge, Some(port), packet, true);
+        return flood(ns, ctx, bridge, Some(port), packet, true);
     }
     if eth.dst == own {
         return Next::Go(up(bridge, packet));
     }
     match table.lookup(eth.dst, ctx.now).map(|e| e.port) {
         Some(None) => Next::Go(up(bridge, packet)),
-        Some(Some(to)) => one_port(ns, to, Some(port), packet),
-        None => flood(ns, bridge, Some(port), packet, false),
+        Some(Some(to)) => one_port(ns, ctx, to, Some(port), packet),
+        None => flood(ns, ctx, bridge, Some(port), packet, false),
     }
 }
 
@@ -40,23 +41,25 @@ pub(super) fn bridge_xmit(ns: &mut Netns, ctx: &mut Ctx<'_>, bridge: DevId, mut 
         return resume_bridged_dnat(packet, src);
     }
     packet.bridge = None;
-    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc) };
-    let Some(table) = ns.devs.get(bridge).and_then(|d| d.bridge()) else { return Next::Drop(DropReason::DevDown) };
+    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc, packet) };
+    let Some(table) = ns.devs.get(bridge).and_then(|d| d.bridge()) else {
+        return Next::Drop(DropReason::DevDown, packet);
+    };
     if !eth.dst.is_multicast()
         && let Some(Some(port)) = table.lookup(eth.dst, ctx.now).map(|e| e.port)
     {
-        return one_port(ns, port, None, packet);
+        return one_port(ns, ctx, port, None, packet);
     }
-    flood(ns, bridge, None, packet, false)
+    flood(ns, ctx, bridge, None, packet, false)
 }
 
 /// The neighbour of a bridged DNAT answered: the frame goes on from the port it came in by, with its own
 /// source address (`br_nf_pre_routing_finish_bridge_slow`).
 fn resume_bridged_dnat(mut packet: Packet, src: crate::wire::eth::MacAddr) -> Next {
     packet.data_mut()[6..12].copy_from_slice(&src.0);
-    let Some(ports) = &mut packet.bridge else { return Next::Drop(DropReason::NotSpecified) };
+    let Some(ports) = &mut packet.bridge else { return Next::Drop(DropReason::NotSpecified, packet) };
     ports.bridged_dnat = None;
-    let Some(port) = ports.physin else { return Next::Drop(DropReason::NotSpecified) };
+    let Some(port) = ports.physin else { return Next::Drop(DropReason::NotSpecified, packet) };
     packet.pkt_type = PacketType::OtherHost;
     packet.iif = Some(port);
     Next::Go(Stage::Switch(port, packet))
@@ -72,21 +75,28 @@ fn may_leave(ns: &Netns, to: DevId, from: Option<DevId>) -> bool {
     Some(to) != from || dev.port.is_some_and(|p| p.hairpin)
 }
 
-fn one_port(ns: &Netns, to: DevId, from: Option<DevId>, packet: Packet) -> Next {
+fn one_port(ns: &Netns, ctx: &mut Ctx<'_>, to: DevId, from: Option<DevId>, packet: Packet) -> Next {
     if !may_leave(ns, to, from) {
-        return Next::Drop(DropReason::BridgeSamePort);
+        return Next::Drop(DropReason::BridgeSamePort, packet);
     }
+    ctx.decided(packet.id, || Some(Decision::Switched(to)));
     Next::Go(Stage::BridgeForward { port: to, packet })
 }
 
 /// To every port, newest first, then up to the host if `and_up` (`br_flood`, then `br_pass_frame_up`).
-fn flood(ns: &Netns, bridge: DevId, from: Option<DevId>, packet: Packet, and_up: bool) -> Next {
-    let Some(table) = ns.devs.get(bridge).and_then(|d| d.bridge()) else { return Next::Drop(DropReason::DevDown) };
+fn flood(ns: &Netns, ctx: &mut Ctx<'_>, bridge: DevId, from: Option<DevId>, packet: Packet, and_up: bool) -> Next {
+    let id = packet.id;
+    let Some(table) = ns.devs.get(bridge).and_then(|d| d.bridge()) else {
+        return Next::Drop(DropReason::DevDown, packet);
+    };
     let ports = table.ports.iter().filter(|p| may_leave(ns, **p, from));
     let mut stages: Vec<Stage> =
         ports.map(|port| Stage::BridgeForward { port: *port, packet: packet.clone() }).collect();
     if and_up {
         stages.push(up(bridge, packet));
+    } else if stages.is_empty() {
+        return Next::Drop(DropReason::BridgeNoPort, packet);
     }
-    if stages.is_empty() { Next::Drop(DropReason::BridgeNoPort) } else { Next::Several(stages) }
+    ctx.decided(id, || Some(Decision::Flooded));
+    Next::Several(stages)
 }

@@ -11,9 +11,10 @@ use crate::wire::packet::{Packet, PacketType};
 
 /// The frame is tapped and handed to what the device is.
 pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet: Packet) -> Next {
-    let Some(device) = ns.devs.get(dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown) };
-    if packet.len() > device.mtu as usize + ETH_LEN {
-        return Next::Drop(DropReason::PktTooBig);
+    let Some(device) = ns.devs.get(dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown, packet) };
+    // A bridge asks at its ports, when what was put together for conntrack is in fragments again (`is_skb_forwardable`).
+    if device.bridge().is_none() && packet.len() > device.mtu as usize + ETH_LEN {
+        return Next::Drop(DropReason::PktTooBig, packet);
     }
     packet.set_l2();
     // Only `lo` takes a checksum that is not computed yet (`validate_xmit_skb`).
@@ -30,7 +31,7 @@ pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet
         DevKind::Loopback => Target::Dev(ns.id, Devices::LO),
         DevKind::Veth(v) => match v.peer {
             Some((netns, peer)) => Target::Dev(netns, peer),
-            None => return Next::Drop(DropReason::DevDown),
+            None => return Next::Drop(DropReason::DevDown, packet),
         },
         DevKind::Eth(e) => Target::Link(e.link, e.end),
     };

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Ctx, Next, Stage, Target, output};
+use crate::capture::Decision;
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
@@ -16,14 +17,14 @@ use crate::wire::{build, edit, l4, vxlan};
 
 /// The frame gets its outer headers and leaves as a packet of this host (`vxlan_xmit_one`).
 pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Packet) -> Next {
-    let Some(v) = ns.devs.get(dev).and_then(|d| d.vxlan()) else { return Next::Drop(DropReason::DevDown) };
+    let Some(v) = ns.devs.get(dev).and_then(|d| d.vxlan()) else { return Next::Drop(DropReason::DevDown, packet) };
     let dst_mac = EthHeader::read(packet.data()).map_or(MacAddr::ZERO, |e| e.dst);
-    let Some(remote) = v.remote(dst_mac) else { return Next::Drop(DropReason::VxlanNoRemote) };
+    let Some(remote) = v.remote(dst_mac) else { return Next::Drop(DropReason::VxlanNoRemote, packet) };
     let (vni, port, local) = (v.vni, v.port, v.local);
     let key = FibKey { src: local, mark: packet.mark, ..FibKey::to(remote) };
-    let Ok((dst, src)) = output::route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes) };
+    let Ok((dst, src)) = output::route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes, packet) };
     if dst.dev == dev {
-        return Next::Drop(DropReason::TunnelDepth);
+        return Next::Drop(DropReason::TunnelDepth, packet);
     }
     let src_port = source_port(ns.sysctl.local_port_range, &packet);
     let mut inner = packet;
@@ -32,6 +33,7 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     inner.iif = Some(dev);
     let mut outer = outer_packet(inner, src, remote, (src_port, port), vni);
     edit::set_id(outer.l3_mut(), ns.ip_ids.draw());
+    ctx.decided(outer.id, || Some(Decision::Encapsulated { vni, remote }));
     ctx.out.stamp();
     Next::Go(Stage::LocalOut(dst, outer))
 }
@@ -88,24 +90,26 @@ pub(super) fn listens(ns: &Netns, port: u16) -> bool {
 /// A UDP datagram for a VTEP (`vxlan_rcv`): the inner frame is received by the VXLAN device, by an event as
 /// the kernel's GRO cells do it. `packet` begins with the outer IP header of `header_len` bytes.
 pub(super) fn decapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, header_len: usize, mut packet: Packet) -> Next {
-    let Some(port) = packet.l3().get(header_len + 2..header_len + 4).map(|p| u16::from_be_bytes([p[0], p[1]])) else {
-        return Next::Drop(DropReason::HdrTrunc);
+    let l4 = packet.l3().get(header_len..).unwrap_or(&[]);
+    let (Some(port), Some(tunneled)) = (l4.get(2..4).map(|p| u16::from_be_bytes([p[0], p[1]])), l4.get(8..)) else {
+        return Next::Drop(DropReason::HdrTrunc, packet);
     };
-    let outer_tos = packet.ip().map_or(0, |ip| ip.tos);
-    packet.pull(header_len + 8);
-    let Some(vni) = vxlan::vni(packet.data()) else { return Next::Drop(DropReason::VxlanInvalidHdr) };
-    packet.pull(vxlan::VXLAN_LEN);
+    let Some(vni) = vxlan::vni(tunneled) else { return Next::Drop(DropReason::VxlanInvalidHdr, packet) };
     let found = ns.devs.iter().find(|d| d.up && d.vxlan().is_some_and(|v| v.port == port && v.vni == vni));
-    let Some(dev) = found else { return Next::Drop(DropReason::VxlanInvalidHdr) };
-    let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc) };
+    let Some(dev) = found else { return Next::Drop(DropReason::VxlanInvalidHdr, packet) };
+    let inner = tunneled.get(vxlan::VXLAN_LEN..).unwrap_or(&[]);
+    let Some(eth) = EthHeader::read(inner) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     if eth.src == dev.mac {
-        return Next::Drop(DropReason::VxlanInvalidSmac);
+        return Next::Drop(DropReason::VxlanInvalidSmac, packet);
     }
+    let outer_tos = packet.ip().map_or(0, |ip| ip.tos);
+    // Only now: a packet that is dropped above is shown with its outer headers.
+    packet.pull(header_len + 8 + vxlan::VXLAN_LEN);
     let id = dev.id;
     packet.scrub(false);
     packet.set_l2();
     if decapsulate_ecn(outer_tos, &mut packet).is_err() {
-        return Next::Drop(DropReason::VxlanInvalidHdr);
+        return Next::Drop(DropReason::VxlanInvalidHdr, packet);
     }
     ctx.out.frames.push((Target::Dev(ns.id, id), packet));
     Next::Transmitted

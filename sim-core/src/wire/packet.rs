@@ -6,9 +6,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
-use super::eth::{ETH_LEN, EthHeader, MacAddr};
+use super::eth::{ETH_LEN, ETHERTYPE_IPV4, EthHeader, MacAddr};
 use super::ip::IpHeader;
 use crate::engine::arena::{CtId, DevId};
 
@@ -249,6 +249,20 @@ impl Content {
     /// The IP header, or `None` if there is no whole one.
     pub fn ip(&self) -> Option<IpHeader> {
         IpHeader::read(self.l3())
+    }
+
+    /// A copy as a frame: with the Ethernet header it has, else with the one it came with, else (it was made here, and no
+    /// device has been reached) with one of zero addresses.
+    pub fn to_frame(&self) -> Bytes {
+        if self.has_l2() {
+            return Bytes::copy_from_slice(self.data());
+        }
+        let none = EthHeader { dst: MacAddr::ZERO, src: MacAddr::ZERO, ethertype: ETHERTYPE_IPV4 };
+        let eth = self.last_eth().filter(|eth| eth.ethertype == ETHERTYPE_IPV4).unwrap_or(none);
+        let mut frame = BytesMut::with_capacity(ETH_LEN + self.len());
+        frame.extend_from_slice(&eth.to_bytes());
+        frame.extend_from_slice(self.data());
+        frame.freeze()
     }
 
     /// Forgets what the stack knew before the packet enters a tunnel or another netns

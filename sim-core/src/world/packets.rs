@@ -14,11 +14,11 @@ impl World {
         for (target, packet) in frames.drain(..) {
             match target {
                 Target::Dev(to, dev) => {
-                    let id = packet.id;
-                    if self.queue.hand_over(Event::Receive(to, dev, packet)).is_err() {
+                    if let Err(Event::Receive(to, dev, packet)) = self.queue.hand_over(Event::Receive(to, dev, packet))
+                    {
                         let reason = DropReason::CpuBacklog;
                         let place = DropPlace { netns: to, dev: Some(dev), stage: "backlog", reason };
-                        self.out.lose(now, Some(id), place);
+                        self.out.lose(now, Some(&packet), place);
                     }
                 }
                 Target::Link(link, end) => self.send_into(link, end, packet, now),
@@ -38,7 +38,7 @@ impl World {
         match wire.send(end, packet.len(), now) {
             Passage::Lost(reason) => {
                 let place = DropPlace { netns, dev: Some(dev), stage: "link", reason };
-                self.out.lose(now, Some(packet.id), place);
+                self.out.lose(now, Some(&packet), place);
             }
             Passage::Arrives { at, again, flip } => {
                 packet.stamp = 0;

@@ -38,7 +38,7 @@ impl World {
         let now = self.now();
         for lost in self.netns_mut(id)?.frags.expire(Instant::NEVER) {
             let place = DropPlace { netns: id, dev: lost.dev, stage: "defrag", reason: DropReason::QueuePurge };
-            self.out.lose(now, lost.first.map(|first| first.id), place);
+            self.out.lose(now, lost.first.as_ref(), place);
         }
         self.by_name.remove(&name);
         self.netns[id.index()] = None;

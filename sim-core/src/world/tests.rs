@@ -3,7 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::capture::Direction;
+use crate::capture::{Decision, Direction, End, Loss, Ruled, Seen};
+use crate::engine::trail::DropReason;
+use crate::netfilter::rules::{CtState, TableName, Verdict};
+use crate::wire::eth::ETH_LEN;
+use crate::wire::ip::IpHeader;
 
 /// Node `n` (10.0.0.1 on `br0`), pods `a` (10.0.0.2) and `b` (10.0.0.3); with `arp_notify` in the pods or without.
 fn world(arp_notify: bool) -> World {
@@ -64,4 +68,72 @@ fn a_bridged_dnat_that_waits_for_its_neighbour_keeps_its_conntrack_entry() {
     world.udp_send(a, client, Some(service), b"hello").unwrap();
     settle(&mut world);
     assert_eq!(world.udp_recv(b, server).map(|datagram| datagram.data), Ok("hello".into()));
+}
+
+/// Sends a datagram of `len` bytes from `a` to 10.96.0.1, which is `b` by DNAT, under filter rules; what the taps saw.
+fn sent_to_service(filter: &str, len: usize) -> (World, Vec<Seen>) {
+    let mut world = world(false);
+    let [node, a, b] = ["n", "a", "b"].map(|name| world.netns_id(name).unwrap());
+    let rules = format!("*nat\n-A PREROUTING -d 10.96.0.1 -j DNAT --to-destination 10.0.0.3\nCOMMIT\n{filter}");
+    world.iptables_restore(node, &rules, false).unwrap();
+    let any = |port| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port);
+    world.udp_bind(b, any(53), false).unwrap();
+    let client = world.udp_bind(a, any(0), false).unwrap();
+    let service = SocketAddr::new(IpAddr::from([10, 96, 0, 1]), 53);
+    world.udp_send(a, client, Some(service), &vec![0; len]).unwrap();
+    settle(&mut world);
+    let seen = world.drain_seen();
+    (world, seen)
+}
+
+fn destination(frame: &[u8]) -> Option<IpAddr> {
+    IpHeader::read(frame.get(ETH_LEN..)?).map(|ip| ip.dst)
+}
+
+#[test]
+fn a_drop_shows_the_packet_as_it_was_then_and_what_was_decided_before() {
+    let (world, seen) = sent_to_service("*filter\n-A FORWARD -d 10.0.0.3 -j DROP\nCOMMIT\n", 5);
+    let losses: Vec<&Loss> =
+        seen.iter().filter_map(|s| if let Seen::Loss(loss) = s { Some(loss) } else { None }).collect();
+    let [loss] = losses[..] else { panic!("{losses:?}") };
+    assert_eq!((loss.place.reason, loss.place.stage), (DropReason::NetfilterDrop, "FORWARD"));
+    assert_eq!(destination(&loss.frame), Some(IpAddr::from([10, 0, 0, 3])), "it was translated by then");
+    assert_eq!(world.drops().total(DropReason::NetfilterDrop), 1);
+    let same = |s: &&Seen| matches!(s, Seen::Hop(hop) if hop.packet == loss.packet);
+    let first = seen.iter().find(same).expect("it was sent");
+    let Seen::Hop(first) = first else { unreachable!() };
+    assert_eq!(destination(&first.frame), Some(IpAddr::from([10, 96, 0, 1])));
+    let [.., Decision::Ruled(Ruled { table: TableName::Filter, number: 0, verdict: Verdict::Drop, .. })] =
+        loss.decisions[..]
+    else {
+        panic!("{:?}", loss.decisions)
+    };
+}
+
+#[test]
+fn a_frame_shows_what_was_decided_since_the_packets_last_tap() {
+    let (_, seen) = sent_to_service("", 5);
+    let decided: Vec<_> = seen
+        .iter()
+        .filter_map(|s| if let Seen::Hop(hop) = s { Some(&hop.decisions) } else { None })
+        .flatten()
+        .collect();
+    let states: Vec<_> = decided
+        .iter()
+        .filter_map(|d| if let Decision::Tracked(_, state, _) = d { Some(*state) } else { None })
+        .collect();
+    assert_eq!(states, [CtState::New]);
+    let translated = decided.iter().find_map(|d| if let Decision::Translated(t) = d { Some(t) } else { None }).unwrap();
+    let end = |ip: [u8; 4]| End { ip: ip.into(), port: Some(53) };
+    assert_eq!((translated.before, translated.after), (end([10, 96, 0, 1]), end([10, 0, 0, 3])));
+    assert!(decided.iter().any(|d| matches!(d, Decision::Confirmed(_))), "{decided:?}");
+}
+
+#[test]
+fn fragments_of_a_packet_and_the_whole_of_them_share_its_id() {
+    let (_, seen) = sent_to_service("", 4000);
+    let hops: Vec<_> = seen.iter().filter_map(|s| if let Seen::Hop(hop) = s { Some(hop) } else { None }).collect();
+    let ip: Vec<_> = hops.iter().filter(|hop| destination(&hop.frame).is_some()).collect();
+    assert!(ip.len() >= 12, "three fragments at four devices: {}", ip.len());
+    assert!(ip.iter().all(|hop| hop.packet == ip[0].packet));
 }

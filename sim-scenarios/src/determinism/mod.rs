@@ -39,7 +39,7 @@ pub fn compare(mut runs: [Run; 2], mut go_on: impl FnMut(&Run) -> bool) -> Optio
 
 fn advance(run: &mut Run, steps: u64) -> bool {
     let more = run.advance(steps);
-    run.take_hops();
+    run.take_seen();
     more
 }
 

@@ -48,8 +48,8 @@ pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result
         }
     }
     let (clients, losses) = (Clients::default(), Losses::default());
-    let (calls, hops, over) = (BTreeMap::new(), Vec::new(), end + LINGER);
-    Ok(Run { config, world, cluster, servers, clients, edges, calls, last_call: 0, over, losses, hops, not_called })
+    let (calls, seen, over) = (BTreeMap::new(), Vec::new(), end + LINGER);
+    Ok(Run { config, world, cluster, servers, clients, edges, calls, last_call: 0, over, losses, seen, not_called })
 }
 
 /// The ports under which packets travel to a server: its own, those of Services that lead to it, their node ports.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use sim_core::capture::{Hop, Loss};
+use sim_core::capture::{Hop, Loss, Seen};
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
 use sim_core::engine::trail::DropPlace;
@@ -42,29 +42,37 @@ pub(super) struct Losses {
 
 impl Losses {
     /// Takes note of what the taps saw.
-    pub(super) fn see(&mut self, hops: &[Hop], losses: &[Loss]) {
-        for hop in hops {
-            if self.flows.contains_key(&hop.packet) {
-                continue;
-            }
-            let Some((ends, reset)) = flow(&hop.frame) else { continue };
-            self.flows.insert(hop.packet, ends);
-            if reset {
-                self.note(ends[1], hop.at, Place::Reset(hop.netns));
-            }
-            if self.flows.len() > REMEMBERED {
-                self.flows.pop_first();
+    pub(super) fn see(&mut self, seen: &[Seen]) {
+        for seen in seen {
+            match seen {
+                Seen::Hop(hop) => self.hop(hop),
+                Seen::Loss(loss) => self.loss(loss),
             }
         }
-        for loss in losses {
-            let place = Place::Dropped(loss.place);
-            match self.flows.get(&loss.packet).copied() {
-                Some(ends) => ends.into_iter().for_each(|end| self.note(end, loss.at, place)),
-                None if loss.place.dev.is_none() => {
-                    self.untapped.insert(loss.place.netns, (loss.at, place));
-                }
-                None => {}
+    }
+
+    fn hop(&mut self, hop: &Hop) {
+        if self.flows.contains_key(&hop.packet) {
+            return;
+        }
+        let Some((ends, reset)) = flow(&hop.frame) else { return };
+        self.flows.insert(hop.packet, ends);
+        if reset {
+            self.note(ends[1], hop.at, Place::Reset(hop.netns));
+        }
+        if self.flows.len() > REMEMBERED {
+            self.flows.pop_first();
+        }
+    }
+
+    fn loss(&mut self, loss: &Loss) {
+        let place = Place::Dropped(loss.place);
+        match self.flows.get(&loss.packet).copied() {
+            Some(ends) => ends.into_iter().for_each(|end| self.note(end, loss.at, place)),
+            None if loss.place.dev.is_none() => {
+                self.untapped.insert(loss.place.netns, (loss.at, place));
             }
+            None => {}
         }
     }
 

@@ -1,16 +1,17 @@
 //! One run: a cluster in its world, servers in its pods, and calls between them, from one seed.
 //!
-//! [`Run::new`] builds it, [`Run::advance`] lets it happen, [`Run::take_hops`] hands over what the taps saw, and
+//! [`Run::new`] builds it, [`Run::advance`] lets it happen, [`Run::take_seen`] hands over what the taps saw, and
 //! [`crate::report::Report`] says what came of it.
 
 mod build;
 mod edge;
 mod losses;
+mod names;
 mod resolve;
 
 use std::collections::BTreeMap;
 
-use sim_core::capture::Hop;
+use sim_core::capture::Seen;
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::world::{Happened, World};
@@ -61,7 +62,7 @@ pub struct Run {
     /// Nothing more happens after this, unless a call is on its way.
     over: Instant,
     losses: Losses,
-    hops: Vec<Hop>,
+    seen: Vec<Seen>,
     not_called: Vec<String>,
 }
 
@@ -182,20 +183,15 @@ impl Run {
 
     /// Collects what the taps saw since the last time.
     fn collect(&mut self) {
-        let hops = self.world.drain_hops();
-        self.losses.see(&hops, &self.world.drain_losses());
-        self.hops.extend(hops);
+        let seen = self.world.drain_seen();
+        self.losses.see(&seen);
+        self.seen.extend(seen);
     }
 
     /// Takes what the taps saw since the last call. Without it they are kept: call it from time to time.
-    pub fn take_hops(&mut self) -> Vec<Hop> {
+    pub fn take_seen(&mut self) -> Vec<Seen> {
         self.collect();
-        std::mem::take(&mut self.hops)
-    }
-
-    /// The name of a hop's device in a capture: `n1/eth0`, `default/web-0/eth0`.
-    pub fn hop_name(&self, hop: &Hop) -> String {
-        format!("{}/{}", self.world.netns_name(hop.netns), self.world.dev_name(hop.netns, hop.dev))
+        std::mem::take(&mut self.seen)
     }
 
     /// What it was made with.

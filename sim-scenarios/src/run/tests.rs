@@ -21,7 +21,7 @@ fn loaded(text: &str) -> Loaded {
 fn ended(objects: &Objects, plan: &Plan, config: RunConfig) -> Run {
     let mut run = Run::new(objects, plan, config).expect("a cluster");
     while run.advance(10_000) {
-        run.take_hops();
+        run.take_seen();
     }
     run
 }

@@ -20,7 +20,7 @@ const CORE: [(&str, &[&str]); 9] = [
     ("netfilter", &["engine", "wire"]),
     ("dev", &["engine", "wire"]),
     ("link", &["engine", "wire"]),
-    ("capture", &["engine", "wire"]),
+    ("capture", &["engine", "wire", "netfilter"]),
     ("netns", &["engine", "wire", "netfilter", "dev", "link"]),
     ("walk", &["engine", "wire", "netfilter", "dev", "link", "capture", "netns"]),
     ("world", &["engine", "wire", "netfilter", "dev", "link", "capture", "netns", "walk"]),

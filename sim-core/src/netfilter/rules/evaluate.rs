@@ -27,29 +27,39 @@ pub enum Verdict {
     Nat(Nat),
 }
 
-/// Asks `table` at `hook` about a packet.
+/// What gave a verdict.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Decider {
+    /// The chain of the rule.
+    pub chain: ChainId,
+    /// Its number, from 0; the number of rules if it was the chain's policy.
+    pub number: u32,
+}
+
+/// Asks `table` at `hook` about a packet; says who decided.
 ///
 /// MARK, CONNMARK, CT, TCPMSS and TRACE write into `packet`; counters and memories of `state` move on. A table
-/// without built-in chain for the hook accepts. Steps are written to `trace` while the packet is traced.
+/// without built-in chain for the hook accepts, and nobody decided. Steps are written to `trace` while the packet is traced.
 pub fn evaluate(
     table: &Table,
     state: &mut RuleState,
     hook: Hook,
     packet: &mut RulePacket<'_>,
     trace: Option<&mut Vec<TraceStep>>,
-) -> Verdict {
-    let Some(base) = table.base_chain(hook) else { return Verdict::Accept };
+) -> (Verdict, Option<Decider>) {
+    let Some(base) = table.base_chain(hook) else { return (Verdict::Accept, None) };
     let states = &mut state.tables[table.name.index()];
     if states.len() < table.chains.len() {
         states.resize_with(table.chains.len(), ChainState::default);
     }
-    Walk { table, state, packet, trace, stack: [(base, 0); MAX_DEPTH], depth: 0 }.run(base)
+    let (verdict, decider) = Walk { table, state, packet, trace, stack: [(base, 0); MAX_DEPTH], depth: 0 }.run(base);
+    (verdict, Some(decider))
 }
 
 /// How the walk leaves a chain.
 enum Leave {
-    /// With a verdict.
-    Verdict(Verdict),
+    /// With the verdict of the rule with this number.
+    Verdict(Verdict, usize),
     /// For another chain.
     For(ChainId),
     /// By RETURN or by its end.
@@ -67,11 +77,11 @@ struct Walk<'w, 'a> {
 }
 
 impl Walk<'_, '_> {
-    fn run(mut self, base: ChainId) -> Verdict {
+    fn run(mut self, base: ChainId) -> (Verdict, Decider) {
         let (mut at, mut next) = (base, 0);
         loop {
             match self.chain(at, next) {
-                Leave::Verdict(verdict) => return verdict,
+                Leave::Verdict(verdict, number) => return (verdict, Decider { chain: at, number: number as u32 }),
                 Leave::For(chain) => (at, next) = (chain, 0),
                 Leave::Return if self.depth == 0 => return self.policy(base),
                 Leave::Return => {
@@ -90,13 +100,13 @@ impl Walk<'_, '_> {
             match self.ask(at, number, &entry.rule) {
                 Answer::Yes => {}
                 Answer::No => continue,
-                Answer::Hotdrop => return Leave::Verdict(Verdict::Drop),
+                Answer::Hotdrop => return Leave::Verdict(Verdict::Drop, number),
             }
             self.note(at, number, Step::Rule);
             match &entry.rule.target {
                 None => {}
-                Some(Target::Accept) => return Leave::Verdict(Verdict::Accept),
-                Some(Target::Drop) => return Leave::Verdict(Verdict::Drop),
+                Some(Target::Accept) => return Leave::Verdict(Verdict::Accept, number),
+                Some(Target::Drop) => return Leave::Verdict(Verdict::Drop, number),
                 Some(Target::Return) => return Leave::Return,
                 Some(Target::Jump(_)) => {
                     assert!(self.depth < MAX_DEPTH, "a ruleset that nests too deep was applied");
@@ -109,7 +119,7 @@ impl Walk<'_, '_> {
                 }
                 Some(Target::Action(action)) => {
                     if let Some(verdict) = action.act(self.packet) {
-                        return Leave::Verdict(verdict);
+                        return Leave::Verdict(verdict, number);
                     }
                 }
             }
@@ -139,15 +149,16 @@ impl Walk<'_, '_> {
         Answer::Yes
     }
 
-    fn policy(&mut self, at: ChainId) -> Verdict {
+    fn policy(&mut self, at: ChainId) -> (Verdict, Decider) {
         let chain = self.table.chain(at).expect("a base chain is never removed");
         let base = chain.base.expect("a walk begins in a base chain");
         self.state.tables[self.table.name.index()][at.index()].policy.add(u32::from(self.packet.ip.total_len));
         self.note(at, chain.rules.len(), Step::Policy(base.policy));
-        match base.policy {
+        let verdict = match base.policy {
             Policy::Accept => Verdict::Accept,
             Policy::Drop => Verdict::Drop,
-        }
+        };
+        (verdict, Decider { chain: at, number: chain.rules.len() as u32 })
     }
 
     /// Writes a step, with the mark before the rule's target has acted.

@@ -25,7 +25,7 @@ mod tests;
 pub mod trace;
 
 pub use apply::{ApplyError, Op, TableOps};
-pub use evaluate::{Verdict, evaluate};
+pub use evaluate::{Decider, Verdict, evaluate};
 pub use matches::Match;
 pub use packet::{AddrType, AddrTypes, CtFacts, CtState, RulePacket};
 pub use rule::{Cond, Counters, Rule, Target};

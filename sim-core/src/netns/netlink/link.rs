@@ -166,7 +166,7 @@ impl Netns {
     fn forget_neighs(&mut self, id: DevId) {
         for packet in self.neighs.remove_dev(id) {
             self.conntrack.release(&packet);
-            self.purged.push((id, packet.id));
+            self.purged.push((id, packet));
         }
     }
 

@@ -2,6 +2,7 @@
 //! (net/netfilter/nf_nat_core.c `nf_nat_inet_fn`, nf_nat_proto.c).
 
 use super::{Said, evaluate, facts, reroute, tracked};
+use crate::capture::{Decision, End, Translated};
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
@@ -10,7 +11,7 @@ use crate::netfilter::rules::targets::nat::{Nat, NatKind};
 use crate::netfilter::rules::{TableName, Verdict};
 use crate::netns::Netns;
 use crate::netns::addr::Scope;
-use crate::walk::{After, Ctx, HookWalk, Next, output};
+use crate::walk::{After, Ctx, HookWalk, output};
 use crate::wire::packet::CtRef;
 
 pub(super) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
@@ -18,9 +19,14 @@ pub(super) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Sai
     if nat::wants_rules(&ns.conntrack, &walk.packet, walk.hook)
         && let Err(reason) = decide(ns, ctx, walk)
     {
-        return Said::End(Next::Drop(reason));
+        return Said::drop(reason);
     }
-    if let end @ Said::End(_) = tracked(nat::translate(&mut ns.conntrack, &mut walk.packet, walk.hook, walk.outdev)) {
+    let ends = ctx.out.taps.on.then(|| End::both(&walk.packet)).flatten();
+    let verdict = nat::translate(&mut ns.conntrack, &mut walk.packet, walk.hook, walk.outdev);
+    ctx.decided(walk.packet.id, || {
+        Translated::between(walk.hook, ends?, End::both(&walk.packet)?).map(Decision::Translated)
+    });
+    if let end @ Said::Drop(..) = tracked(verdict) {
         return end;
     }
     let after = walk.packet.ip().map(|ip| (ip.dst, walk.packet.mark));

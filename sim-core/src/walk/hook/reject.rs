@@ -1,12 +1,12 @@
 //! REJECT: the packet ends, its sender is told (net/ipv4/netfilter/nf_reject_ipv4.c).
 
-use super::{TraceGroup, attach_related, output};
+use super::{Said, TraceGroup, attach_related, output};
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::reject::RejectWith;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
-use crate::walk::{Ctx, HookWalk, Next, Stage, icmp};
+use crate::walk::{Ctx, HookWalk, Stage, icmp};
 use crate::wire::build;
 use crate::wire::eth::{ETHERTYPE_IPV4, EthHeader};
 use crate::wire::icmp::DEST_UNREACH;
@@ -22,7 +22,7 @@ pub(super) fn reject(
     walk: &HookWalk,
     with: RejectWith,
     trace: Option<TraceGroup>,
-) -> Next {
+) -> Said {
     let answer = match with.icmp_code() {
         Some(code) => unreachable(ns, ctx, walk, code),
         None => reset(ns, ctx, walk),
@@ -38,7 +38,7 @@ pub(super) fn reject(
             stages.push(Stage::TraceEnd(last));
         }
     }
-    Next::DropAnd(DropReason::NetfilterReject, stages)
+    Said::Drop(DropReason::NetfilterReject, stages)
 }
 
 /// Nothing is sent about a packet whose own checksum is wrong (`nf_send_unreach`, `nf_reject_verify_csum`).

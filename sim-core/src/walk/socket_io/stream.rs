@@ -37,15 +37,15 @@ pub(crate) fn tcp_connect(
 }
 
 /// A segment for this host (`tcp_v4_rcv`).
-pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: &Packet) -> Next {
+pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     if packet.pkt_type != PacketType::Host {
-        return Next::Drop(DropReason::OtherHost);
+        return Next::Drop(DropReason::OtherHost, packet);
     }
     let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
     if !l4::checksum_ok(ip.src, ip.dst, TCP, l4) {
-        return Next::Drop(DropReason::TcpCsum);
+        return Next::Drop(DropReason::TcpCsum, packet);
     }
-    let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else { return Next::Drop(DropReason::HdrTrunc) };
+    let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     let path = path_to(ns, ip.dst, ip.src);
     ns.tcp.on_segment(ctx.now, &segment, path);
     Next::Delivered

@@ -112,7 +112,7 @@ impl Bench {
         };
         let mut trace = Vec::new();
         let table = self.rules.table(at.table).unwrap();
-        let verdict = evaluate(table, &mut self.state, at.hook, &mut seen, Some(&mut trace));
+        let (verdict, _) = evaluate(table, &mut self.state, at.hook, &mut seen, Some(&mut trace));
         let (mark, ct_mark, template, mss) = (seen.mark, seen.ct.mark, seen.template, seen.mss);
         let ttl_tos = (seen.ip.ttl, seen.ip.tos);
         After { verdict, mark, ct_mark, template, mss, ttl_tos, trace }
