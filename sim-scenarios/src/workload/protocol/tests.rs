@@ -2,14 +2,16 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use sim_core::capture::pcapng::PcapNg;
-use sim_core::capture::{Direction, Hop};
+use sim_core::capture::{Direction, Hop, Seen};
 use sim_core::engine::arena::{DevId, NetnsId};
+use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Instant;
 use sim_core::wire::build;
 use sim_core::wire::eth::{ETHERTYPE_IPV4, EthHeader, MacAddr};
 use sim_core::wire::ip::{IpHeader, TCP, UDP};
 use sim_core::wire::l4::{ACK, FIN, PSH, SYN, TcpHeader};
 use sim_core::wire::packet::{PacketId, PacketType};
+use sim_core::world::World;
 use sim_k8s::api::ObjectKey;
 
 use super::*;
@@ -119,10 +121,12 @@ fn known_ports(field: &str) -> Option<BTreeSet<u16>> {
 
 /// The server's ports of frames that tshark finds malformed or in error.
 fn complaints(frames: &[Vec<u8>], field: &str) -> BTreeSet<u16> {
-    let mut file = PcapNg::new(Vec::new()).unwrap();
+    let mut bytes = Vec::new();
+    let mut file = PcapNg::begin(0, "", &mut bytes);
     for (n, frame) in frames.iter().enumerate() {
         let hop = Hop {
             at: Instant::from_nanos(n as u64 * 1000),
+            event: 0,
             stamp: 0,
             netns: NetnsId(0),
             dev: DevId(1),
@@ -131,11 +135,12 @@ fn complaints(frames: &[Vec<u8>], field: &str) -> BTreeSet<u16> {
             packet: PacketId(1),
             csum_pending: false,
             frame: frame.clone().into(),
+            decisions: Vec::new(),
         };
-        file.write(&hop, || "test".into()).unwrap();
+        file.write(&Seen::Hop(hop), &World::new(Seed(1)), &mut bytes);
     }
     let path = std::env::temp_dir().join(format!("everyhop-{field}-{}.pcapng", std::process::id()));
-    std::fs::write(&path, file.finish().unwrap()).unwrap();
+    std::fs::write(&path, bytes).unwrap();
     let error = "_ws.malformed || _ws.expert.severity == error || ip.checksum.status == 0";
     let args = ["-n", "-r", path.to_str().unwrap(), "-Y", error, "-T", "fields", "-E", "occurrence=f", "-e", field];
     let out = Command::new("tshark").args(args).output().unwrap();
