@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod api;
 pub mod apiserver;
+pub mod cloud;
 pub mod cluster;
 pub mod cni;
 pub mod command;

@@ -61,8 +61,7 @@ impl Cluster {
     /// What the objects ask for and no cluster can give; see [`ClusterError`].
     pub fn build(objects: &Objects, config: &ClusterConfig) -> Result<(World, Self), ClusterError> {
         let mut world = World::new(config.seed);
-        let underlay = underlay::build(&mut world, config)?;
-        let nodes = underlay.nodes;
+        let (underlay, nodes) = underlay::build(&mut world, config)?;
         let (pods, pending) = pods::run(&mut world, &nodes, &objects.workloads)?;
         let mut services = services::expose(&objects.services, config)?;
         let not_applied = services::find_endpoints(&mut services, objects, &pods, &nodes);
