@@ -1,5 +1,6 @@
 //! The one door, by netns: every operation is one event of the stream.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::World;
@@ -165,6 +166,12 @@ impl World {
     pub fn iptables_has_chain(&self, netns: NetnsId, table: TableName, chain: &str) -> bool {
         let table = self.find_netns(netns).and_then(|ns| ns.rules.set.table(table));
         table.is_some_and(|table| table.find(chain).is_some())
+    }
+
+    /// The names of a table's chains, the built-in ones included (`iptables-save -t table | grep ^:`).
+    pub fn iptables_chains(&self, netns: NetnsId, table: TableName) -> BTreeSet<String> {
+        let table = self.netns(netns).rules.set.table(table);
+        table.into_iter().flat_map(|table| table.iter()).map(|(_, chain)| chain.name.to_string()).collect()
     }
 
     /// Whether a chain has this rule (`iptables -t table -C chain rule`); not if there is no such chain.

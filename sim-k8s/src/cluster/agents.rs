@@ -104,7 +104,7 @@ fn run_all(
 fn proxied(node: &Node) -> kubeproxy::Node {
     let bridge = node.pod_network;
     let addresses = vec![Ipv4Addr::LOCALHOST.into(), node.ip, bridge.network(), bridge.addr()];
-    kubeproxy::Node { name: node.name.clone(), ip: node.ip, addresses, zone: String::new() }
+    kubeproxy::Node { name: node.name.clone(), ip: node.ip, addresses, zone: String::new(), cores: 4 }
 }
 
 /// The host ports of a pod; `None` if it has none.

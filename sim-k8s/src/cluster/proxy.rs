@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::services::{Service, ServicePort};
 use crate::api::{self, TrafficPolicy};
-use crate::kubeproxy::{self, ServiceMap, ServiceName, ServicePortName};
+use crate::kubeproxy::{self, ServiceMap, ServicePortName};
 
 /// Services that carry this label are another proxy's (`apis/well_known_labels.go`).
 const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
@@ -14,10 +14,12 @@ pub(super) fn service_map(specs: &[api::Service], services: &[Service]) -> Servi
     let mut map = ServiceMap::new();
     for (spec, service) in specs.iter().zip(services) {
         let Some(cluster_ip) = service.cluster_ip.filter(|_| !spec.labels.contains_key(OTHER_PROXY)) else { continue };
-        let name = ServiceName::new(&spec.key.namespace, &spec.key.name).expect("names of API objects are DNS labels");
         for port in &service.ports {
-            let name = ServicePortName::new(name.clone(), &port.name, port.protocol);
-            map.insert(name.expect("port names are DNS labels"), service_port(spec, service, cluster_ip, port));
+            let name = ServicePortName::new(spec.key.clone(), &port.name, port.protocol);
+            map.insert(
+                name.expect("names of API objects are DNS labels"),
+                service_port(spec, service, cluster_ip, port),
+            );
         }
     }
     map

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sim_core::engine::time::Duration;
 
+use crate::command::Command;
+
 /// How traffic of local pods is told from other traffic (`detectLocalMode`, upstream `localdetector.go`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DetectLocal {
@@ -35,8 +37,20 @@ pub struct Config {
     pub node_port_addresses: Vec<IpNet>,
     /// Whether node ports answer on 127.0.0.0/8, at the price of route_localnet=1; default on.
     pub localhost_node_ports: bool,
-    /// Whether `nf_conntrack_tcp_be_liberal` was set at start: then INVALID packets are not dropped. Default off.
+    /// kube-proxy sets `nf_conntrack_tcp_be_liberal` (`conntrack.tcpBeLiberal`). Where it is set, by whomever, INVALID
+    /// packets are not dropped. Default off.
     pub tcp_be_liberal: bool,
+    /// Entries of conntrack for each core of the node (`conntrack.maxPerCore`), 0: the kernel's own limit stays; default 32768 …
+    pub conntrack_max_per_core: u32,
+    /// … but at least this many (`conntrack.min`); default 131072.
+    pub conntrack_min: u32,
+    /// `nf_conntrack_tcp_timeout_established`, 0: the kernel's stays; default 24 h.
+    pub tcp_established_timeout: Duration,
+    /// `nf_conntrack_tcp_timeout_close_wait`, 0: the kernel's stays; default 1 h.
+    pub tcp_close_wait_timeout: Duration,
+    /// Whether UDP flows of service ports that no endpoint serves, or that are gone, are deleted. Default on; Kubernetes
+    /// 1.32 to mid-2026 left them (kubernetes issue 139628).
+    pub clean_unserved: bool,
     /// Whether the kernel has nfacct counters, which add a match to two kinds of rules; default off.
     pub nfacct: bool,
     /// Feature gate PreferSameTrafficDistribution; default on (since Kubernetes 1.34).
@@ -46,8 +60,14 @@ pub struct Config {
     pub large_cluster_endpoints: usize,
     /// How often the canary is looked for and a failed sync is tried again; default 30 s.
     pub sync_period: Duration,
-    /// Least time between two syncs, for changes to gather; default 1 s.
+    /// Least time from the end of a sync to the next, for changes to gather; default 1 s.
     pub min_sync_period: Duration,
+    /// Older releases: syncs that may follow each other without that rest (`burstSyncs`, 2). Default `None`: not one.
+    pub burst_syncs: Option<u32>,
+    /// What any sync takes; default 60 ms (kubernetes issue 34006; small clusters are said to need 50 to 150 ms) …
+    pub sync_cost: Duration,
+    /// … and for each line that it writes; default 70 us (kubernetes issue 138073: 2.8 s for 38,841 lines).
+    pub sync_cost_per_line: Duration,
     /// A full sync at least this often (`FullSyncPeriod`, a constant upstream); default 1 h.
     pub full_sync_period: Duration,
 }
@@ -62,11 +82,19 @@ impl Default for Config {
             node_port_addresses: Vec::new(),
             localhost_node_ports: true,
             tcp_be_liberal: false,
+            conntrack_max_per_core: 32_768,
+            conntrack_min: 131_072,
+            tcp_established_timeout: Duration::from_secs(24 * 3600),
+            tcp_close_wait_timeout: Duration::from_secs(3600),
+            clean_unserved: true,
             nfacct: false,
             prefer_same_traffic_distribution: true,
             large_cluster_endpoints: 1000,
             sync_period: Duration::from_secs(30),
             min_sync_period: Duration::from_secs(1),
+            burst_syncs: None,
+            sync_cost: Duration::from_millis(60),
+            sync_cost_per_line: Duration::from_micros(70),
             full_sync_period: Duration::from_secs(3600),
         }
     }
@@ -83,6 +111,8 @@ pub struct Node {
     pub addresses: Vec<IpAddr>,
     /// Its label `topology.kubernetes.io/zone`, empty if it has none.
     pub zone: String,
+    /// How many cores it has.
+    pub cores: u32,
 }
 
 /// Which addresses of a node serve node ports (upstream `nodeport_addresses.go`).
@@ -123,6 +153,20 @@ impl Config {
         self.localhost_node_ports && node.ip.is_ipv4() && (nets.is_empty() || nets.iter().any(loopback))
     }
 
+    /// The settings of conntrack that kube-proxy makes when it starts (`setupConntrack` of
+    /// `cmd/kube-proxy/app/server_linux.go`).
+    pub(super) fn conntrack_settings(&self, node: &Node) -> Vec<Command> {
+        let max = self.conntrack_max_per_core.saturating_mul(node.cores).max(self.conntrack_min);
+        let wanted = [
+            (self.conntrack_max_per_core > 0, "max", u64::from(max)),
+            (true, "tcp_timeout_established", self.tcp_established_timeout.as_secs()),
+            (true, "tcp_timeout_close_wait", self.tcp_close_wait_timeout.as_secs()),
+            (self.tcp_be_liberal, "tcp_be_liberal", 1),
+        ];
+        let wanted = wanted.into_iter().filter(|(wanted, _, value)| *wanted && *value > 0);
+        wanted.map(|(_, name, value)| Command::sysctl(format!("net.netfilter.nf_conntrack_{name}"), value)).collect()
+    }
+
     /// The masquerade mark, in kube-proxy's spelling.
     pub(super) fn masquerade_mark(&self) -> String {
         format!("0x{:08x}", 1u32 << u32::from(self.masquerade_bit))
@@ -135,7 +179,7 @@ mod tests {
 
     fn node() -> Node {
         let addresses = ["127.0.0.1", "192.168.0.2", "10.0.0.7"].map(|ip| ip.parse().expect("an address")).to_vec();
-        Node { name: "n1".into(), ip: addresses[1], addresses, zone: String::new() }
+        Node { name: "n1".into(), ip: addresses[1], addresses, zone: String::new(), cores: 4 }
     }
 
     fn with(nets: &[&str]) -> Config {
@@ -156,6 +200,22 @@ mod tests {
         assert!(with(&["192.168.0.0/16", "127.0.0.1/32"]).serves_localhost(&node()));
         assert!(with(&["192.168.0.0/16", "0.0.0.0/0"]).serves_localhost(&node()));
         assert!(!Config { localhost_node_ports: false, ..Config::default() }.serves_localhost(&node()));
+    }
+
+    #[test]
+    fn conntrack_is_given_room_by_the_core() {
+        let lines = |cores| {
+            let settings = Config::default().conntrack_settings(&Node { cores, ..node() });
+            settings.iter().map(Command::to_string).collect::<Vec<_>>()
+        };
+        let timeouts = ["established=86400", "close_wait=3600"];
+        let timeouts = timeouts.map(|set| format!("sysctl -w net.netfilter.nf_conntrack_tcp_timeout_{set}"));
+        assert_eq!(lines(2)[0], "sysctl -w net.netfilter.nf_conntrack_max=131072");
+        assert_eq!(lines(8)[0], "sysctl -w net.netfilter.nf_conntrack_max=262144");
+        assert_eq!(lines(8)[1..], timeouts);
+        let none = Config { conntrack_max_per_core: 0, tcp_be_liberal: true, ..Config::default() };
+        let none = Config { tcp_established_timeout: Duration::ZERO, tcp_close_wait_timeout: Duration::ZERO, ..none };
+        assert_eq!(none.conntrack_settings(&node()), [Command::sysctl("net.netfilter.nf_conntrack_tcp_be_liberal", 1)]);
     }
 
     #[test]

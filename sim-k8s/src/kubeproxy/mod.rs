@@ -2,26 +2,43 @@
 //!
 //! | room | what it decides |
 //! | --- | --- |
-//! | `service_port` | the input: one port of one Service |
+//! | `objects` | from API objects to service ports and their endpoints |
+//! | `service_port` | one port of one Service |
 //! | `endpoints` | which of its endpoints a node uses |
 //! | `config` | kube-proxy's knobs with upstream's defaults; the node |
+//! | `tracker` | what changed since the last sync |
+//! | `runner`, `monitor` | when a sync runs: because something changed, because someone flushed iptables |
 //! | `sync` | full or partial, and when stale chains are looked for |
 //! | `iptables` | the rules themselves, as iptables mode writes them |
+//! | `health` | what load balancers are told of a Service, a node and kube-proxy |
+//! | `conntrack` | which UDP flows outlive their endpoint |
+//! | `proxy` | all that together: one kube-proxy |
 //!
 //! A sync is a pure function of ([`Work`]); it touches nothing but returns [`Command`]s. Facts were
 //! read from upstream kubernetes `pkg/proxy` (about v1.35); the files are named where they decide.
 pub mod config;
+pub mod conntrack;
 pub mod endpoints;
+pub mod health;
 pub mod iptables;
+pub mod monitor;
+mod objects;
+mod proxy;
+pub mod runner;
 pub mod service_port;
 pub mod sync;
+mod tracker;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 pub use config::{Config, DetectLocal, Node};
 pub use endpoints::Endpoint;
-pub use service_port::{ServiceMap, ServiceName, ServicePort, ServicePortName};
+pub use objects::Family;
+pub use proxy::Proxy;
+pub use service_port::{BadName, ServiceMap, ServicePort, ServicePortName};
 pub use sync::{Scope, SyncState};
+pub use tracker::{Changes, Tracker};
 
 use crate::command::Command;
 
@@ -51,7 +68,7 @@ impl Work<'_> {
 /// One way to turn service ports into kernel rules: a mode of kube-proxy.
 ///
 /// It holds no state; what must be remembered is in [`SyncState`].
-pub trait Proxier: Sync {
+pub trait Proxier: Sync + fmt::Debug {
     /// What kube-proxy does once, when it starts.
     fn start(&self, config: &Config, node: &Node) -> Vec<Command>;
 

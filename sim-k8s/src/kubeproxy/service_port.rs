@@ -11,42 +11,17 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::endpoints::Endpoint;
-use crate::api::Protocol;
+use crate::api::{ObjectKey, Protocol};
 
 /// Service ports and their endpoints, in the order in which rules are written.
 ///
 /// Upstream iterates a Go map, so its order between services is arbitrary; here it is sorted by name.
 pub type ServiceMap = BTreeMap<ServicePortName, ServicePort>;
 
-/// Namespace and name of a Service.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ServiceName {
-    namespace: String,
-    name: String,
-}
-
-impl ServiceName {
-    /// # Errors
-    /// [`BadName`] if either part is not a DNS label: names are written into rule text, so nothing
-    /// that could end a comment or a line may get in.
-    pub fn new(namespace: &str, name: &str) -> Result<Self, BadName> {
-        check_label(namespace)?;
-        check_label(name)?;
-        Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
-    }
-}
-
-impl fmt::Display for ServiceName {
-    /// `namespace/name`
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
 /// The key of a service port.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ServicePortName {
-    service: ServiceName,
+    service: ObjectKey,
     port: String,
     protocol: Protocol,
 }
@@ -55,17 +30,30 @@ impl ServicePortName {
     /// `port` is the port's name, empty if it has none.
     ///
     /// # Errors
-    /// [`BadName`] if `port` is neither empty nor a DNS label.
-    pub fn new(service: ServiceName, port: &str, protocol: Protocol) -> Result<Self, BadName> {
+    /// [`BadName`] if the parts of `service`, or `port` if it is not empty, are no DNS labels: names are written into
+    /// rule text, so nothing that could end a comment or a line may get in.
+    pub fn new(service: ObjectKey, port: &str, protocol: Protocol) -> Result<Self, BadName> {
+        check_label(&service.namespace)?;
+        check_label(&service.name)?;
         if !port.is_empty() {
             check_label(port)?;
         }
         Ok(Self { service, port: port.to_owned(), protocol })
     }
 
+    /// Before every port of `service`.
+    pub(super) fn first_of(service: &ObjectKey) -> Self {
+        Self { service: service.clone(), port: String::new(), protocol: Protocol::Tcp }
+    }
+
     /// The Service this is a port of.
-    pub fn service(&self) -> &ServiceName {
+    pub fn service(&self) -> &ObjectKey {
         &self.service
+    }
+
+    /// The port's name, empty if it has none.
+    pub fn port(&self) -> &str {
+        &self.port
     }
 
     /// Its protocol.
@@ -164,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_port_without_a_name_has_no_colon() {
-        let service = ServiceName::new("default", "nginx").expect("labels");
+        let service = ObjectKey::new("default", "nginx");
         let unnamed = ServicePortName::new(service.clone(), "", Protocol::Tcp).expect("empty is allowed");
         let named = ServicePortName::new(service, "http", Protocol::Tcp).expect("a label");
         assert_eq!((unnamed.to_string().as_str(), named.to_string().as_str()), ("default/nginx", "default/nginx:http"));
@@ -173,7 +161,8 @@ mod tests {
     #[test]
     fn a_name_that_could_end_a_comment_is_refused() {
         for bad in ["", "a\"b", "a\nCOMMIT", "a b", "-a", "a-", "A", "é", &"x".repeat(64)] {
-            assert!(ServiceName::new("ns", bad).is_err(), "{bad:?}");
+            let key = |namespace, service| ServicePortName::new(ObjectKey::new(namespace, service), "", Protocol::Tcp);
+            assert!(key("ns", bad).is_err() && key(bad, "svc").is_err(), "{bad:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use sim_core::engine::time::Instant;
 
 use super::config::Config;
-use super::service_port::ServiceName;
+use crate::api::ObjectKey;
 
 /// Which per-service rules a sync writes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,12 +16,12 @@ pub enum Scope {
     /// Those of every service, and the jumps from the base chains.
     Full,
     /// Only those of services of which an object changed since the last sync.
-    Partial(BTreeSet<ServiceName>),
+    Partial(BTreeSet<ObjectKey>),
 }
 
 impl Scope {
     /// Whether the chains of `service` itself are written.
-    pub fn includes(&self, service: &ServiceName) -> bool {
+    pub fn includes(&self, service: &ObjectKey) -> bool {
         match self {
             Self::Full => true,
             Self::Partial(changed) => changed.contains(service),
@@ -45,7 +45,7 @@ impl SyncState {
     }
 
     /// The scope of a sync at `now`, given the services that changed since the last one.
-    pub fn scope(&self, now: Instant, config: &Config, changed: BTreeSet<ServiceName>) -> Scope {
+    pub fn scope(&self, now: Instant, config: &Config, changed: BTreeSet<ObjectKey>) -> Scope {
         match self.last_full {
             Some(last) if now.since(last) <= config.full_sync_period => Scope::Partial(changed),
             _ => Scope::Full,

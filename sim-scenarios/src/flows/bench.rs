@@ -16,13 +16,15 @@ use sim_core::engine::errno::Errno;
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Duration;
 use sim_core::engine::trail::DropReason;
-use sim_core::netfilter::conntrack::L4;
+use sim_core::netfilter::conntrack::{Entry, L4};
+use sim_core::netns::netlink::TableName;
 use sim_core::world::World;
 use sim_k8s::api::Protocol;
 use sim_k8s::command::Command;
-use sim_k8s::kubeproxy::{ServiceMap, ServiceName, SyncState, Work, proxier};
+use sim_k8s::kubeproxy::{Proxy, ServiceMap, proxier};
 
 use super::node::Node;
+use super::objects::Stored;
 use super::packet::{First, SRC_PORT};
 
 /// The gateway, which no table has as an address of anybody (RFC 3927).
@@ -57,8 +59,9 @@ pub(super) struct Bench {
     world: World,
     node: NetnsId,
     outside: NetnsId,
-    state: SyncState,
-    services: ServiceMap,
+    proxy: Proxy,
+    /// What kube-proxy has been told of.
+    told: Stored,
 }
 
 impl Bench {
@@ -67,13 +70,14 @@ impl Bench {
         let mut world = World::new(Seed(seed));
         let mut netns = |name: &str| world.add_netns(name).map_err(|e| e.to_string());
         let (id, outside) = (netns("node")?, netns("outside")?);
-        let mut this = Self { world, node: id, outside, state: SyncState::default(), services: ServiceMap::default() };
+        let iptables = proxier("iptables").expect("a mode of kube-proxy");
+        let proxy = Proxy::new(iptables, node.config.clone(), node.proxied.clone());
+        let mut this = Self { world, node: id, outside, proxy, told: Stored::default() };
         this.wire(node)?;
         for ip in pods {
             this.add_pod(*ip)?;
         }
-        let iptables = proxier("iptables").expect("a mode of kube-proxy");
-        for command in iptables.start(&node.config, &node.proxied) {
+        for command in this.proxy.start() {
             this.run(&command)?;
         }
         Ok(this)
@@ -127,28 +131,33 @@ impl Bench {
         command.run(&mut self.world, &[self.node]).map_err(|e| e.to_string())
     }
 
-    /// The objects are these now, and kube-proxy syncs.
-    pub(super) fn sync(&mut self, node: &Node, services: &ServiceMap) -> Result<(), String> {
-        let now = self.world.now();
-        let scope = self.state.scope(now, &node.config, changed(&self.services, services));
-        let mut work =
-            Work { config: &node.config, node: &node.proxied, services, scope: &scope, existing_chains: None };
-        let cleans_up = self.state.cleans_up(now, &node.config, work.endpoints());
-        let chains = cleans_up.then(|| self.nat_chains());
-        work.existing_chains = chains.as_ref();
-        for command in proxier("iptables").expect("a mode of kube-proxy").sync(&work) {
+    /// The objects are these now, and kube-proxy syncs and cleans up.
+    pub(super) fn sync(&mut self, node: &Node, objects: &Stored) -> Result<(), String> {
+        let gone = std::mem::replace(&mut self.told, objects.clone());
+        for key in gone.services.keys().chain(objects.services.keys()) {
+            self.proxy.service(key, objects.services.get(key).cloned());
+        }
+        for key in gone.slices.keys().chain(objects.slices.keys()) {
+            self.proxy.slice(key, objects.slices.get(key).cloned());
+        }
+        let (world, id) = (&self.world, self.node);
+        let commands = self.proxy.begin(world.now(), || world.iptables_chains(id, TableName::Nat));
+        for command in commands {
             self.run(&command)?;
         }
-        self.state.finished(now, &scope, cleans_up, true);
-        self.services = services.clone();
+        self.proxy.end(self.world.now(), true);
+        if self.proxy.cleans_conntrack() {
+            let flows: Vec<_> = self.world.netns(self.node).flows(self.world.now()).collect();
+            for command in self.proxy.stale_flows(&flows) {
+                self.run(&command)?;
+            }
+        }
         self.serve_on_node(node)
     }
 
-    fn nat_chains(&self) -> BTreeSet<String> {
-        let saved = self.rules();
-        let nat = saved.split("*nat\n").nth(1).unwrap_or_default();
-        let nat = nat.lines().take_while(|line| *line != "COMMIT").filter_map(|line| line.strip_prefix(':'));
-        nat.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    /// The service ports that kube-proxy knows.
+    pub(super) fn services(&self) -> &ServiceMap {
+        self.proxy.services()
     }
 
     /// The node's rules with their counters.
@@ -159,8 +168,11 @@ impl Bench {
     /// An endpoint with an address of the node is a process there: nobody listening would refuse the packet and end its
     /// connection. One that is served already stays so.
     fn serve_on_node(&mut self, node: &Node) -> Result<(), String> {
-        let all =
-            self.services.iter().flat_map(|(name, port)| port.endpoints.iter().map(|e| (name.protocol(), e.addr)));
+        let all = self
+            .proxy
+            .services()
+            .iter()
+            .flat_map(|(name, port)| port.endpoints.iter().map(|e| (name.protocol(), e.addr)));
         let own: BTreeSet<_> = all.filter(|(_, addr)| node.has(addr.ip())).collect();
         for (protocol, addr) in own {
             let served = match protocol {
@@ -188,8 +200,7 @@ impl Bench {
         } else {
             first.send_from_netns(&mut self.world, self.outside, (self.node, "eth0"))?;
         }
-        let until = self.world.now() + SETTLED;
-        while self.world.step(until).is_some() {}
+        self.settle();
         let after = [DropReason::NetfilterDrop, DropReason::NetfilterReject].map(|reason| self.drops(reason));
         Ok(match self.translated(first) {
             Some(seen) => seen,
@@ -198,6 +209,36 @@ impl Bench {
             None if self.accepted() > accepted => Seen::Accepted,
             None => Seen::NoMatch,
         })
+    }
+
+    /// Makes an entry of conntrack: a packet comes in from outside while one more rule sends it to `answers`.
+    pub(super) fn track(&mut self, first: &First, answers: SocketAddr) -> Result<(), String> {
+        let (protocol, dst) = (first.protocol.in_rules(), first.dst);
+        let target = match first.protocol {
+            // It stays where it was sent, and no other rule is asked.
+            _ if answers == dst => "ACCEPT".to_owned(),
+            // Of SCTP conntrack knows no ports.
+            Protocol::Sctp => format!("DNAT --to-destination {}", answers.ip()),
+            _ => format!("DNAT --to-destination {answers}"),
+        };
+        let rule = format!("PREROUTING -p {protocol} -d {} --dport {} -j {target}", dst.ip(), dst.port());
+        self.run(&Command::Restore(format!("*nat\n-I {rule}\nCOMMIT\n")))?;
+        first.send_from_netns(&mut self.world, self.outside, (self.node, "eth0"))?;
+        self.settle();
+        self.run(&Command::Restore(format!("*nat\n-D {rule}\nCOMMIT\n")))
+    }
+
+    /// Whether conntrack has an entry of the packet that sends it to `answers`.
+    pub(super) fn tracks(&self, first: &First, answers: SocketAddr) -> bool {
+        self.entry(first).is_some_and(|entry| match entry.reply.l4 {
+            L4::Ports { src, .. } => SocketAddr::new(entry.reply.src, src) == answers,
+            _ => entry.reply.src == answers.ip(),
+        })
+    }
+
+    fn settle(&mut self) {
+        let until = self.world.now() + SETTLED;
+        while self.world.step(until).is_some() {}
     }
 
     /// How often the node dropped something for `reason`.
@@ -214,15 +255,20 @@ impl Bench {
         rules.filter_map(|line| line.split(':').next()?.parse::<u64>().ok()).sum()
     }
 
-    /// Where conntrack sends the packet, if elsewhere than it was sent.
-    fn translated(&self, first: &First) -> Option<Seen> {
+    /// Conntrack's entry of the packet.
+    fn entry(&self, first: &First) -> Option<&Entry> {
         let entries = self.world.netns(self.node).conntrack().iter(self.world.now()).map(|(_, entry)| entry);
         let ours = |port: &L4| match port {
             L4::Ports { src, dst } => (*src, *dst) == (SRC_PORT, first.dst.port()),
             _ => true,
         };
         let mut entries = entries.filter(|e| (e.orig.src, e.orig.dst) == (first.src, first.dst.ip()));
-        let entry = entries.find(|e| e.orig.proto == first.proto() && ours(&e.orig.l4))?;
+        entries.find(|e| e.orig.proto == first.proto() && ours(&e.orig.l4))
+    }
+
+    /// Where conntrack sends the packet, if elsewhere than it was sent.
+    fn translated(&self, first: &First) -> Option<Seen> {
+        let entry = self.entry(first)?;
         let (to, back) = match entry.reply.l4 {
             L4::Ports { src, dst } => (SocketAddr::new(entry.reply.src, src), dst),
             // A port that conntrack does not know it cannot have changed.
@@ -237,10 +283,4 @@ impl Bench {
 /// The netns of a pod.
 fn pod(ip: IpAddr) -> String {
     format!("pod/{ip}")
-}
-
-/// Services of which a port came, went or changed.
-fn changed(old: &ServiceMap, new: &ServiceMap) -> BTreeSet<ServiceName> {
-    let names = old.keys().chain(new.keys());
-    names.filter(|name| old.get(name) != new.get(name)).map(|name| name.service().clone()).collect()
 }

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
-use sim_k8s::kubeproxy::ServiceMap;
 
 use super::bench::{Bench, Seen};
 use super::node::Node;
-use super::objects::{Objects, address, protocol};
+use super::objects::{Objects, Stored, address, protocol};
 use super::packet::First;
 use super::table::{Case, Defaults, Flow};
 use super::{BACKENDS, Interrupted, NFTABLES, Outcome, Row};
@@ -110,7 +109,7 @@ impl<'a> Trial<'a> {
         for (step, flows) in steps(self.case) {
             let change = step.checked_sub(1).map(|nth| &self.case.then[nth]);
             let changed = change.map_or(Ok(()), |c| objects.change(c.action.as_deref(), &c.endpoint_slices));
-            let synced = changed.and_then(|()| objects.service_map(true)).and_then(|services| benches.sync(services));
+            let synced = changed.and_then(|()| objects.stored()).and_then(|objects| benches.sync(objects));
             if let Err(reason) = synced {
                 self.skip(step, &reason);
                 return Ok(());
@@ -182,7 +181,7 @@ fn expected(flow: &Flow, got: &Value) -> Option<Value> {
 struct Benches<'a> {
     node: &'a Node,
     pods: BTreeSet<IpAddr>,
-    syncs: Vec<ServiceMap>,
+    syncs: Vec<Stored>,
     made: Vec<Bench>,
 }
 
@@ -205,11 +204,11 @@ impl<'a> Benches<'a> {
     }
 
     /// The objects are these from now on.
-    fn sync(&mut self, services: ServiceMap) -> Result<(), String> {
+    fn sync(&mut self, objects: Stored) -> Result<(), String> {
         for bench in &mut self.made {
-            bench.sync(self.node, &services)?;
+            bench.sync(self.node, &objects)?;
         }
-        self.syncs.push(services);
+        self.syncs.push(objects);
         self.get(0).map(drop)
     }
 
@@ -217,8 +216,8 @@ impl<'a> Benches<'a> {
     fn get(&mut self, seed: usize) -> Result<&Bench, String> {
         while self.made.len() <= seed {
             let mut bench = Bench::new(self.node, &self.pods, self.made.len() as u64)?;
-            for services in &self.syncs {
-                bench.sync(self.node, services)?;
+            for objects in &self.syncs {
+                bench.sync(self.node, objects)?;
             }
             self.made.push(bench);
         }
@@ -227,7 +226,7 @@ impl<'a> Benches<'a> {
 
     /// How many endpoints a packet that was sent to `seen` might have been sent to.
     fn alternatives(&self, seen: SocketAddr) -> usize {
-        let ports = self.syncs.last().into_iter().flat_map(ServiceMap::values);
+        let ports = self.made.first().into_iter().flat_map(|bench| bench.services().values());
         let sizes = ports.filter(|port| port.endpoints.iter().any(|e| e.addr == seen)).map(|port| port.endpoints.len());
         sizes.max().unwrap_or(1)
     }

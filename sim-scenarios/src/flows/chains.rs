@@ -1,8 +1,9 @@
 //! Rows that ask for the names of chains.
 
 use serde_json::{Map, Value, json};
+use sim_k8s::api::ObjectKey;
+use sim_k8s::kubeproxy::ServicePortName;
 use sim_k8s::kubeproxy::iptables::chains::{ServiceChains, endpoint_chain};
-use sim_k8s::kubeproxy::{ServiceName, ServicePortName};
 
 use super::objects::protocol;
 use super::table::{EndpointChain, ServicePortChains};
@@ -67,6 +68,6 @@ fn row_of(case: &str, name: &str, expected: Option<Value>, got: Value, emitted: 
 fn service_port_name(name: &str, protocol_name: &str) -> Result<ServicePortName, String> {
     let (service, port) = name.split_once(':').unwrap_or((name, ""));
     let (namespace, service) = service.split_once('/').ok_or_else(|| format!("{name:?} has no namespace"))?;
-    let service = ServiceName::new(namespace, service).map_err(|e| e.to_string())?;
+    let service = ObjectKey::new(namespace, service);
     ServicePortName::new(service, port, protocol(Some(protocol_name))?).map_err(|e| e.to_string())
 }

@@ -4,11 +4,11 @@
 //! | --- | --- |
 //! | `table` | a file: cases with objects and flows, selections, names of chains |
 //! | `node` | the node of a case and its kube-proxy's configuration |
-//! | `objects` | Services and slices in kube-proxy's words |
+//! | `objects` | Services and slices as an apiserver has them |
 //! | `bench` | a world with that node; a packet walks through it |
 //! | `packet` | the first packet, sent by a process or as a frame |
 //! | `cases` | the flows of a case, step by step, draw by draw |
-//! | `selection`, `chains` | the other kinds of rows |
+//! | `selection`, `cleanup`, `chains` | the other kinds of rows |
 //!
 //! Nothing is computed from the objects: kube-proxy writes its rules through the one door, a packet walks, and what
 //! conntrack and the drop counters say afterwards is the result.
@@ -16,6 +16,7 @@
 mod bench;
 mod cases;
 mod chains;
+mod cleanup;
 mod node;
 mod objects;
 mod packet;
@@ -33,7 +34,7 @@ pub struct Row {
     pub case: String,
     /// 0 for the first flows, then 1, 2 …; `None` for rows that have no steps.
     pub step: Option<usize>,
-    /// Index within the step; `None` for rows that are no flows.
+    /// Index within the step, or of a row of `conntrack_cleanup`; `None` for rows of other kinds.
     pub flow: Option<usize>,
     /// Its name, if it has one.
     pub name: String,
@@ -118,9 +119,8 @@ pub fn run(table: &Table, backend: Option<&str>, interrupted: &dyn Fn() -> bool)
     for row in &table.endpoint_selection {
         selection::run(row, &mut outcome);
     }
-    for index in 0..table.conntrack_cleanup.len() {
-        let reason = "kube-proxy's conntrack clean-up is not built yet";
-        outcome.not_run(format!("conntrack_cleanup {index}"), None, None, None, reason);
+    for (index, row) in table.conntrack_cleanup.iter().enumerate() {
+        cleanup::run(index, row, &mut outcome);
     }
     for row in &table.service_ports {
         chains::service_port(row, &mut outcome);

@@ -60,7 +60,7 @@ impl Node {
         };
         let name = first(&layers, |keys| keys.name.as_deref()).unwrap_or("test-node").to_owned();
         let zone = first(&layers, |keys| keys.zone.as_deref()).unwrap_or_default().to_owned();
-        let proxied = kubeproxy::Node { name, ip: addresses[0], addresses, zone };
+        let proxied = kubeproxy::Node { name, ip: addresses[0], addresses, zone, cores: 4 };
         let expect_localnet_drop_rule = first(&layers, |keys| keys.expect_localnet_drop_rule);
         Ok(Self { proxied, config, pods, expect_localnet_drop_rule })
     }

@@ -1,16 +1,14 @@
-//! A table's objects in kube-proxy's words (upstream `pkg/proxy/serviceport.go`, `pkg/proxy/endpointslicecache.go`,
-//! `ShouldSkipService` of `pkg/proxy/util/utils.go`).
+//! A table's objects as an apiserver would have them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use sim_k8s::api::Protocol;
-use sim_k8s::kubeproxy::endpoints::collect;
-use sim_k8s::kubeproxy::{Endpoint, ServiceMap, ServiceName, ServicePort, ServicePortName};
+use sim_core::engine::time::Duration;
+use sim_k8s::api::{self, ClusterIp, Labels, Meta, ObjectKey, Protocol, ServiceType, TargetPort, TrafficPolicy};
+use sim_k8s::kubeproxy::ServicePortName;
 
-use super::table::{Conditions, Port, Service, Slice};
-
-/// Services that carry this label are another proxy's (`apis/well_known_labels.go`).
-const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
+use super::table::{Conditions, Ingress, Port, Service, Slice, SliceEndpoint};
 
 /// `DefaultClientIPServiceAffinitySeconds` of the API.
 const AFFINITY_SECONDS: u32 = 10_800;
@@ -20,6 +18,13 @@ const AFFINITY_SECONDS: u32 = 10_800;
 pub(super) struct Objects {
     pub(super) services: Vec<Service>,
     pub(super) slices: Vec<Slice>,
+}
+
+/// The same, as watches tell of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stored {
+    pub(super) services: BTreeMap<ObjectKey, Arc<api::Service>>,
+    pub(super) slices: BTreeMap<ObjectKey, Arc<api::EndpointSlice>>,
 }
 
 impl Objects {
@@ -34,109 +39,133 @@ impl Objects {
         }
         for new in slices {
             self.slices.retain(|old| (&old.namespace, &old.slice) != (&new.namespace, &new.slice));
-            self.slices.push(new.clone());
         }
+        self.slices.extend_from_slice(slices);
         Ok(())
     }
 
-    /// The service ports that kube-proxy of this family writes rules for.
-    pub(super) fn service_map(&self, ipv4: bool) -> Result<ServiceMap, String> {
-        let mut map = ServiceMap::new();
-        for service in &self.services {
-            let Some(cluster_ip) = cluster_ip(service, ipv4)? else { continue };
-            let name = ServiceName::new(&service.namespace, &service.name).map_err(|e| e.to_string())?;
-            for port in &service.ports {
-                let (label, protocol) = (port.name.as_deref().unwrap_or_default(), protocol(port.protocol.as_deref())?);
-                let key = ServicePortName::new(name.clone(), label, protocol).map_err(|e| e.to_string())?;
-                map.insert(key, self.service_port(service, cluster_ip, port)?);
-            }
+    /// As an apiserver has them.
+    pub(super) fn stored(&self) -> Result<Stored, String> {
+        let mut stored = Stored::default();
+        for from in &self.services {
+            let service = service(from)?;
+            stored.services.insert(service.key.clone(), Arc::new(service));
         }
-        Ok(map)
+        for (index, from) in self.slices.iter().enumerate() {
+            // Slices need no name in a table; each is one of its own.
+            let name = if from.slice.is_empty() { format!("{}-{index}", from.service) } else { from.slice.clone() };
+            let key = ObjectKey::new(&from.namespace, name);
+            stored.slices.insert(key.clone(), Arc::new(slice(key, from)?));
+        }
+        Ok(stored)
     }
+}
 
-    fn service_port(&self, service: &Service, cluster_ip: IpAddr, port: &Port) -> Result<ServicePort, String> {
-        let same_family = |ip: &IpAddr| ip.is_ipv4() == cluster_ip.is_ipv4();
-        let vip = |ingress: &&super::table::Ingress| ingress.ip_mode.as_deref().is_none_or(|mode| mode == "VIP");
-        let vips = service.load_balancer_ingress.iter().filter(vip).filter_map(|ingress| ingress.ip.as_deref());
-        let ranges = service.load_balancer_source_ranges.iter();
+fn service(from: &Service) -> Result<api::Service, String> {
+    let key = ObjectKey::new(&from.namespace, &from.name);
+    let ports: Result<Vec<_>, String> = from.ports.iter().map(|port| service_port(&key, port)).collect();
+    let external_ips = from.external_ips.iter().map(|ip| address(ip)).collect::<Result<Vec<_>, _>>()?;
+    let ranges = from.load_balancer_source_ranges.iter();
+    Ok(api::Service {
+        service_type: service_type(from),
+        labels: from.labels.clone(),
+        cluster_ip: cluster_ip(from)?,
+        ports: ports?,
+        external_ips,
         // As upstream, what is no network is passed over.
-        let ranges = ranges.filter_map(|range| range.trim().parse::<ipnet::IpNet>().ok());
-        let external_policy_local = is_local(service.external_traffic_policy.as_deref());
-        let checked = service.service_type.as_deref() == Some("LoadBalancer") && external_policy_local;
-        let health_check_node_port = service.health_check_node_port.filter(|_| checked).unwrap_or(0);
-        let number = port.port.ok_or_else(|| format!("a port of Service {} has no number", service.name))?;
-        Ok(ServicePort {
-            node_port: port.node_port.unwrap_or(0),
-            external_ips: addresses(service.external_ips.iter().map(String::as_str), same_family)?,
-            lb_vips: addresses(vips, same_family)?,
-            source_ranges: ranges.filter(|range| same_family(&range.addr())).collect(),
-            internal_policy_local: is_local(service.internal_traffic_policy.as_deref()),
-            external_policy_local,
-            affinity_seconds: affinity(service),
-            health_check_node_port,
-            endpoints: self.endpoints(service, port, same_family)?,
-            ..ServicePort::new(cluster_ip, number)
-        })
-    }
+        load_balancer_source_ranges: ranges.filter_map(|range| range.trim().parse().ok()).collect(),
+        internal_traffic_policy: policy(from.internal_traffic_policy.as_deref()),
+        external_traffic_policy: policy(from.external_traffic_policy.as_deref()),
+        health_check_node_port: from.health_check_node_port,
+        session_affinity: affinity(from),
+        ingress: from.load_balancer_ingress.iter().map(ingress).collect::<Result<Vec<_>, _>>()?,
+        key,
+        meta: Meta::default(),
+        annotations: Labels::new(),
+        selector: None,
+        load_balancer_ip: None,
+        allocate_load_balancer_node_ports: true,
+        publish_not_ready_addresses: false,
+        traffic_distribution: None,
+    })
+}
 
-    /// The endpoints that the Service's slices have for a port: both have one name and protocol.
-    fn endpoints(
-        &self,
-        service: &Service,
-        port: &Port,
-        same_family: impl Fn(&IpAddr) -> bool,
-    ) -> Result<Vec<Endpoint>, String> {
-        let mut found = Vec::new();
-        let belongs = |slice: &&Slice| slice.namespace == service.namespace && slice.service == service.name;
-        for slice in self.slices.iter().filter(belongs) {
-            for offered in slice.ports.iter().filter(|offered| same_port(offered, port)) {
-                let Some(number) = offered.port else { continue };
-                for endpoint in &slice.endpoints {
-                    let ip = address(&endpoint.ip)?;
-                    if same_family(&ip) {
-                        let addr = SocketAddr::new(ip, number);
-                        found.push(conditioned(addr, endpoint.node.as_deref(), &endpoint.conditions));
-                    }
-                }
-            }
-        }
-        Ok(collect(found))
+fn service_port(service: &ObjectKey, from: &Port) -> Result<api::ServicePort, String> {
+    let name = from.name.clone().unwrap_or_default();
+    let protocol = protocol(from.protocol.as_deref())?;
+    ServicePortName::new(service.clone(), &name, protocol).map_err(|e| e.to_string())?;
+    let port = from.port.ok_or_else(|| format!("a port of Service {} has no number", service.name))?;
+    let target_port = TargetPort::Number(port);
+    Ok(api::ServicePort { name, protocol, port, target_port, node_port: from.node_port, app_protocol: None })
+}
+
+/// A table may leave the type to what the Service has.
+fn service_type(from: &Service) -> ServiceType {
+    match from.service_type.as_deref() {
+        Some("ExternalName") => ServiceType::ExternalName(String::new()),
+        Some("LoadBalancer") => ServiceType::LoadBalancer,
+        Some("NodePort") => ServiceType::NodePort,
+        Some(_) => ServiceType::ClusterIp,
+        None if !from.load_balancer_ingress.is_empty() => ServiceType::LoadBalancer,
+        None if from.ports.iter().any(|port| port.node_port.is_some()) => ServiceType::NodePort,
+        None => ServiceType::ClusterIp,
     }
 }
 
-/// An endpoint with the API's defaults for what is left out.
-pub(super) fn conditioned(addr: SocketAddr, node: Option<&str>, conditions: &Conditions) -> Endpoint {
-    Endpoint {
-        ready: conditions.ready.unwrap_or(true),
-        serving: conditions.serving.unwrap_or(true),
-        terminating: conditions.terminating.unwrap_or(false),
-        zone_hints: conditions.zone_hints.iter().cloned().collect(),
-        node_hints: conditions.node_hints.iter().cloned().collect(),
-        ..Endpoint::ready(addr, node)
-    }
+fn cluster_ip(from: &Service) -> Result<ClusterIp, String> {
+    Ok(match from.cluster_ip.as_deref() {
+        None | Some("" | "None") => ClusterIp::Headless,
+        Some(ip) => ClusterIp::Fixed(vec![address(ip)?]),
+    })
 }
 
-/// The ClusterIP; `None` if kube-proxy of this family has nothing to do with the Service.
-fn cluster_ip(service: &Service, ipv4: bool) -> Result<Option<IpAddr>, String> {
-    let external_name = service.service_type.as_deref() == Some("ExternalName");
-    if external_name || service.labels.contains_key(OTHER_PROXY) {
-        return Ok(None);
-    }
-    match service.cluster_ip.as_deref() {
-        None | Some("" | "None") => Ok(None),
-        Some(ip) => Ok(Some(address(ip)?).filter(|ip| ip.is_ipv4() == ipv4)),
-    }
+fn ingress(from: &Ingress) -> Result<api::Ingress, String> {
+    let ip = from.ip.as_deref().filter(|ip| !ip.is_empty()).map(address).transpose()?;
+    Ok(api::Ingress { ip, is_vip: from.ip_mode.as_deref().is_none_or(|mode| mode == "VIP") })
 }
 
-fn affinity(service: &Service) -> Option<u32> {
-    let asked = service.session_affinity.as_deref() == Some("ClientIP");
-    let client_ip = service.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
-    asked.then(|| client_ip.and_then(|c| c.timeout_seconds).unwrap_or(AFFINITY_SECONDS))
+fn affinity(from: &Service) -> Option<Duration> {
+    let asked = from.session_affinity.as_deref() == Some("ClientIP");
+    let client_ip = from.session_affinity_config.as_ref().and_then(|config| config.client_ip.as_ref());
+    let seconds = client_ip.and_then(|c| c.timeout_seconds).unwrap_or(AFFINITY_SECONDS);
+    asked.then(|| Duration::from_secs(seconds.into()))
 }
 
-fn same_port(a: &Port, b: &Port) -> bool {
-    let key = |port: &Port| (port.name.clone().unwrap_or_default(), port.protocol.clone().unwrap_or("TCP".into()));
-    key(a) == key(b)
+fn slice(key: ObjectKey, from: &Slice) -> Result<api::EndpointSlice, String> {
+    let port = |port: &Port| {
+        let protocol = protocol(port.protocol.as_deref())?;
+        let name = port.name.clone().unwrap_or_default();
+        Ok(port.port.map(|port| api::EndpointPort { name, protocol, port }))
+    };
+    let ports: Result<Vec<_>, String> = from.ports.iter().filter_map(|it| port(it).transpose()).collect();
+    Ok(api::EndpointSlice {
+        service: Some(ObjectKey::new(&from.namespace, &from.service)),
+        ports: ports?,
+        endpoints: from.endpoints.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?,
+        key,
+        meta: Meta::default(),
+        managed_by: None,
+    })
+}
+
+fn endpoint(from: &SliceEndpoint) -> Result<api::Endpoint, String> {
+    let Conditions { ready, serving, terminating, zone_hints, node_hints } = from.conditions.clone();
+    Ok(api::Endpoint {
+        address: address(&from.ip)?,
+        ready: ready.unwrap_or(true),
+        serving: serving.unwrap_or(true),
+        terminating: terminating.unwrap_or(false),
+        node_name: from.node.clone(),
+        zone: None,
+        for_zones: zone_hints,
+        for_nodes: node_hints,
+        hostname: None,
+        pod: None,
+    })
+}
+
+fn policy(name: Option<&str>) -> TrafficPolicy {
+    if is_local(name) { TrafficPolicy::Local } else { TrafficPolicy::Cluster }
 }
 
 /// Whether a traffic policy is Local.
@@ -154,11 +183,13 @@ pub(super) fn protocol(name: Option<&str>) -> Result<Protocol, String> {
     }
 }
 
-/// An address by its text.
+/// An address by its text. Zeros before a number are passed over (`ParseIPSloppy` of k8s.io/utils/net).
 pub(super) fn address(text: &str) -> Result<IpAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is no IP address"))
-}
-
-fn addresses<'a>(texts: impl Iterator<Item = &'a str>, keep: impl Fn(&IpAddr) -> bool) -> Result<Vec<IpAddr>, String> {
-    texts.map(address).filter(|ip| ip.as_ref().map_or(true, &keep)).collect()
+    let number = |text: &str| match text.trim_start_matches('0') {
+        "" if !text.is_empty() => "0".to_owned(),
+        number => number.to_owned(),
+    };
+    let plain =
+        if text.contains(':') { text.to_owned() } else { text.split('.').map(number).collect::<Vec<_>>().join(".") };
+    plain.parse().map_err(|_| format!("{text:?} is no IP address"))
 }

@@ -1,13 +1,13 @@
 //! Rows that ask which endpoints a service port may use on a node.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 use sim_k8s::kubeproxy::endpoints::{Chooser, categorize};
 use sim_k8s::kubeproxy::{Endpoint, ServicePort};
 
-use super::objects::{conditioned, is_local};
-use super::table::Selection;
+use super::objects::is_local;
+use super::table::{Conditions, Selection};
 use super::{Outcome, Row};
 
 /// The node that asks, if the row does not name it.
@@ -59,6 +59,18 @@ fn selected(row: &Selection) -> Result<Value, String> {
         "reachable": list(&chosen.reachable),
         "has_any": chosen.has_any,
     })))
+}
+
+/// An endpoint as kube-proxy sees it, with the API's defaults for what is left out.
+fn conditioned(addr: SocketAddr, node: Option<&str>, conditions: &Conditions) -> Endpoint {
+    Endpoint {
+        ready: conditions.ready.unwrap_or(true),
+        serving: conditions.serving.unwrap_or(true),
+        terminating: conditions.terminating.unwrap_or(false),
+        zone_hints: conditions.zone_hints.iter().cloned().collect(),
+        node_hints: conditions.node_hints.iter().cloned().collect(),
+        ..Endpoint::ready(addr, node)
+    }
 }
 
 /// The same with every list in order.

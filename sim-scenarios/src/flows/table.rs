@@ -40,7 +40,7 @@ pub struct Table {
     pub(super) defaults: Defaults,
     pub(super) cases: Vec<Case>,
     pub(super) endpoint_selection: Vec<Selection>,
-    pub(super) conntrack_cleanup: Vec<BTreeMap<String, serde_json::Value>>,
+    pub(super) conntrack_cleanup: Vec<Cleanup>,
     pub(super) service_ports: Vec<ServicePortChains>,
     pub(super) endpoints: Vec<EndpointChain>,
     pub(super) nftables: Vec<BTreeMap<String, serde_json::Value>>,
@@ -292,6 +292,20 @@ pub(super) struct SelectionEndpoint {
     pub(super) local: bool,
     #[serde(flatten)]
     pub(super) conditions: Conditions,
+}
+
+/// An entry of conntrack: where its first packet went, and who answers.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Cleanup {
+    pub(super) proto: String,
+    #[serde(default)]
+    pub(super) orig_dst: Option<String>,
+    pub(super) orig_dport: u16,
+    pub(super) reply_src: String,
+    #[serde(default)]
+    pub(super) reply_sport: Option<u16>,
+    #[serde(default)]
+    pub(super) keep: Option<bool>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -60,16 +60,29 @@ fn an_endpoint_on_the_node_itself_is_found() {
 fn what_cannot_be_run_is_told_with_its_reason() {
     let text = "cases:\n- {id: a, backends: [nftables, iptables], node: {family: IPv6}, flows: [{src: '::1', dst: '::1', dport: 1, \
                 proto: tcp}]}\n- {id: b, node: {node_ip: 10.0.0.1}, then: [{action: dance, flows: [{src: 10.0.0.1, dst: 10.0.0.2, \
-                dport: 1, proto: tcp}]}]}\nconntrack_cleanup: [{proto: udp}]\n";
+                dport: 1, proto: tcp}]}]}\nconntrack_cleanup: [{proto: udp, orig_dst: 'fd00::1', orig_dport: 1, reply_src: \
+                'fd00::2'}]\n";
     let outcome = run_text(text);
     let told: Vec<_> = outcome.not_run.iter().map(|row| (row.case.as_str(), row.step, row.reason.as_str())).collect();
     let expected = [
         ("a", Some(0), "backend nftables is not built yet"),
         ("a", Some(0), "IPv6 is not switched on yet"),
         ("b", Some(1), "not understood: action \"dance\""),
-        ("conntrack_cleanup 0", None, "kube-proxy's conntrack clean-up is not built yet"),
+        ("conntrack_cleanup", None, "IPv6 is not switched on yet"),
     ];
     assert_eq!((told.as_slice(), outcome.rows.len()), (expected.as_slice(), 0));
+}
+
+#[test]
+fn a_udp_flow_survives_while_its_endpoint_serves() {
+    let row =
+        |proto: &str, answers: &str| format!("{{proto: {proto}, orig_dport: 32000, reply_src: {answers}, keep: true}}");
+    let rows = [("udp", "10.240.0.4"), ("udp", "10.240.1.5"), ("udp", "192.168.0.2"), ("tcp", "10.240.2.6")];
+    let rows = rows.map(|(proto, answers)| row(proto, answers)).join(", ");
+    let outcome = run_text(&format!("conntrack_cleanup: [{rows}]"));
+    let ok: Vec<bool> = outcome.rows.iter().map(Row::ok).collect();
+    assert_eq!(ok, [true, false, false, true], "{:?}", outcome.not_run);
+    assert_eq!(outcome.rows[1].emitted, Some(json!({ "cleanup": 1, "keep": false })));
 }
 
 #[test]

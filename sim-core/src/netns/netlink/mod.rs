@@ -6,6 +6,7 @@
 
 mod addr;
 mod bridge;
+mod flow;
 mod link;
 mod neigh;
 mod route;
@@ -23,6 +24,7 @@ use crate::engine::time::{Duration, Instant};
 use crate::wire::eth::MacAddr;
 
 pub use crate::netfilter::rules::TableName;
+pub use flow::{Flow, Way};
 pub use words::CommandError;
 
 /// Name, address and MTU of a device to be made; what is left out gets the kernel's default.

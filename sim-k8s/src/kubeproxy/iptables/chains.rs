@@ -15,7 +15,7 @@ pub(super) const MARK_MASQ: &str = "KUBE-MARK-MASQ";
 pub(super) const FORWARD: &str = "KUBE-FORWARD";
 pub(super) const PROXY_FIREWALL: &str = "KUBE-PROXY-FIREWALL";
 /// An empty chain; when it is gone, someone has flushed iptables.
-pub(super) const CANARY: &str = "KUBE-PROXY-CANARY";
+pub(in crate::kubeproxy) const CANARY: &str = "KUBE-PROXY-CANARY";
 /// Shared with the kubelet, which writes the same rule into it.
 pub(super) const KUBELET_FIREWALL: &str = "KUBE-FIREWALL";
 

@@ -6,6 +6,7 @@ use super::chains::{
     CANARY, EXTERNAL_SERVICES, FORWARD, KUBELET_FIREWALL, NODE_PORTS, POSTROUTING, PROXY_FIREWALL, SERVICES,
 };
 use crate::command::{Command, Place};
+use crate::kubeproxy::monitor::TABLES;
 
 struct Jump {
     table: &'static str,
@@ -69,5 +70,5 @@ pub(super) fn ensured() -> Vec<Command> {
 
 /// The chains that kube-proxy looks for every sync period (upstream `pkg/util/iptables`, `Monitor`).
 pub(super) fn canary() -> impl Iterator<Item = Command> {
-    ["mangle", "nat", "filter"].into_iter().map(|table| Command::EnsureChain { table, chain: CANARY.to_owned() })
+    TABLES.into_iter().map(|table| Command::EnsureChain { table, chain: CANARY.to_owned() })
 }

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 
 use super::chains::{self, ServiceChains, endpoint_chain};
 use super::*;
-use crate::api::Protocol;
+use crate::api::{ObjectKey, Protocol};
 use crate::command::kernel;
 use crate::kubeproxy::endpoints::collect;
-use crate::kubeproxy::{DetectLocal, Endpoint, ServiceMap, ServiceName, ServicePort, ServicePortName};
+use crate::kubeproxy::{DetectLocal, Endpoint, ServiceMap, ServicePort, ServicePortName};
 
 fn name(namespace: &str, service: &str, port: &str, protocol: Protocol) -> ServicePortName {
-    let service = ServiceName::new(namespace, service).expect("labels");
-    ServicePortName::new(service, port, protocol).expect("a label")
+    ServicePortName::new(ObjectKey::new(namespace, service), port, protocol).expect("labels")
 }
 
 fn endpoint(addr: &str, node: &str) -> Endpoint {
@@ -25,7 +24,7 @@ fn port(cluster_ip: [u8; 4], number: u16, endpoints: &[Endpoint]) -> ServicePort
 
 fn node() -> Node {
     let addresses = ["127.0.0.1", "192.168.0.2", "10.244.1.1"].map(|ip| ip.parse().expect("an address")).to_vec();
-    Node { name: "n1".into(), ip: addresses[1], addresses, zone: String::new() }
+    Node { name: "n1".into(), ip: addresses[1], addresses, zone: String::new(), cores: 4 }
 }
 
 fn config() -> Config {
