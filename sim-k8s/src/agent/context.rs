@@ -43,7 +43,7 @@ impl Context<'_> {
         span.draw(self.draws())
     }
 
-    /// Begins to watch. What is there already comes first, as added (`LIST`, then `WATCH`).
+    /// Begins to watch. What is there already comes first, as added (`LIST`, then `WATCH`), and then [`super::Event::Listed`].
     pub fn watch(&mut self, interest: Interest) {
         self.plane.watch(self.world, self.me, interest);
     }

@@ -28,8 +28,8 @@ pub struct AgentId(u32);
 pub(super) enum Due {
     /// An agent starts.
     Start(AgentId),
-    /// A change reaches an agent.
-    Deliver(AgentId, Change),
+    /// What a watch has to say reaches an agent.
+    Deliver(AgentId, Event),
     /// A time has come that an agent asked for.
     Timer(AgentId, u64),
     /// A request reaches the apiserver.
@@ -49,7 +49,7 @@ pub(super) struct Slot {
     api: Stream,
     pub(super) limiter: Option<Limiter>,
     /// While its watches are cut: what it has not heard of.
-    cut: Option<Vec<Change>>,
+    cut: Option<Vec<Event>>,
 }
 
 /// The control plane of a cluster.
@@ -132,8 +132,8 @@ impl ControlPlane {
 
     /// Heals the watches of an agent.
     pub fn heal_watches(&mut self, world: &mut World, agent: AgentId) {
-        for change in self.slot(agent).cut.take().unwrap_or_default() {
-            self.schedule(world, world.now(), Due::Deliver(agent, change));
+        for event in self.slot(agent).cut.take().unwrap_or_default() {
+            self.schedule(world, world.now(), Due::Deliver(agent, event));
         }
     }
 
@@ -188,10 +188,11 @@ impl ControlPlane {
 
     pub(super) fn watch(&mut self, world: &mut World, agent: AgentId, interest: Interest) {
         let there: Vec<_> = self.objects().all(interest.kind()).into_iter().filter(|o| interest.matches(o)).collect();
-        let watch = self.watches.add(Watch { agent, interest, arrives: world.now() });
+        let watch = self.watches.add(Watch { agent, interest: interest.clone(), arrives: world.now() });
         for object in there {
-            self.deliver(world, watch, Change { action: Action::Added, object });
+            self.deliver(world, watch, Event::Changed(Change { action: Action::Added, object }));
         }
+        self.deliver(world, watch, Event::Listed(interest));
     }
 
     pub(super) fn request(&mut self, world: &mut World, agent: AgentId, request: Request, token: u64) {
@@ -206,9 +207,9 @@ impl ControlPlane {
         match due {
             Due::Start(agent) => self.act(world, agent, Event::Start),
             Due::Timer(agent, token) => self.act(world, agent, Event::Timer(token)),
-            Due::Deliver(agent, change) => match &mut self.slot(agent).cut {
-                Some(unheard) => unheard.push(change),
-                None => self.act(world, agent, Event::Changed(change)),
+            Due::Deliver(agent, event) => match &mut self.slot(agent).cut {
+                Some(unheard) => unheard.push(event),
+                None => self.act(world, agent, event),
             },
             Due::Commit(agent, request, token) => {
                 let result = self.kubectl(world, request);
@@ -236,17 +237,17 @@ impl ControlPlane {
     /// Sends a change to everyone who watches.
     fn publish(&mut self, world: &mut World, change: &Change) {
         for watch in self.watches.concerned(change) {
-            self.deliver(world, watch, change.clone());
+            self.deliver(world, watch, Event::Changed(change.clone()));
         }
     }
 
-    fn deliver(&mut self, world: &mut World, watch: usize, change: Change) {
+    fn deliver(&mut self, world: &mut World, watch: usize, event: Event) {
         let span = self.timings.watch;
         let agent = self.watches.get_mut(watch).agent;
         let at = world.now() + span.draw(&mut self.slot(agent).api);
         let watch = self.watches.get_mut(watch);
         watch.arrives = watch.arrives.max(at);
         let at = watch.arrives;
-        self.schedule(world, at, Due::Deliver(agent, change));
+        self.schedule(world, at, Due::Deliver(agent, event));
     }
 }

@@ -36,6 +36,8 @@ pub enum Event {
     Start,
     /// An object it watches changed.
     Changed(Change),
+    /// Everything that was there when it began to watch this has been told (an informer's `HasSynced`).
+    Listed(Interest),
     /// A time it asked for has come; with its token.
     Timer(u64),
     /// The apiserver answered the request of this token.

@@ -91,6 +91,32 @@ fn who_watches_later_first_hears_what_is_there() {
     assert_eq!(bench.run().len(), 2);
 }
 
+/// Notes how many nodes it has heard of when it is told that this was all.
+#[derive(Clone, Debug, Default)]
+struct Census(u64);
+
+impl Agent for Census {
+    fn on(&mut self, event: Event, cx: &mut Context<'_>) {
+        match event {
+            Event::Start => cx.watch(Interest::All(Kind::Node)),
+            Event::Changed(_) => self.0 += 1,
+            Event::Listed(Interest::All(Kind::Node)) => cx.tell(note("all", self.0)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_list_comes_after_everything_that_was_there_and_also_where_nothing_was() {
+    let mut bench = Bench::new(1);
+    bench.plane.spawn(&mut bench.world, "early", Box::new(Census::default()));
+    assert_eq!(bench.run(), [("all".to_owned(), 0)]);
+    bench.plane.spawn(&mut bench.world, "writer", Box::new(Diary { writes: true }));
+    bench.run();
+    bench.plane.spawn(&mut bench.world, "late", Box::new(Census::default()));
+    assert_eq!(bench.run(), [("all".to_owned(), 2)]);
+}
+
 #[test]
 fn a_cut_watch_delivers_everything_once_it_is_healed() {
     let mut bench = Bench::new(1);
