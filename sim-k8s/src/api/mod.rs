@@ -4,6 +4,7 @@
 //! Whatever exists as a value of this room is valid: ports fit, addresses parse, names are DNS labels.
 //! Objects are keyed by [`ObjectKey`] and kept in the order of the files.
 
+mod dns;
 mod endpoints;
 mod job;
 mod meta;
@@ -23,6 +24,7 @@ mod workload;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use dns::{DnsPolicy, PodDns};
 pub use endpoints::{Endpoint, EndpointPort, EndpointSlice};
 pub use job::{Concurrency, CronSpec, JobSpec, JobStatus};
 pub use meta::{Deletion, Meta, Owner};

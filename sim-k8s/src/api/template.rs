@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use sim_core::engine::time::Duration;
 
 use super::{
-    Affinity, InitContainer, Labels, Lifecycle, Probe, Resources, RestartPolicy, Toleration, TopologySpreadConstraint,
+    Affinity, InitContainer, Labels, Lifecycle, PodDns, Probe, Resources, RestartPolicy, Toleration,
+    TopologySpreadConstraint,
 };
 
 /// A layer 4 protocol, spelled as Kubernetes does (`TCP`).
@@ -57,6 +58,8 @@ pub struct PodTemplate {
     pub hostname: Option<String>,
     /// The headless Service in whose domain it has a name (`spec.subdomain`).
     pub subdomain: Option<String>,
+    /// How it resolves names.
+    pub dns: PodDns,
     /// Of several pods that might go, the one that costs least goes (annotation
     /// `controller.kubernetes.io/pod-deletion-cost`). Default 0.
     pub deletion_cost: i32,
@@ -88,6 +91,7 @@ impl Default for PodTemplate {
         Self {
             hostname: None,
             subdomain: None,
+            dns: PodDns::default(),
             deletion_cost: 0,
             labels: Labels::new(),
             host_network: false,

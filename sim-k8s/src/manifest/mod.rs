@@ -8,6 +8,7 @@
 mod check;
 mod clashes;
 mod config;
+mod dns;
 mod document;
 mod endpoints;
 mod finding;

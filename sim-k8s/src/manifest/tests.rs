@@ -1,6 +1,7 @@
 use super::{Loaded, SourceFile, load};
 use crate::api::{ClusterIp, ServiceType, TargetPort, WorkloadKind};
 
+mod dns;
 mod mistakes;
 mod probes;
 mod real;
