@@ -63,6 +63,22 @@ impl Command {
     pub fn sysctl(key: impl Into<String>, value: impl ToString) -> Self {
         Self::Sysctl { key: key.into(), value: value.to_string() }
     }
+
+    /// The operations this consists of: of a restore each table's COMMIT is one, so that packets come in between.
+    pub fn operations(self) -> Vec<Self> {
+        match self {
+            Self::Restore(text) => text.split_inclusive("COMMIT\n").map(|table| Self::Restore(table.into())).collect(),
+            other => vec![other],
+        }
+    }
+
+    /// Lines of rules that this writes.
+    pub fn lines(&self) -> usize {
+        match self {
+            Self::Restore(text) => text.lines().count(),
+            _ => 1,
+        }
+    }
 }
 
 impl fmt::Display for Command {

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sim_core::engine::time::Duration;
 
+use super::health::unspecified;
+use super::runner::Pace;
 use crate::command::Command;
 
 /// How traffic of local pods is told from other traffic (`detectLocalMode`, upstream `localdetector.go`).
@@ -144,6 +146,20 @@ impl Config {
             }
         }
         NodePortAddresses::These(these)
+    }
+
+    /// Where health check node ports listen: where node ports are served.
+    pub(super) fn health_check_addresses(&self, node: &Node) -> Vec<IpAddr> {
+        match self.node_port_addresses(node) {
+            NodePortAddresses::All => vec![unspecified(node.ip)],
+            NodePortAddresses::These(these) => these,
+        }
+    }
+
+    /// When syncs run.
+    pub(super) fn pace(&self) -> Pace {
+        let (min, retry, max) = (self.min_sync_period, self.sync_period, self.full_sync_period);
+        Pace { min, retry, max, burst: self.burst_syncs }
     }
 
     /// Localhost node ports work only with IPv4, and only if the networks contain a loopback address.

@@ -12,10 +12,12 @@
 //! | `iptables` | the rules themselves, as iptables mode writes them |
 //! | `health` | what load balancers are told of a Service, a node and kube-proxy |
 //! | `conntrack` | which UDP flows outlive their endpoint |
-//! | `proxy` | all that together: one kube-proxy |
+//! | `proxy` | all that together: one kube-proxy, without a clock or a kernel |
+//! | `agent` | the same in simulated time, on its node |
 //!
 //! A sync is a pure function of ([`Work`]); it touches nothing but returns [`Command`]s. Facts were
 //! read from upstream kubernetes `pkg/proxy` (about v1.35); the files are named where they decide.
+mod agent;
 pub mod config;
 pub mod conntrack;
 pub mod endpoints;
@@ -32,8 +34,10 @@ mod tracker;
 use std::collections::BTreeSet;
 use std::fmt;
 
+pub use agent::KubeProxy;
 pub use config::{Config, DetectLocal, Node};
 pub use endpoints::Endpoint;
+pub use monitor::Monitor;
 pub use objects::Family;
 pub use proxy::Proxy;
 pub use service_port::{BadName, ServiceMap, ServicePort, ServicePortName};
@@ -71,6 +75,9 @@ impl Work<'_> {
 pub trait Proxier: Sync + fmt::Debug {
     /// What kube-proxy does once, when it starts.
     fn start(&self, config: &Config, node: &Node) -> Vec<Command>;
+
+    /// Sets up what is gone once someone has flushed the rules ([`Monitor`]).
+    fn canary(&self) -> Vec<Command>;
 
     /// The commands of one sync, in order. If one fails the rest is not done and the sync has failed.
     fn sync(&self, work: &Work<'_>) -> Vec<Command>;

@@ -1,6 +1,7 @@
 //! One kube-proxy, without a clock, a kernel or a socket of its own: objects and times in, commands out.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sim_core::engine::time::Instant;
@@ -12,7 +13,7 @@ use super::objects::Family;
 use super::service_port::ServiceMap;
 use super::tracker::{Changes, Tracker};
 use super::{Config, Node, Proxier, Scope, SyncState, Work};
-use crate::api::{EndpointSlice, ObjectKey, Service};
+use crate::api::{EndpointSlice, ObjectKey, Protocol, Service};
 use crate::command::Command;
 
 /// What one kube-proxy knows, and what it has done.
@@ -27,6 +28,7 @@ pub struct Proxy {
     tracker: Tracker,
     services: ServiceMap,
     state: SyncState,
+    flushed: bool,
     /// The sync that is under way, or was the last.
     sync: Sync,
 }
@@ -44,13 +46,15 @@ impl Proxy {
     pub fn new(proxier: &'static dyn Proxier, config: Config, node: Node) -> Self {
         let tracker = Tracker::new(Family::of(node.ip));
         let sync = Sync { scope: Scope::Full, cleans_up: false, changes: Changes::default() };
-        Self { proxier, config, node, tracker, services: ServiceMap::new(), state: SyncState::default(), sync }
+        let (services, state) = (ServiceMap::new(), SyncState::default());
+        Self { proxier, config, node, tracker, services, state, flushed: false, sync }
     }
 
     /// What it does once, when it starts.
     pub fn start(&self) -> Vec<Command> {
         let mut commands = self.config.conntrack_settings(&self.node);
         commands.extend(self.proxier.start(&self.config, &self.node));
+        commands.extend(self.proxier.canary());
         commands
     }
 
@@ -89,14 +93,20 @@ impl Proxy {
         changed
     }
 
-    /// The node's addresses: they are looked at whenever rules are written.
-    pub fn addresses(&mut self, addresses: Vec<std::net::IpAddr>) {
+    /// The node's addresses are these: they are looked at whenever rules are written.
+    pub fn set_addresses(&mut self, addresses: Vec<IpAddr>) {
         self.node.addresses = addresses;
     }
 
-    /// The next sync is a full one: the canary is gone.
-    pub fn require_full(&mut self) {
+    /// Whether the node's conntrack is liberal is looked at once, at the start.
+    pub fn set_tcp_be_liberal(&mut self, liberal: bool) {
+        self.config.tcp_be_liberal = liberal;
+    }
+
+    /// Someone has flushed the rules: the next sync writes all of them, and then the canary.
+    pub fn flushed(&mut self) {
         self.state.require_full();
+        self.flushed = true;
     }
 
     /// The commands of a sync that begins now. `nat_chains` lists the chains of the node's nat table; it is asked only
@@ -109,7 +119,10 @@ impl Proxy {
         let cleans_up = self.state.cleans_up(now, config, work.endpoints());
         let chains = cleans_up.then(nat_chains);
         work.existing_chains = chains.as_ref();
-        let commands = self.proxier.sync(&work);
+        let mut commands = self.proxier.sync(&work);
+        if std::mem::take(&mut self.flushed) {
+            commands.extend(self.proxier.canary());
+        }
         self.sync = Sync { scope, cleans_up, changes };
         commands
     }
@@ -124,10 +137,11 @@ impl Proxy {
         ServiceHealth::of(&self.services, &self.node.name)
     }
 
-    /// Whether the last sync is followed by a look at conntrack: some UDP endpoint came or went.
+    /// Whether the last sync is followed by a look at conntrack: some UDP endpoint, or port, came or went.
     pub fn cleans_conntrack(&self) -> bool {
-        let deleted = |(name, _): (&super::ServicePortName, _)| name.protocol() == crate::api::Protocol::Udp;
-        self.sync.changes.udp_endpoints || (self.config.clean_unserved && self.sync.changes.deleted.iter().any(deleted))
+        let Changes { udp_endpoints, deleted, .. } = &self.sync.changes;
+        let udp_deleted = deleted.keys().any(|name| name.protocol() == Protocol::Udp);
+        *udp_endpoints || (self.config.clean_unserved && udp_deleted)
     }
 
     /// The commands that clean up `flows`, those of the node's conntrack.

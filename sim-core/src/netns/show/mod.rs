@@ -12,6 +12,8 @@ pub use sockets::SocketForm;
 
 pub use crate::netfilter::text::list::RuleForm;
 
+use std::net::IpAddr;
+
 use super::Netns;
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
@@ -43,6 +45,11 @@ impl Netns {
     /// The devices, to look at.
     pub fn devs(&self) -> &Devices {
         &self.devs
+    }
+
+    /// The addresses of all devices, in the order they were given.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addrs.iter().map(|addr| addr.net.addr())
     }
 
     /// Lines of `ip neigh show`.

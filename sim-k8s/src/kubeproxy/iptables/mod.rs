@@ -19,12 +19,12 @@ pub struct Iptables;
 
 impl Proxier for Iptables {
     fn start(&self, config: &Config, node: &Node) -> Vec<Command> {
-        let mut commands = Vec::new();
-        if config.serves_localhost(node) {
-            commands.push(Command::sysctl("net.ipv4.conf.all.route_localnet", 1));
-        }
-        commands.extend(jumps::canary());
-        commands
+        let localhost = config.serves_localhost(node);
+        localhost.then(|| Command::sysctl("net.ipv4.conf.all.route_localnet", 1)).into_iter().collect()
+    }
+
+    fn canary(&self) -> Vec<Command> {
+        jumps::canary().collect()
     }
 
     fn sync(&self, work: &Work<'_>) -> Vec<Command> {

@@ -269,6 +269,7 @@ fn rules_per_chain(text: &str) -> BTreeMap<&str, usize> {
 fn a_kernel_takes_every_rule_and_a_second_full_sync_changes_nothing() {
     let node = node();
     let mut commands = Iptables.start(&config(), &node);
+    commands.extend(Iptables.canary());
     commands.extend(sync(&config(), &services(), &Scope::Full, None));
     for flavour in kernel::FLAVOURS {
         let save = "for table in filter nat; do iptables-save -t $table | grep '^[-:]' | sed 's/ \\[.*//'; done";
