@@ -19,6 +19,7 @@ use crate::engine::arena::{DevId, NetnsId};
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::Conntrack;
+use crate::netfilter::ipset::IpSets;
 use crate::wire::packet::Packet;
 
 use socket::tcp::{TcpConfig, TcpTable};
@@ -44,6 +45,7 @@ pub struct Netns {
     pub(crate) icmp_limits: icmp_limit::IcmpLimits,
     pub(crate) ip_ids: ip_id::IpIds,
     pub(crate) rules: rules::Rules,
+    pub(crate) sets: IpSets,
     pub(crate) conntrack: Conntrack,
     pub(crate) streams: Streams,
     /// Packets that a device took with it, to be counted.
@@ -83,6 +85,7 @@ impl Netns {
             icmp_limits: icmp_limit::IcmpLimits::default(),
             ip_ids: ip_id::IpIds::new(id, &mut stream("ip-id")),
             rules: rules::Rules::default(),
+            sets: IpSets::default(),
             conntrack: Conntrack::default(),
             streams: Streams {
                 rules: stream("rules"),

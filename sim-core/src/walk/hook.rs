@@ -184,6 +184,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
         pkt_type: walk.packet.pkt_type,
         ct,
         addr_types: &types,
+        sets: &mut ns.sets,
         now: ctx.now,
         rng: &mut ns.streams.rules,
         mark: walk.packet.mark,

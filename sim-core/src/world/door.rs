@@ -10,6 +10,8 @@ use crate::engine::arena::{DevId, LinkId, NetnsId};
 use crate::engine::errno::Errno;
 use crate::link::{Link, LinkConfig};
 use crate::netfilter::conntrack::Filter;
+use crate::netfilter::ipset::words::Command;
+use crate::netfilter::ipset::{SetError, Told};
 use crate::netfilter::rules::{ApplyError, Op as RuleOp, Rule, Ruleset, TableName};
 use crate::netfilter::text::{self, Restore, TextError};
 use crate::netns::netlink::{CommandError, NewKind, NewLink, Op, words};
@@ -150,7 +152,9 @@ impl World {
             let mut last: Option<(Arc<Ruleset>, Arc<Ruleset>)> = None;
             for id in netns {
                 self.record(DOOR, &[u64::from(id.0), u64::from(noflush)], text.as_bytes());
-                let rules = &mut self.netns_mut(*id)?.rules;
+                let ns = self.netns_mut(*id)?;
+                ns.check_sets(table)?;
+                let rules = &mut ns.rules;
                 let before = rules.set.clone();
                 match &last {
                     Some((same, after)) if same.is(&before) => rules.adopt(after.clone()),
@@ -190,6 +194,41 @@ impl World {
     /// The rules as `iptables-save` prints them; with counters as `iptables-save -c`.
     pub fn iptables_save(&self, netns: NetnsId, counters: bool) -> String {
         self.find_netns(netns).map_or_else(String::new, |ns| text::save(&ns.rules.set, &ns.rules.state, counters))
+    }
+
+    /// Carries out a command of `ipset`: its words, without `ipset`.
+    ///
+    /// # Errors
+    /// In `ipset`'s words; of a range of elements those before the one refused are added then, else nothing is changed.
+    pub fn ipset(&mut self, netns: NetnsId, words: &[&str]) -> Result<Told, SetError> {
+        self.ipset_command(netns, &Command::read(words)?)
+    }
+
+    /// Carries out the lines of a text as for `ipset restore`; with `exist`, of `ipset -exist restore`.
+    ///
+    /// # Errors
+    /// The first line that is refused; those before it stay, as with the real tool.
+    pub fn ipset_restore(&mut self, netns: NetnsId, text: &str, exist: bool) -> Result<Told, SetError> {
+        let mut told = Told::default();
+        for (number, line) in text.lines().enumerate() {
+            let in_line = |error: SetError| match error {
+                SetError::Refused(why) => SetError::Refused(format!("Error in line {}: {why}", number + 1)),
+                error => error,
+            };
+            if let Some(command) = Command::read_line(line, exist).map_err(in_line)? {
+                told.lines.extend(self.ipset_command(netns, &command).map_err(in_line)?.lines);
+            }
+        }
+        Ok(told)
+    }
+
+    fn ipset_command(&mut self, netns: NetnsId, command: &Command) -> Result<Told, SetError> {
+        if !command.only_looks() {
+            self.record(DOOR, &[u64::from(netns.0)], format!("{command:?}").as_bytes());
+        }
+        let now = self.now();
+        let gone = |errno: Errno| SetError::Refused(format!("Cannot open session to kernel: {}", errno.message()));
+        self.netns_mut(netns).map_err(gone)?.ipset(command, now)
     }
 
     /// Sets a sysctl by its dotted name.

@@ -122,6 +122,8 @@ pub trait Bench: Sockets {
     fn bridge(&mut self, netns: &str, line: &str) -> Result<(), Refused>;
     /// `iptables-restore` of a whole text, tables that it names being flushed first.
     fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused>;
+    /// `ipset restore` of a whole text.
+    fn ipset_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused>;
     /// Sets a sysctl, named as sysctl(8) does: a dot inside a device's name is written `/`. One that does not
     /// exist is [`Refused::NotYet`].
     fn set_sysctl(&mut self, netns: &str, key: &str, value: &str) -> Result<(), Refused>;

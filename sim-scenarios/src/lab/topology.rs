@@ -22,6 +22,8 @@ pub enum Setup {
     Sysctl(String, String, String),
     /// Sets a sysctl that need not exist: netns, key, value.
     Repeatable(String, String, String),
+    /// `ipset restore`: netns, text.
+    Sets(String, String),
     /// `iptables-restore`: netns, text.
     Rules(String, String),
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Setup {
             Self::Sysctl(netns, key, value) | Self::Repeatable(netns, key, value) => {
                 write!(f, "sysctl -w {key}={value} in {netns}")
             }
+            Self::Sets(netns, _) => write!(f, "ipset restore in {netns}"),
             Self::Rules(netns, _) => write!(f, "iptables-restore in {netns}"),
         }
     }
@@ -68,8 +71,14 @@ pub fn setup(spec: &Spec) -> Vec<Setup> {
     for (netns, lines) in &topo.ip {
         out.extend(lines.iter().map(|line| Setup::Ip(netns.clone(), line.clone())));
     }
+    for (netns, text) in &spec.sets {
+        out.push(Setup::Sets(netns.clone(), text.clone()));
+    }
     for (netns, text) in &spec.rules {
         out.push(Setup::Rules(netns.clone(), text.clone()));
+    }
+    for (netns, key, value) in &spec.sysctl_late {
+        out.push(Setup::Sysctl(netns.clone(), sysctl_key(key), value.clone()));
     }
     out
 }
@@ -98,6 +107,7 @@ pub fn apply(bench: &mut dyn Bench, step: &Setup) -> Result<(), Refused> {
         Setup::Netns(name) => bench.add_netns(name),
         Setup::Ip(netns, line) => bench.ip(netns, line),
         Setup::Bridge(netns, line) => bench.bridge(netns, line),
+        Setup::Sets(netns, text) => bench.ipset_restore(netns, text),
         Setup::Rules(netns, text) => bench.iptables_restore(netns, text),
         Setup::Sysctl(netns, key, value) => bench.set_sysctl(netns, key, value),
         Setup::Repeatable(netns, key, value) => match bench.set_sysctl(netns, key, value) {

@@ -204,6 +204,11 @@ impl Bench for LabWorld {
         self.world.iptables_restore(self.id(netns), text, false).map_err(rules_refused)
     }
 
+    fn ipset_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {
+        let told = self.world.ipset_restore(self.id(netns), text, false);
+        told.map(drop).map_err(|error| Refused::Failed(error.to_string()))
+    }
+
     fn set_sysctl(&mut self, netns: &str, key: &str, value: &str) -> Result<(), Refused> {
         self.world.sysctl(self.id(netns), key, value).map_err(|errno| match errno {
             Errno::ENOENT => Refused::NotYet(format!("sysctl {key}")),

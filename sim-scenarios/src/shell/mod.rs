@@ -1,7 +1,7 @@
-//! The words people know, answered by a netns: `ip`, `bridge`, `iptables`, `conntrack`, `ss`, `sysctl`.
+//! The words people know, answered by a netns: `ip`, `bridge`, `ipset`, `iptables`, `conntrack`, `ss`, `sysctl`.
 //!
 //! [`exec`] carries out one command in one netns and answers as the tool would: iproute2 6.1, iptables 1.8.9
-//! (nf_tables), conntrack 1.4.7, procps 4.0, less blanks at the end of lines. It is the one interpreter: the reference
+//! (nf_tables), ipset 7.17, conntrack 1.4.7, procps 4.0, less blanks at the end of lines. It is the one interpreter: the reference
 //! lab's specs use it, and a [`session::Session`], in which time passes too (`ping`, `nc`, `run 5s`) and the cluster
 //! answers (`kubectl get`, `ls`).
 //!
@@ -10,6 +10,7 @@
 mod bridge;
 mod conntrack;
 mod ip;
+mod ipset;
 mod iptables;
 mod kubectl;
 mod line;
@@ -85,9 +86,10 @@ struct Tool {
 }
 
 /// All of them.
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     Tool { name: "ip", usage: ip::USAGE, run: ip::run },
     Tool { name: "bridge", usage: bridge::USAGE, run: bridge::run },
+    Tool { name: "ipset", usage: ipset::USAGE, run: ipset::run },
     Tool { name: "iptables", usage: iptables::USAGE, run: iptables::run },
     Tool { name: "iptables-save", usage: iptables::SAVE_USAGE, run: iptables::save },
     Tool { name: "conntrack", usage: conntrack::USAGE, run: conntrack::run },

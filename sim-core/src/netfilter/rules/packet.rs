@@ -7,6 +7,8 @@ use super::targets::tcpmss::Mss;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::{Conntrack, Dir, Entry};
+use crate::netfilter::ipset::IpSets;
+use crate::netfilter::ipset::ask::Subject;
 use crate::wire::ip::IpHeader;
 use crate::wire::packet::{CtInfo, CtRef, Packet, PacketType};
 
@@ -102,6 +104,8 @@ pub struct RulePacket<'a> {
     pub ct: CtFacts<'a>,
     /// What the FIB knows.
     pub addr_types: &'a dyn AddrTypes,
+    /// The sets of the netns, which count and which SET changes.
+    pub sets: &'a mut IpSets,
     /// Simulated time.
     pub now: Instant,
     /// Where `statistic --mode random` draws.
@@ -114,4 +118,15 @@ pub struct RulePacket<'a> {
     pub template: Option<CtTemplate>,
     /// Set by TCPMSS: the caller edits the SYN's MSS option.
     pub mss: Option<Mss>,
+}
+
+impl<'a> RulePacket<'a> {
+    /// The sets, and what they see of the packet.
+    pub(crate) fn with_sets(&mut self) -> (&mut IpSets, Subject<'a>) {
+        let (ip, l4, now) = (&self.ip, self.l4, self.now);
+        let later_fragment = ip.frag_offset != 0;
+        let len = u64::from(ip.total_len);
+        let subject = Subject { src: ip.src, dst: ip.dst, proto: ip.proto, later_fragment, l4, len, now };
+        (self.sets, subject)
+    }
 }

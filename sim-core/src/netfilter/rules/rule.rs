@@ -191,4 +191,16 @@ impl Rule {
         self.matches.iter().any(Match::needs_conntrack)
             || matches!(&self.target, Some(Target::Action(action)) if action.needs_conntrack())
     }
+
+    /// The ipsets it names.
+    pub(crate) fn sets(&self) -> impl Iterator<Item = &Arc<str>> {
+        let asked =
+            self.matches.iter().filter_map(|m| if let Match::Set(set) = m { set.wanted.as_ref() } else { None });
+        let target = match &self.target {
+            Some(Target::Action(Action::Set(set))) => Some(set),
+            _ => None,
+        };
+        let changed = target.into_iter().flat_map(|set| set.add.iter().chain(&set.del));
+        asked.map(|(name, ..)| name).chain(changed.map(|(name, _)| name))
+    }
 }

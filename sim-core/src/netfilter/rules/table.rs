@@ -243,6 +243,12 @@ impl Ruleset {
         self.table(table).is_some_and(|t| t.base_chain(hook).is_some())
     }
 
+    /// Whether some rule names the ipset.
+    pub fn names_set(&self, name: &str) -> bool {
+        let chains = self.tables.iter().flatten().flat_map(|table| table.chains.iter().flatten());
+        chains.flat_map(|chain| &chain.rules).any(|entry| entry.rule.sets().any(|set| &**set == name))
+    }
+
     /// Whether some rule cannot be asked without connection tracking (`nf_ct_netns_get`), which is
     /// what switches tracking on in a netns.
     pub fn needs_conntrack(&self) -> bool {

@@ -35,7 +35,7 @@ const PROTOCOLS: [(&str, u8); 15] = [
 ];
 
 /// Targets of iptables that are not here; any other unknown name is that of a chain.
-const OTHER_TARGETS: [&str; 26] = [
+const OTHER_TARGETS: [&str; 25] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
@@ -53,7 +53,6 @@ const OTHER_TARGETS: [&str; 26] = [
     "RATEEST",
     "SAME",
     "SECMARK",
-    "SET",
     "SNPT",
     "SYNPROXY",
     "TARPIT",
@@ -76,7 +75,7 @@ pub(crate) fn protocol(text: &str) -> Result<u8, String> {
 }
 
 /// The name of a protocol, or its number.
-pub(super) fn protocol_name(proto: u8) -> String {
+pub(crate) fn protocol_name(proto: u8) -> String {
     PROTOCOLS.iter().find(|(_, n)| *n == proto).map_or_else(|| proto.to_string(), |(name, _)| (*name).to_owned())
 }
 

@@ -7,6 +7,7 @@
 mod addr;
 mod bridge;
 mod flow;
+mod ipset;
 mod link;
 mod neigh;
 mod route;

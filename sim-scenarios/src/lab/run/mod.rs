@@ -306,6 +306,8 @@ impl<'a> Runner<'a> {
                 lines.iter().try_for_each(|line| self.bench.ip(netns, line)).map(|()| outcome("done"))
             }
             Op::Exec { netns, words, show } => self.exec(netns, words, *show),
+            Op::Ipset { netns, words, show } => self.ipset(netns, words, *show),
+            Op::CtStat { netns } => self.conntrack_stat(netns),
             Op::Server(server) => self.start_server(server).map(|()| outcome("started")),
             Op::Stop(key) => self.stop_server(key),
             Op::Conntrack => Ok(outcome("conntrack")),

@@ -124,6 +124,36 @@ fn rules_change_ttl_and_code_point_and_the_header_stays_right() {
 }
 
 #[test]
+fn rules_fill_sets_and_sets_decide_about_the_next_packet() {
+    let ipset =
+        |words: &str| json!({"op": "ipset", "ns": "n1", "cmd": words.split(' ').collect::<Vec<_>>(), "out": true});
+    let rules = "*filter\n-A FORWARD -m set --match-set seen src,dst -j DROP\n\
+                 -A FORWARD -p udp -j SET --add-set seen src,dst --timeout 9\nCOMMIT\n";
+    let ask = json!({"op": "udp", "ns": "a", "sport": 40000, "dst": "b", "dport": 53, "hops": false});
+    let result = steps(&json!([
+        ipset("create seen hash:ip,port timeout 60"),
+        {"op": "rules", "ns": "n1", "text": rules},
+        ask,
+        ask,
+        ipset("list seen -sorted"),
+        ipset("destroy seen"),
+        {"op": "sleep", "s": 10},
+        {"op": "ctstat", "ns": "n1"},
+        ipset("list seen -t"),
+    ]));
+    assert_eq!((&result[2]["saw"]["outcome"], &result[3]["saw"]["outcome"]), (&json!("reply"), &json!("timeout")));
+    let header = "Header: family inet hashsize 1024 maxelem 65536 timeout * bucketsize 12 initval *";
+    let members = ["10.244.1.2,udp:53 timeout *", "10.244.1.3,udp:40000 timeout *"];
+    let listed = ["Name: seen", "Type: hash:ip,port", header, "Members:", members[0], members[1]];
+    assert_eq!(result[4]["saw"]["out"], json!(listed), "the answer came by, too");
+    let in_use = "Set cannot be destroyed: it is in use by a kernel component";
+    assert_eq!(result[5]["saw"], json!({"outcome": "exit 1", "err": in_use, "out": []}));
+    let no_set = "*filter\n-A FORWARD -m set --match-set nosuch src -j DROP\nCOMMIT\n";
+    let error = try_steps(&json!([{"op": "rules", "ns": "n1", "text": no_set}])).unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("Set nosuch doesn't exist."), "{error}");
+}
+
+#[test]
 fn two_servers_that_answer_each_other_do_not_stop_time() {
     let result = steps(&json!([
         {"op": "server", "server": {"ns": "a", "proto": "udp", "port": 53, "mode": "short"}},

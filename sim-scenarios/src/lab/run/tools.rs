@@ -45,6 +45,37 @@ impl Runner<'_> {
         Ok(out)
     }
 
+    /// Its first complaint is told without the tool's name; of its output what does not depend on the machine.
+    pub(super) fn ipset(&mut self, netns: &str, words: &[String], show: bool) -> Result<Value, Refused> {
+        let words: Vec<&str> = std::iter::once("ipset").chain(words.iter().map(String::as_str)).collect();
+        let output = self.bench.exec(netns, &words)?;
+        let mut out = outcome(&format!("exit {}", output.status));
+        if let Some(complaint) = output.stderr.lines().next().filter(|_| output.status != 0) {
+            let message =
+                complaint.strip_prefix("ipset v").and_then(|rest| rest.split_once(": ")).map(|(_, rest)| rest);
+            out["err"] = message.unwrap_or(complaint).into();
+        }
+        if show {
+            let machine =
+                |line: &&str| ["Size in", "References", "Number of", "Revision"].iter().any(|w| line.starts_with(w));
+            let lines = output.stdout.lines().filter(|line| !machine(line));
+            out["out"] = lines.map(without_chance).collect::<Vec<_>>().into();
+        }
+        Ok(out)
+    }
+
+    /// How many entries a search for room evicts depends on the kernel's hash: told is whether there were any.
+    pub(super) fn conntrack_stat(&mut self, netns: &str) -> Result<Value, Refused> {
+        let count = self.bench.exec(netns, &["conntrack", "-C"])?.stdout.trim().parse::<u64>().unwrap_or(0);
+        let stats = self.bench.exec(netns, &["conntrack", "-S"])?.stdout;
+        let counter = |name: &str| {
+            let counts = stats.split_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            counts.filter_map(|n| n.parse::<u64>().ok()).sum::<u64>()
+        };
+        Ok(json!({ "outcome": "stat", "count_to_64": count.div_ceil(64) * 64,
+                   "early_drop": counter("early_drop") > 0, "drop": counter("drop") }))
+    }
+
     pub(super) fn fdb(&mut self, netns: &str, bridge: Option<&str>, permanent: bool) -> Result<Value, Refused> {
         let mut words = vec!["bridge", "fdb", "show"];
         words.extend(bridge.map(|name| ["br", name]).into_iter().flatten());
@@ -116,4 +147,16 @@ fn without_counters(line: &str) -> String {
         }
     }
     out.join(" ")
+}
+
+/// A line of `ipset list` without what the hash began with and how long elements stay.
+fn without_chance(line: &str) -> String {
+    let mut words: Vec<&str> = line.split(' ').collect();
+    for at in 1..words.len() {
+        let number = words[at].bytes().next().is_some_and(|b| b.is_ascii_digit());
+        if number && matches!(words[at - 1], "initval" | "timeout") {
+            words[at] = "*";
+        }
+    }
+    words.join(" ")
 }

@@ -79,6 +79,22 @@ impl IcmpType {
             .ok_or_else(|| format!("invalid ICMP type {text:?}: a name, TYPE or TYPE/CODE is expected"))
     }
 
+    /// The name of one type and code, if they have one; that of a type stands for its code 0.
+    pub(crate) fn name_of(kind: u8, code: u8) -> Option<&'static str> {
+        let named = |wanted| NAMES.iter().find(|(_, t)| *t == wanted).map(|&(name, _)| name);
+        named(Code(kind, code)).or_else(|| named(Type(kind)).filter(|_| code == 0))
+    }
+
+    /// One type and code by name or as `TYPE/CODE`; a type alone stands for its code 0.
+    pub(crate) fn code_of(text: &str) -> Option<(u8, u8)> {
+        match Self::read(text).ok()? {
+            Any => None,
+            // `ipset` takes no type without its code by number.
+            Type(kind) => Some((kind, 0)).filter(|_| !text.starts_with(|c: char| c.is_ascii_digit())),
+            Code(kind, code) => Some((kind, code)),
+        }
+    }
+
     fn covers(self, kind: u8, code: u8) -> bool {
         match self {
             Any => true,

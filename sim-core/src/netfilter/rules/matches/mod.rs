@@ -27,6 +27,7 @@ pub mod ports;
 mod rate;
 pub mod recent;
 pub mod sctp;
+pub mod set;
 pub mod state;
 pub mod statistic;
 pub mod tcp;
@@ -175,6 +176,8 @@ register! {
     Recent(recent),
     /// SCTP ports.
     Sctp(sctp),
+    /// Whether it is in a set.
+    Set(set),
     /// The older spelling of `conntrack --ctstate`.
     State(state),
     /// A share of the packets.

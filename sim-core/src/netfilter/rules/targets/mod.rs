@@ -19,6 +19,7 @@ pub mod nat;
 pub mod nflog;
 pub mod notrack;
 pub mod reject;
+pub mod set;
 pub mod tcpmss;
 pub mod trace;
 pub mod ttl;
@@ -144,6 +145,8 @@ register! {
     Redirect(nat::Redirect),
     /// Ends here, and tells the sender.
     Reject(reject::Reject),
+    /// Changes a set.
+    Set(set::Set),
     /// Another source.
     Snat(nat::Snat),
     /// Changes the MSS option of a SYN.

@@ -15,6 +15,7 @@ use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::conntrack::bench::{ip, udp};
 use crate::netfilter::hooks::Hook;
+use crate::netfilter::ipset::IpSets;
 use crate::netfilter::text::Restore;
 use crate::wire::packet::Packet;
 
@@ -36,6 +37,7 @@ impl AddrTypes for Fib {
 struct Bench {
     rules: Ruleset,
     state: RuleState,
+    sets: IpSets,
     now: Instant,
     rng: Stream,
 }
@@ -83,7 +85,7 @@ impl Bench {
     fn new(text: &str) -> Self {
         let rules = Restore::parse(text).unwrap().apply(&Ruleset::default(), false).unwrap();
         let now = Instant::START + Duration::from_secs(1000);
-        Self { rules, state: RuleState::default(), now, rng: Seed(1).stream("rules", 0) }
+        Self { rules, state: RuleState::default(), sets: IpSets::default(), now, rng: Seed(1).stream("rules", 0) }
     }
 
     /// A filter table whose FORWARD chain holds `rules`.
@@ -103,6 +105,7 @@ impl Bench {
             pkt_type: packet.pkt_type,
             ct: at.ct,
             addr_types: &Fib,
+            sets: &mut self.sets,
             now: self.now,
             rng: &mut self.rng,
             mark: at.mark,

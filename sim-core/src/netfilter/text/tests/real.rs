@@ -33,12 +33,21 @@ fn recorded() -> Vec<(String, String)> {
     texts
 }
 
-/// What the real iptables-save prints after the real iptables-restore has read `text`, in a netns of its own;
-/// `None` where that is not possible.
+/// The ipsets that a text names.
+fn sets(text: &str) -> Vec<&str> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let naming = |pair: &&[&str]| matches!(pair[0], "--set" | "--match-set" | "--add-set" | "--del-set");
+    words.windows(2).filter(naming).map(|pair| pair[1]).collect()
+}
+
+/// What the real iptables-save prints after the real iptables-restore has read `text`, in a netns of its own where the
+/// sets it names are; `None` where that is not possible.
 fn real(text: &str) -> Option<Result<String, String>> {
-    let script = "iptables-restore --counters && iptables-save --counters";
+    let script =
+        "for set; do ipset -exist create $set hash:ip; done; iptables-restore --counters && iptables-save --counters";
     let mut child = Command::new("unshare")
-        .args(["--net", "sh", "-c", script])
+        .args(["--net", "sh", "-c", script, "sh"])
+        .args(sets(text))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
