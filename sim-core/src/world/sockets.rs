@@ -204,7 +204,7 @@ impl World {
 
     /// `getsockname()`: our end of a connection, or where a listener listens.
     pub fn tcp_local(&self, netns: NetnsId, socket: SocketId) -> Option<SocketAddr> {
-        self.netns(netns).tcp.local(socket)
+        self.find_netns(netns)?.tcp.local(socket)
     }
 
     /// Both ends of a connection: ours, the peer's.
@@ -214,7 +214,7 @@ impl World {
 
     /// The options of a TCP socket.
     pub fn tcp_options(&self, netns: NetnsId, socket: SocketId) -> Option<&SocketOptions> {
-        self.netns(netns).tcp.options(socket)
+        self.find_netns(netns)?.tcp.options(socket)
     }
 
     /// `setsockopt()`: what the old options held back is sent.
@@ -226,7 +226,7 @@ impl World {
 
     /// `TCP_INFO`; `None` for what is no connection.
     pub fn tcp_info(&self, netns: NetnsId, socket: SocketId) -> Option<Info> {
-        self.netns(netns).tcp.info(socket)
+        self.find_netns(netns)?.tcp.info(socket)
     }
 
     /// `TCP_QUICKACK`
