@@ -16,5 +16,6 @@ pub mod flannel;
 pub mod ipam;
 pub mod kubeproxy;
 pub mod manifest;
+pub mod scheduler;
 pub mod timings;
 pub mod workload;

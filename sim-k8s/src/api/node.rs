@@ -8,7 +8,7 @@ use sim_core::engine::time::Instant;
 use super::{Labels, Meta, ObjectKey, Resources, ZONE};
 
 /// What a node has when nobody says: more than the pods of most manifests ask for.
-const ROOMY: [(&str, u64); 4] = [("cpu", 64_000), ("memory", 256 << 30), ("ephemeral-storage", 1 << 40), ("pods", 110)];
+const ROOMY: [(&str, u64); 4] = [("cpu", 16_000), ("memory", 64 << 30), ("ephemeral-storage", 1 << 40), ("pods", 110)];
 
 /// A Kubernetes node. Default: one that just registered.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,7 +23,7 @@ pub struct Node {
     pub taints: Vec<Taint>,
     /// No new pods (`kubectl cordon`). Default false.
     pub unschedulable: bool,
-    /// What it has for pods (`status.allocatable`). Default: 64 cores, 256 GiB of memory, 1 TiB of disk and, as
+    /// What it has for pods (`status.allocatable`). Default: 16 cores, 64 GiB of memory, 1 TiB of disk and, as
     /// `--max-pods` says by default, 110 pods.
     pub allocatable: Resources,
     /// Its pods' networks, one a family at most; empty until node IPAM has given it one.
