@@ -18,6 +18,8 @@ pub const MAX_NODES: u32 = 244;
 pub struct ClusterConfig {
     /// How many nodes, 1 to [`MAX_NODES`]; they are called `n1`, `n2`, … Default 3.
     pub nodes: u32,
+    /// Over how many zones, `z1`, `z2`, …, the nodes are dealt in turn. Default 0: they have none, as with kubeadm.
+    pub zones: u32,
     /// The seed of the world. Default 1.
     pub seed: Seed,
     /// The wire from each node to the underlay switch. Default: 50 us, no loss.
@@ -38,6 +40,7 @@ impl Default for ClusterConfig {
         let detect_local = kubeproxy::DetectLocal::Cidr(pod_network);
         Self {
             nodes: 3,
+            zones: 0,
             seed: Seed(1),
             link: LinkConfig::default(),
             pod_network,

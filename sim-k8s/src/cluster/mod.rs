@@ -16,6 +16,7 @@
 mod agents;
 mod config;
 mod names;
+mod node_objects;
 mod pods;
 mod proxy;
 mod services;
@@ -30,6 +31,7 @@ use crate::api::Objects;
 use crate::workload::Unplaced;
 
 pub use config::{ClusterConfig, ClusterError, MAX_NODES};
+pub use node_objects::node_objects;
 pub use pods::Pod;
 pub use services::{Service, ServicePort};
 pub use underlay::Node;
