@@ -78,7 +78,7 @@ impl From<OutputError> for Problem {
 const AROUND: usize = 50;
 
 /// The line of `text` with a mark under `column` (counted in bytes from 1), both cut to what is near.
-fn excerpt(text: &str, line: usize, column: usize) -> Option<String> {
+pub(crate) fn excerpt(text: &str, line: usize, column: usize) -> Option<String> {
     let line = text.lines().nth(line.checked_sub(1)?)?;
     let before = line.get(..column.saturating_sub(1).min(line.len()))?;
     let head: String = before.chars().rev().take(AROUND).collect::<Vec<_>>().into_iter().rev().collect();

@@ -66,32 +66,6 @@ fn with_a_folder_the_run_is_the_same_and_all_of_it_is_there() {
 }
 
 #[test]
-fn wireshark_finds_nothing_wrong_with_the_capture() {
-    if Command::new("tshark").arg("--version").output().is_err() {
-        eprintln!("skipped: no tshark");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    everyhop(folder.path(), &[&example("shop/shop.yaml"), "--out", "out"]);
-    let tshark = |filter: &str, field: &str| {
-        let checks = ["ip", "tcp", "udp"].map(|p| format!("-o{p}.check_checksum:TRUE"));
-        let words =
-            ["-n", "-r", "out/all.pcapng", "-d", "udp.port==8472,vxlan", "-Y", filter, "-T", "fields", "-e", field];
-        let out = Command::new("tshark").current_dir(folder.path()).args(checks).args(words).output().unwrap();
-        assert!(out.status.success(), "{}", text(&out.stderr));
-        text(&out.stdout)
-    };
-    let wrong = "_ws.malformed || _ws.expert.severity == error \
-        || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0";
-    assert_eq!(tshark(wrong, "frame.number"), "");
-    let seen = tshark("frame", "frame.interface_name");
-    for name in ["n1/eth0", "n1/cni0", "n2/flannel.1", "shop/db-0/eth0"] {
-        assert!(seen.lines().any(|line| line == name), "no frame at {name}");
-    }
-    assert!(tshark("vxlan && pgsql", "frame.number").lines().count() > 0, "inner packets are visible");
-}
-
-#[test]
 fn a_call_that_fails_is_shown_with_its_reason_and_place_and_told_by_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("hello.yaml"), HELLO.replace("replicas: 2", "replicas: 0")).unwrap();

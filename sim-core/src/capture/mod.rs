@@ -5,6 +5,7 @@
 //! between two taps goes with the frame that shows it, as values; text is made of it only when a file is written.
 
 pub mod decision;
+pub mod filter;
 pub mod pcapng;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use crate::wire::eth::MacAddr;
 use crate::wire::packet::{PacketId, PacketType};
 
 pub use decision::{Decision, End, Ruled, Translated};
+pub use filter::{Filter, FilterError};
 
 /// Which way a frame passed a device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -41,6 +43,22 @@ impl Seen {
         match self {
             Self::Hop(hop) => (hop.netns, Some(hop.dev)),
             Self::Loss(loss) => (loss.place.netns, loss.place.dev),
+        }
+    }
+
+    /// Which packet it was.
+    pub fn packet(&self) -> PacketId {
+        match self {
+            Self::Hop(hop) => hop.packet,
+            Self::Loss(loss) => loss.packet,
+        }
+    }
+
+    /// The bytes, from the Ethernet header on.
+    pub fn frame(&self) -> &Bytes {
+        match self {
+            Self::Hop(hop) => &hop.frame,
+            Self::Loss(loss) => &loss.frame,
         }
     }
 }
@@ -108,6 +126,9 @@ pub trait Names {
     /// A device; without one, the netns itself: there packets are shown that were dropped before they reached a device.
     fn tap(&self, netns: NetnsId, dev: Option<DevId>) -> Tap;
 
+    /// A netns' name.
+    fn netns_name(&self, netns: NetnsId) -> &str;
+
     /// A device's name in its netns; empty if it is gone.
-    fn dev(&self, netns: NetnsId, dev: DevId) -> &str;
+    fn dev_name(&self, netns: NetnsId, dev: DevId) -> &str;
 }

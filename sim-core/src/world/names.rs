@@ -25,8 +25,12 @@ impl Names for World {
         }
     }
 
-    fn dev(&self, netns: NetnsId, dev: DevId) -> &str {
-        self.dev_name(netns, dev)
+    fn netns_name(&self, netns: NetnsId) -> &str {
+        Self::netns_name(self, netns)
+    }
+
+    fn dev_name(&self, netns: NetnsId, dev: DevId) -> &str {
+        Self::dev_name(self, netns, dev)
     }
 }
 

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use sim_core::capture::End;
+use sim_core::capture::filter::Pattern;
+use sim_k8s::api::ObjectKey;
+
 use super::Run;
 
 impl Run {
@@ -26,5 +30,27 @@ impl Run {
             names.extend(service.cluster_ip.iter().chain(&service.external_ips).map(|ip| (*ip, name.clone())));
         }
         names
+    }
+
+    /// The addresses of a pod (`pod`), or everything by which a Service is reached, its endpoints included (`service`), for
+    /// capture filters. A name without a namespace is one of `default`.
+    pub fn ends(&self, kind: &str, name: &Pattern) -> Vec<End> {
+        let fits = |key: &ObjectKey| name.fits(&key.to_string()) || key.namespace == "default" && name.fits(&key.name);
+        let cluster = &self.cluster;
+        if kind == "pod" {
+            let pods = cluster.pods.iter().filter(|pod| fits(&pod.key));
+            return pods.map(|pod| End { ip: pod.ip, port: None }).collect();
+        }
+        let mut ends = Vec::new();
+        for service in cluster.services.iter().filter(|service| kind == "service" && fits(&service.key)) {
+            for port in &service.ports {
+                let end = |ip: &IpAddr, port: u16| End { ip: *ip, port: Some(port) };
+                ends.extend(service.cluster_ip.iter().chain(&service.external_ips).map(|ip| end(ip, port.port)));
+                ends.extend(port.endpoints.iter().map(|endpoint| end(&endpoint.addr.ip(), endpoint.addr.port())));
+                let nodes = cluster.nodes.iter().flat_map(|node| [node.ip, node.public_ip]);
+                ends.extend(nodes.filter_map(|ip| Some(end(&ip, port.node_port?))));
+            }
+        }
+        ends
     }
 }

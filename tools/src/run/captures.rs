@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use sim_core::capture::pcapng::PcapNg;
-use sim_core::capture::{Names, Seen};
+use sim_core::capture::{Filter, FilterError, Names, Seen};
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_scenarios::run::Run;
 
 use crate::output::{Growing, OutputError, prepare_folder};
-use crate::problem::{BAD_INPUT, Problem};
+use crate::problem::{BAD_INPUT, Problem, excerpt};
+use crate::terminal::{complain, printable};
 
 /// How many bytes of `all.pcapng` are collected before they are written.
 const ALL_AT: usize = 1 << 20;
@@ -27,9 +28,20 @@ pub(super) struct CaptureArgs {
     /// A file for every device, too, in the folder's interfaces/
     #[arg(long)]
     per_interface: bool,
+    /// Which frames are kept, as for tcpdump; also pod, service, netns, dev, packet, dropped [default: all]
+    #[arg(long, value_name = "EXPR", value_parser = filter)]
+    capture_filter: Option<Filter>,
     /// How many bytes of each frame are kept [default: all]
     #[arg(long, value_name = "BYTES", default_value_t = 0, hide_default_value = true)]
     snaplen: u32,
+}
+
+/// Reads the expression; what is wrong is shown with a mark under it.
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text, &["pod", "service"]).map_err(|FilterError { column, message }| {
+        let excerpt = excerpt(text, 1, column).unwrap_or_default().replace('\n', "\n  | ");
+        printable(&format!("column {column}: {message}\n  | {excerpt}"))
+    })
 }
 
 /// A capture being written.
@@ -37,6 +49,7 @@ pub(super) struct Captures {
     all: Sink,
     /// The files of interfaces, if they are wanted.
     each: Option<Each>,
+    filter: Option<Filter>,
     snaplen: u32,
     comment: String,
 }
@@ -62,7 +75,7 @@ impl Captures {
     /// A folder or file cannot be written to; options without a folder.
     pub(super) fn begin(args: &CaptureArgs, out: Option<&Path>, run: &Run) -> Result<Option<Self>, Problem> {
         let Some(folder) = args.capture.as_deref().or(out) else {
-            let idle = args.per_interface || args.snaplen != 0;
+            let idle = args.per_interface || args.snaplen != 0 || args.capture_filter.is_some();
             return if idle {
                 Err(Problem::bad_input("there is no capture without --capture or --out"))
             } else {
@@ -74,7 +87,8 @@ impl Captures {
         let each = args.per_interface.then(|| Each::prepare(folder)).transpose().map_err(bad)?;
         let comment = format!("seed {}", run.config().seed.0);
         let all = Sink::begin(&folder.join("all.pcapng"), args.snaplen, &comment, &run.names()).map_err(bad)?;
-        Ok(Some(Self { all, each, snaplen: args.snaplen, comment }))
+        let filter = args.capture_filter.clone();
+        Ok(Some(Self { all, each, filter, snaplen: args.snaplen, comment }))
     }
 
     /// Adds what `run` saw.
@@ -82,7 +96,11 @@ impl Captures {
     /// # Errors
     /// What the system says, for example that the disk is full.
     pub(super) fn add(&mut self, seen: &[Seen], run: &Run) -> Result<(), Problem> {
-        for seen in seen {
+        if let Some(filter) = &mut self.filter {
+            filter.resolve(|kind, name| run.ends(kind, name));
+        }
+        let filter = self.filter.as_ref();
+        for seen in seen.iter().filter(|seen| filter.is_none_or(|filter| filter.accepts(seen, run.world()))) {
             self.all.add(seen, run, ALL_AT)?;
             if let Some(each) = &mut self.each {
                 each.sink(seen, run, (self.snaplen, &self.comment))?.add(seen, run, ONE_AT)?;
@@ -99,12 +117,16 @@ impl Captures {
         self.sinks().try_for_each(Sink::flush).map_err(Problem::from)
     }
 
-    /// Adds counts of drops and gives the files their names, which are told.
+    /// Adds counts of drops and gives the files their names, which are told. A name in the filter that nothing ever had is
+    /// told, too.
     ///
     /// # Errors
     /// What the system says.
     pub(super) fn finish(mut self, run: &Run) -> Result<Vec<PathBuf>, Problem> {
         let world = run.world();
+        for named in self.filter.iter().flat_map(Filter::not_found) {
+            complain(&format!("warning: --capture-filter: there was no {} {}\n", named.kind, named.name));
+        }
         self.sinks().try_for_each(|sink| {
             sink.blocks.statistics(world.now(), world.drops(), &mut sink.buffer);
             sink.flush()

@@ -25,9 +25,11 @@ fn write(out: &mut String, decision: &Decision, netns: NetnsId, names: &dyn Name
             write!(out, "{} nat: {end} {before} → {after}", hook.chain())
         }
         Decision::Confirmed(hook) => write!(out, "{} conntrack: confirmed", hook.chain()),
-        Decision::Forwarded { dev, via: Some(via) } => write!(out, "route: via {via} dev {}", names.dev(netns, *dev)),
-        Decision::Forwarded { dev, via: None } => write!(out, "route: dev {}", names.dev(netns, *dev)),
-        Decision::Switched(port) => write!(out, "bridge: to port {}", names.dev(netns, *port)),
+        Decision::Forwarded { dev, via: Some(via) } => {
+            write!(out, "route: via {via} dev {}", names.dev_name(netns, *dev))
+        }
+        Decision::Forwarded { dev, via: None } => write!(out, "route: dev {}", names.dev_name(netns, *dev)),
+        Decision::Switched(port) => write!(out, "bridge: to port {}", names.dev_name(netns, *port)),
         Decision::Flooded => out.write_str("bridge: to all ports"),
         Decision::Encapsulated { vni, remote } => write!(out, "vxlan: VNI {vni} to {remote}"),
     }

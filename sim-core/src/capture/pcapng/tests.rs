@@ -30,7 +30,11 @@ impl Names for Numbered {
         Tap { name, description: "\u{1b}[31m\u{202e}x\0y".into(), mac: dev.map(|_| MacAddr([2, 0, 0, 0, 0, 1])) }
     }
 
-    fn dev(&self, _: NetnsId, _: DevId) -> &str {
+    fn netns_name(&self, _: NetnsId) -> &str {
+        "netns"
+    }
+
+    fn dev_name(&self, _: NetnsId, _: DevId) -> &str {
         "dev"
     }
 }
