@@ -14,6 +14,7 @@ pub mod command;
 pub mod dns;
 pub mod flannel;
 pub mod ipam;
+pub mod kubelet;
 pub mod kubeproxy;
 pub mod manifest;
 pub mod scheduler;

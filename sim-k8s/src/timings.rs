@@ -1,5 +1,9 @@
 //! How long the parts of a control plane take: every default is a named knob with its source.
 
+mod kubelet;
+
+pub use kubelet::KubeletTimings;
+
 use sim_core::engine::rng::Stream;
 use sim_core::engine::time::Duration;
 
@@ -46,6 +50,8 @@ pub struct Timings {
     /// How long a pod that fits nowhere rests after its first attempt, and at most. Default 1 to 10 s
     /// (`podInitialBackoffSeconds`, `podMaxBackoffSeconds`: pkg/scheduler/apis/config/v1/defaults.go).
     pub pod_backoff: Span,
+    /// Kubelets and their container runtimes.
+    pub kubelet: KubeletTimings,
 }
 
 impl Default for Timings {
@@ -55,6 +61,7 @@ impl Default for Timings {
             watch: Span::millis(2, 20),
             scheduling: Span::millis(5, 15),
             pod_backoff: Span::secs(1, 10),
+            kubelet: KubeletTimings::default(),
         }
     }
 }

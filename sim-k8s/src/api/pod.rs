@@ -55,6 +55,8 @@ pub struct PodStatus {
     pub containers: Vec<ContainerStatus>,
     /// Why the scheduler finds no node for it (condition `PodScheduled`), in its words.
     pub unschedulable: Option<String>,
+    /// What keeps it from running, in its kubelet's words (in life an event).
+    pub message: Option<String>,
 }
 
 /// What a kubelet says of a container.
