@@ -11,7 +11,7 @@ use super::proxy::NodeInput;
 use super::{ClusterConfig, Node, Pod};
 use crate::cni::{Bridge, PodPort, PortMapping, Portmap, SandboxId, Wiring};
 use crate::command::{Command, CommandFailed};
-use crate::flannel::{self, Backend, Jump, Lease, Uplink};
+use crate::flannel::{self, Backend, Lease, Uplink};
 use crate::kubeproxy::{self, Proxier, Scope, ServiceMap, Work};
 
 /// What all nodes' agents have in common.
@@ -31,7 +31,7 @@ impl<'a> Agents<'a> {
             proxy: &config.kube_proxy,
             proxier: kubeproxy::proxier("iptables").expect("a mode of kube-proxy"),
             backend: flannel::backend("vxlan").expect("a backend of flannel"),
-            uplink: Uplink { dev: "eth0".into(), mtu: 1500 },
+            uplink: Uplink { dev: "eth0".into(), ip: Ipv4Addr::UNSPECIFIED.into(), mtu: 1500 },
         }
     }
 
@@ -59,11 +59,9 @@ impl<'a> Agents<'a> {
         let leases: Vec<Lease> = nodes.iter().map(|node| Lease::new(node.ip, node.pod_network)).collect();
         for (node, own) in nodes.iter().zip(&leases) {
             let peers = leases.iter().filter(|lease| *lease != own);
-            let peers = peers.flat_map(|peer| self.backend.add_peer(peer, &self.uplink));
-            let rules = [
-                flannel::masquerade_rules(self.network, own.subnet, true, Jump::Missing),
-                flannel::forward_rules(self.network, Jump::Missing),
-            ];
+            let peers = peers.flat_map(|peer| self.backend.add_peer(peer, &self.uplink)).map(|step| step.command);
+            let rules = flannel::Config::new(self.network).rules(own.subnet);
+            let rules = rules.iter().map(|set| set.restore(false));
             let commands = self.backend.start(own, &self.uplink).into_iter().chain(peers).chain(rules);
             run_all(world, &[node.netns], commands)?;
         }

@@ -12,21 +12,54 @@ use crate::command::Command;
 /// kube-proxy's mark: what it masquerades is left to it.
 const KUBE_PROXY_MARK: &str = "0x4000/0x4000";
 
-/// Whether the jump into flannel's chain is in the base chain already (`iptables -C`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Jump {
-    /// It is made.
-    Missing,
-    /// It is taken out and made again, so that it is the last rule and flannel's rules are together.
-    Present,
+/// A chain of flannel's with its rules, and the jump into it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RuleSet {
+    /// `nat` or `filter`.
+    pub table: &'static str,
+    /// The base chain, which jumps.
+    pub base: &'static str,
+    /// The chain.
+    pub chain: &'static str,
+    comment: &'static str,
+    /// Matches and targets.
+    rules: Vec<(String, String)>,
+}
+
+impl RuleSet {
+    /// The jump, as a rule of the base chain.
+    pub fn jump(&self) -> String {
+        format!("-m comment --comment \"{}\" -j {}", self.comment, self.chain)
+    }
+
+    /// The rules of the chain, in order.
+    pub fn rules(&self) -> impl Iterator<Item = String> {
+        let comment = self.comment;
+        self.rules.iter().map(move |(matches, to)| format!("{matches} -m comment --comment \"{comment}\" -j {to}"))
+    }
+
+    /// Makes chain and jump, or makes them anew. A jump that is there (`iptables -C`) is taken out first, so that it is
+    /// the last rule and flannel's rules are together.
+    pub fn restore(&self, jump_is_there: bool) -> Command {
+        let Self { table, base, chain, .. } = self;
+        let mut text = format!("*{table}\n:{chain} - [0:0]\n");
+        if jump_is_there {
+            text += &format!("-D {base} {}\n", self.jump());
+        }
+        text += &format!("-A {base} {}\n", self.jump());
+        for rule in self.rules() {
+            writeln!(text, "-A {chain} {rule}").expect("a String takes all");
+        }
+        Command::Restore(text + "COMMIT\n")
+    }
 }
 
 /// `--ip-masq`: pods that leave the pod network take the node's address, and so does the node when it
 /// goes to pods. `network` is all pods', `subnet` this node's; `random_fully` is on by default.
-pub fn masquerade_rules(network: IpNet, subnet: IpNet, random_fully: bool, jump: Jump) -> Command {
+pub fn masquerade_rules(network: IpNet, subnet: IpNet, random_fully: bool) -> RuleSet {
     let random = if random_fully { " --random-fully" } else { "" };
     let multicast = if network.addr().is_ipv4() { "224.0.0.0/4" } else { "ff00::/8" };
-    let rules = [
+    let rules = vec![
         (format!("-m mark --mark {KUBE_PROXY_MARK}"), "RETURN".to_owned()),
         (format!("-s {subnet} -d {network}"), "RETURN".to_owned()),
         (format!("-s {network} -d {subnet}"), "RETURN".to_owned()),
@@ -35,24 +68,13 @@ pub fn masquerade_rules(network: IpNet, subnet: IpNet, random_fully: bool, jump:
         (format!("-s {network} ! -d {multicast}"), format!("MASQUERADE{random}")),
         (format!("! -s {network} -d {network}"), format!("MASQUERADE{random}")),
     ];
-    restore("nat", "POSTROUTING", "FLANNEL-POSTRTG", "flanneld masq", jump, &rules)
+    let (table, base, chain, comment) = ("nat", "POSTROUTING", "FLANNEL-POSTRTG", "flanneld masq");
+    RuleSet { table, base, chain, comment, rules }
 }
 
 /// `--iptables-forward-rules`, on by default: pods' traffic is forwarded whatever the default verdict of FORWARD.
-pub fn forward_rules(network: IpNet, jump: Jump) -> Command {
-    let rules = [(format!("-s {network}"), "ACCEPT".to_owned()), (format!("-d {network}"), "ACCEPT".to_owned())];
-    restore("filter", "FORWARD", "FLANNEL-FWD", "flanneld forward", jump, &rules)
-}
-
-fn restore(table: &str, base: &str, chain: &str, comment: &str, jump: Jump, rules: &[(String, String)]) -> Command {
-    let comment = format!("-m comment --comment \"{comment}\"");
-    let mut text = format!("*{table}\n:{chain} - [0:0]\n");
-    if jump == Jump::Present {
-        text += &format!("-D {base} {comment} -j {chain}\n");
-    }
-    text += &format!("-A {base} {comment} -j {chain}\n");
-    for (matches, target) in rules {
-        writeln!(text, "-A {chain} {matches} {comment} -j {target}").expect("a String takes all");
-    }
-    Command::Restore(text + "COMMIT\n")
+pub fn forward_rules(network: IpNet) -> RuleSet {
+    let rules = vec![(format!("-s {network}"), "ACCEPT".to_owned()), (format!("-d {network}"), "ACCEPT".to_owned())];
+    let (table, base, chain, comment) = ("filter", "FORWARD", "FLANNEL-FWD", "flanneld forward");
+    RuleSet { table, base, chain, comment, rules }
 }

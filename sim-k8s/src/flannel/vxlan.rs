@@ -1,7 +1,7 @@
 //! The VXLAN backend: every node knows every VTEP beforehand, so nothing is ever learned or flooded
 //! (upstream `pkg/backend/vxlan`, `device.go` and `vxlan_network.go`).
 
-use super::{Backend, Lease, Uplink};
+use super::{Backend, Lease, Step, Uplink};
 use crate::command::Command;
 
 /// `flannel.1`, a VXLAN device with VNI 1.
@@ -46,9 +46,17 @@ impl Backend for Vxlan {
         .to_vec()
     }
 
-    fn add_peer(&self, peer: &Lease, _: &Uplink) -> Vec<Command> {
+    fn dev(&self) -> Option<&'static str> {
+        Some(DEV)
+    }
+
+    fn add_peer(&self, peer: &Lease, _: &Uplink) -> Vec<Step> {
         // The route comes last: the kernel would ask by ARP for a next hop it does not know.
-        vec![neigh("replace", peer), fdb("replace", peer), route("replace", peer)]
+        vec![
+            Step { command: neigh("replace", peer), undo: Some(neigh("del", peer)) },
+            Step { command: fdb("replace", peer), undo: Some(fdb("del", peer)) },
+            Step { command: route("replace", peer), undo: None },
+        ]
     }
 
     fn remove_peer(&self, peer: &Lease, _: &Uplink) -> Vec<Command> {

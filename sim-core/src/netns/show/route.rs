@@ -1,6 +1,7 @@
 //! Routes and policy rules as `ip route` and `ip rule` of iproute2 6.1 print them.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -10,6 +11,12 @@ use crate::netns::addr::Scope;
 use crate::netns::fib::{Fib, FibKey, PolicyRule, Route, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 
 impl Netns {
+    /// Whether packets to the network `dst` go by `via`: by a route to just this network.
+    pub fn has_route(&self, dst: IpNet, via: IpAddr) -> bool {
+        let route = self.fib.lookup(&FibKey::to(dst.network()));
+        route.is_some_and(|route| route.dst == dst && route.via == Some(via))
+    }
+
     /// Lines of `ip route show table N`.
     pub fn show_routes(&self, table: u32) -> Vec<String> {
         self.fib.routes(table).iter().map(|r| self.show_route(r, table, "")).collect()
