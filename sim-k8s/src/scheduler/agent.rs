@@ -211,6 +211,7 @@ impl Scheduler {
             pod: &pod,
             class: &class,
             snapshot: &self.snapshot,
+            nodes: self.snapshot.nodes(),
             namespaces: &self.namespaces,
             default_selector: selector.as_ref(),
             nominated: &self.nominated,

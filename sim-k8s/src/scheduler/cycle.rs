@@ -21,6 +21,8 @@ pub(super) struct Cycle<'a> {
     /// What it has in common with others.
     pub(super) class: &'a PodClass,
     pub(super) snapshot: &'a Snapshot,
+    /// Its nodes.
+    pub(super) nodes: Vec<&'a NodeInfo>,
     /// Labels of the namespaces.
     pub(super) namespaces: &'a BTreeMap<String, Labels>,
     /// The pods among which it is spread if it does not say itself; `None`: it is not.
@@ -35,7 +37,7 @@ impl<'a> Cycle<'a> {
     where
         'a: 'b,
     {
-        Cycle { snapshot, ..self.clone() }
+        Cycle { snapshot, nodes: snapshot.nodes(), ..*self }
     }
 
     /// Whether the pod may go to `node`: with the pods for whom it is being cleared, if they are as important, and
@@ -103,7 +105,7 @@ pub(super) fn histogram<'a>(nodes: usize, reasons: impl Iterator<Item = &'a Stri
 
 /// Chooses a node for the pod. `start` is where the search begins and moves on; `draws` decides between equals.
 pub(super) fn schedule(cycle: &Cycle<'_>, start: &mut usize, draws: &mut Stream) -> Result<String, Unschedulable> {
-    let nodes = cycle.snapshot.nodes();
+    let nodes = &cycle.nodes;
     let mut failure = Unschedulable { nodes: nodes.len(), ..Unschedulable::default() };
     let plugins = plugins::all(cycle);
     let candidates = match plugins::narrow(&plugins) {

@@ -108,7 +108,8 @@ impl Queue {
 
     /// The pods that wait for a change, and the plugins that objected to them.
     pub(super) fn unschedulable(&self) -> impl Iterator<Item = (&Arc<Pod>, &BTreeSet<Name>)> {
-        let stuck = self.pods.values().filter(|waiting| matches!(waiting.place, Place::Unschedulable(_)));
+        let resting = self.due.iter().map(|(_, pod)| &self.pods[pod]);
+        let stuck = resting.filter(|waiting| matches!(waiting.place, Place::Unschedulable(_)));
         stuck.map(|waiting| (&waiting.pod, &waiting.rejected_by))
     }
 

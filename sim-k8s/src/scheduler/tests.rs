@@ -81,6 +81,7 @@ impl Bench {
             pod,
             class,
             snapshot: &self.snapshot,
+            nodes: self.snapshot.nodes(),
             namespaces: &self.namespaces,
             default_selector: self.default_selector.as_ref(),
             nominated: &self.nominated,

@@ -89,7 +89,7 @@ pub(in super::super) fn concerns(pod: &Pod, other: &Pod, namespaces: &Namespaces
 }
 
 struct InterPodAffinity<'a> {
-    cycle: Cycle<'a>,
+    cycle: &'a Cycle<'a>,
     /// What the pod requires to be near.
     required: Vec<Term<'a>>,
     /// Where the pods are that match all required terms.
@@ -100,7 +100,7 @@ struct InterPodAffinity<'a> {
     refusing: Pods<'a>,
 }
 
-pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     let affinity = &cycle.pod.template.affinity;
     let terms = |from: &'a [PodAffinityTerm]| from.iter().map(|from| Term::new(from, Party::of(cycle.pod))).collect();
     let (near, far): (Vec<_>, Vec<_>) = (terms(&affinity.pod.required), terms(&affinity.anti.required));
@@ -118,18 +118,17 @@ pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
     }
     let required = near;
     let [near, far, refusing] = found.map(|found| weighed(cycle, found.into_iter().map(|(c, k)| (c, k, 1))));
-    Box::new(InterPodAffinity { cycle: cycle.clone(), required, near, far, refusing })
+    Box::new(InterPodAffinity { cycle, required, near, far, refusing })
 }
 
 /// Adds up, for each topology, the weights of the pods there: (class, topology key, weight) for each.
-fn weighed<'a>(cycle: &Cycle<'a>, found: impl Iterator<Item = (usize, &'a str, i64)>) -> Pods<'a> {
+fn weighed<'a>(cycle: &'a Cycle<'a>, found: impl Iterator<Item = (usize, &'a str, i64)>) -> Pods<'a> {
     let mut by_class: BTreeMap<usize, Vec<(&'a str, i64)>> = BTreeMap::new();
     for (class, key, weight) in found {
         by_class.entry(class).or_default().push((key, weight));
     }
     let mut pods = Pods::new();
-    let nodes = if by_class.is_empty() { Vec::new() } else { cycle.snapshot.nodes() };
-    for node in nodes {
+    for node in cycle.nodes.iter().filter(|_| !by_class.is_empty()) {
         for (class, count) in &node.pods {
             for (key, weight) in by_class.get(class).into_iter().flatten() {
                 if let Some(value) = node.label(key) {
@@ -168,7 +167,7 @@ impl<'a> InterPodAffinity<'a> {
 
     /// What the pod and those that are there prefer (`processExistingPod`).
     fn preferences(&self) -> Pods<'a> {
-        let cycle = &self.cycle;
+        let cycle = self.cycle;
         let (me, affinity) = (Party::of(cycle.pod), &cycle.pod.template.affinity);
         let mut found = Vec::new();
         for (class, pods) in cycle.snapshot.classes.iter().enumerate() {

@@ -109,7 +109,7 @@ struct Registered {
     name: Name,
     /// What its score is multiplied with.
     weight: u64,
-    prepare: for<'a> fn(&Cycle<'a>) -> Box<dyn Plugin + 'a>,
+    prepare: for<'a> fn(&'a Cycle<'a>) -> Box<dyn Plugin + 'a>,
 }
 
 /// All of them, in the order in which they are asked, with upstream's weights (`getDefaultPlugins`,
@@ -132,7 +132,7 @@ const PLUGINS: [Registered; 8] = {
 pub(super) type Plugins<'a> = Vec<Box<dyn Plugin + 'a>>;
 
 /// All plugins, prepared for a decision.
-pub(super) fn all<'a>(cycle: &Cycle<'a>) -> Plugins<'a> {
+pub(super) fn all<'a>(cycle: &'a Cycle<'a>) -> Plugins<'a> {
     PLUGINS.iter().map(|registered| (registered.prepare)(cycle)).collect()
 }
 

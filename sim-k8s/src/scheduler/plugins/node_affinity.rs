@@ -12,7 +12,7 @@ struct NodeAffinity<'a> {
     template: &'a PodTemplate,
 }
 
-pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     Box::new(NodeAffinity { template: &cycle.pod.template })
 }
 

@@ -16,7 +16,7 @@ struct NodePorts<'a> {
 /// A port of a node, on one of its addresses or all of them.
 type HostPort = (Protocol, u16, Option<IpAddr>);
 
-pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     Box::new(NodePorts { wanted: host_ports(&cycle.pod.template).collect(), classes: &cycle.snapshot.classes })
 }
 

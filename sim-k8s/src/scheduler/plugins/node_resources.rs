@@ -17,11 +17,11 @@ struct Balanced<'a> {
     requests: &'a Resources,
 }
 
-pub(super) fn prepare_fit<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare_fit<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     Box::new(Fit { class: cycle.class })
 }
 
-pub(super) fn prepare_balanced<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare_balanced<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     Box::new(Balanced { requests: &cycle.class.requests })
 }
 

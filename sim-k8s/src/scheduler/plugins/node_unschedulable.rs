@@ -10,7 +10,7 @@ struct NodeUnschedulable {
     tolerated: bool,
 }
 
-pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     Box::new(NodeUnschedulable { tolerated: tolerates(&cycle.pod.template) })
 }
 

@@ -33,17 +33,16 @@ struct Constraint<'a> {
 }
 
 struct PodTopologySpread<'a> {
-    cycle: Cycle<'a>,
+    cycle: &'a Cycle<'a>,
     required: Vec<Counted<'a>>,
     /// Of each required constraint: how many pods each domain has.
     domains: Vec<BTreeMap<&'a str, u32>>,
 }
 
-pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     let required = own_constraints(cycle, true);
     let mut domains = vec![BTreeMap::new(); required.len()];
-    let nodes = if required.is_empty() { Vec::new() } else { cycle.snapshot.nodes() };
-    for node in nodes.into_iter().filter(|node| has_all_keys(node, &required)) {
+    for node in cycle.nodes.iter().filter(|node| !required.is_empty() && has_all_keys(node, &required)) {
         for (counted, domains) in required.iter().zip(&mut domains) {
             if is_domain(cycle, &counted.constraint, node) {
                 let value = node.label(counted.constraint.key).expect("the node has all keys");
@@ -51,7 +50,7 @@ pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
             }
         }
     }
-    Box::new(PodTopologySpread { cycle: cycle.clone(), required, domains })
+    Box::new(PodTopologySpread { cycle, required, domains })
 }
 
 /// Whether a change of `other` can matter to the required constraints of `pod`.
@@ -71,7 +70,7 @@ fn selector(pod: &Pod, constraint: &TopologySpreadConstraint) -> Option<Selector
 }
 
 /// The pod's own constraints, those that are required or those that are not.
-fn own_constraints<'a>(cycle: &Cycle<'a>, required: bool) -> Vec<Counted<'a>> {
+fn own_constraints<'a>(cycle: &'a Cycle<'a>, required: bool) -> Vec<Counted<'a>> {
     let constraints = cycle.pod.template.topology_spread.iter().filter(|c| c.required == required);
     let counted = constraints.map(|c| {
         let constraint = Constraint {
@@ -87,7 +86,7 @@ fn own_constraints<'a>(cycle: &Cycle<'a>, required: bool) -> Vec<Counted<'a>> {
 }
 
 /// Those that hold for a pod without any (`buildDefaultConstraints`).
-fn default_constraints<'a>(cycle: &Cycle<'a>) -> Vec<Counted<'a>> {
+fn default_constraints<'a>(cycle: &'a Cycle<'a>) -> Vec<Counted<'a>> {
     let Some(selector) = cycle.default_selector else { return Vec::new() };
     let counted = DEFAULTS.map(|(key, max_skew)| {
         let constraint = Constraint { key, max_skew, min_domains: 1, honors_affinity: true, honors_taints: false };
@@ -97,7 +96,7 @@ fn default_constraints<'a>(cycle: &Cycle<'a>) -> Vec<Counted<'a>> {
 }
 
 impl<'a> Counted<'a> {
-    fn new(cycle: &Cycle<'a>, constraint: Constraint<'a>, selector: Option<&Selector>) -> Self {
+    fn new(cycle: &'a Cycle<'a>, constraint: Constraint<'a>, selector: Option<&Selector>) -> Self {
         let matches = |labels| selector.is_some_and(|selector| selector.matches(labels));
         let namespace = &cycle.pod.key.namespace;
         let matching = cycle.snapshot.classes.iter().map(|c| c.namespace == *namespace && matches(&c.labels));
@@ -142,8 +141,7 @@ impl Plugin for PodTopologySpread<'_> {
     /// The fewer pods the domains have that a node is in, the better.
     fn score(&self, nodes: &[&NodeInfo]) -> Option<Vec<u64>> {
         let is_default = self.cycle.pod.template.topology_spread.is_empty();
-        let constraints =
-            if is_default { default_constraints(&self.cycle) } else { own_constraints(&self.cycle, false) };
+        let constraints = if is_default { default_constraints(self.cycle) } else { own_constraints(self.cycle, false) };
         if constraints.is_empty() {
             return None;
         }
@@ -174,9 +172,9 @@ impl<'a> PodTopologySpread<'a> {
         if !by_node {
             domains = scored.iter().map(|node| (node.label(constraint.key).unwrap_or_default(), 0)).collect();
             let counts = |node: &&NodeInfo| is_default || has_all_keys(node, all);
-            for node in self.cycle.snapshot.nodes().into_iter().filter(counts) {
+            for node in self.cycle.nodes.iter().filter(|node| counts(node)) {
                 if let Some(pods) = domains.get_mut(node.label(constraint.key).unwrap_or_default())
-                    && is_domain(&self.cycle, constraint, node)
+                    && is_domain(self.cycle, constraint, node)
                 {
                     *pods += counted.on(node);
                 }

@@ -10,7 +10,7 @@ struct TaintToleration<'a> {
     template: &'a PodTemplate,
 }
 
-pub(super) fn prepare<'a>(cycle: &Cycle<'a>) -> Box<dyn Plugin + 'a> {
+pub(super) fn prepare<'a>(cycle: &'a Cycle<'a>) -> Box<dyn Plugin + 'a> {
     Box::new(TaintToleration { template: &cycle.pod.template })
 }
 
