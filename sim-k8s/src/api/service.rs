@@ -50,6 +50,8 @@ pub struct Service {
     pub traffic_distribution: Option<String>,
     /// Where its load balancer is reached (`status.loadBalancer.ingress`).
     pub ingress: Vec<Ingress>,
+    /// Why it has no load balancer, or not the one it asks for (what upstream says in an Event `SyncLoadBalancerFailed`).
+    pub balancer_error: Option<String>,
 }
 
 /// Where a load balancer is reached.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use sim_core::engine::time::{Duration, Instant};
 
-use crate::api::{Deletion, Lease, Meta, Node, Object, ObjectKey, ObjectRef, Pod};
+use crate::api::{Deletion, Lease, Meta, Node, Object, ObjectKey, ObjectRef, Pod, Service};
 
 pub use cache::{Action, Cache, Change};
 pub use request::{NodePatch, Refused, Request};
@@ -62,6 +62,11 @@ impl Apiserver {
                 pod.status = status;
                 Ok(())
             }),
+            Request::UpdateServiceStatus { service, uid, ingress, error } => {
+                self.update_service(&service, uid, |service| {
+                    (service.ingress, service.balancer_error) = (ingress, error)
+                })
+            }
             Request::Bind { pod, uid, node } => self.update_pod(ObjectRef::pod(pod), uid, |pod| {
                 if pod.node_name.is_some() || pod.is_terminating() {
                     return Err(Refused::Conflict);
@@ -118,6 +123,21 @@ impl Apiserver {
         let mut pod = Pod::clone(&stored);
         change(&mut pod)?;
         Ok((pod != *stored).then(|| self.store(Action::Modified, Object::Pod(Arc::new(pod)))))
+    }
+
+    fn update_service(
+        &mut self,
+        service: &ObjectKey,
+        uid: u64,
+        change: impl FnOnce(&mut Service),
+    ) -> Result<Option<Change>, Refused> {
+        let stored = self.objects.services.get(service).ok_or(Refused::NotFound)?.clone();
+        if stored.meta.uid != uid {
+            return Err(Refused::Conflict);
+        }
+        let mut service = Service::clone(&stored);
+        change(&mut service);
+        Ok((service != *stored).then(|| self.store(Action::Modified, Object::Service(Arc::new(service)))))
     }
 
     fn patch_node(&mut self, name: &str, patch: NodePatch) -> Result<Option<Change>, Refused> {

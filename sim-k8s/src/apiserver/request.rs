@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use sim_core::engine::time::Duration;
 
-use crate::api::{Condition, Object, ObjectKey, ObjectRef, PodStatus};
+use crate::api::{Condition, Ingress, Object, ObjectKey, ObjectRef, PodStatus};
 
 /// A write.
 #[derive(Clone, PartialEq, Debug)]
@@ -20,6 +20,17 @@ pub enum Request {
         uid: u64,
         /// The new status.
         status: PodStatus,
+    },
+    /// Where the load balancer of a Service is reached (subresource `status`): no conflict with those who change its spec.
+    UpdateServiceStatus {
+        /// The Service.
+        service: ObjectKey,
+        /// Only if it is still this one.
+        uid: u64,
+        /// `status.loadBalancer.ingress`.
+        ingress: Vec<Ingress>,
+        /// Why it has none, or not the one it asks for.
+        error: Option<String>,
     },
     /// Changes some fields of a node: no conflict with those who change others.
     PatchNode {

@@ -15,7 +15,9 @@
 //! What a packet meets is rules and routes in `gw` and `lb`. Agents here hear of Services and Nodes from the apiserver
 //! and program those two netns; no packet ever asks them.
 
+pub mod lb;
 pub mod nat;
+pub mod routes;
 
 use std::net::{IpAddr, Ipv4Addr};
 

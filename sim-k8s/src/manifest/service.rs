@@ -63,6 +63,7 @@ pub(super) fn read(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Optio
         publish_not_ready_addresses: spec.publish_not_ready_addresses.unwrap_or_default(),
         traffic_distribution: spec.traffic_distribution,
         ingress: Vec::new(),
+        balancer_error: None,
         service_type,
     })
 }

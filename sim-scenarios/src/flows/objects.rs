@@ -79,6 +79,8 @@ fn service(from: &Service) -> Result<api::Service, String> {
         health_check_node_port: from.health_check_node_port,
         session_affinity: affinity(from),
         ingress: from.load_balancer_ingress.iter().map(ingress).collect::<Result<Vec<_>, _>>()?,
+
+        balancer_error: None,
         key,
         meta: Meta::default(),
         annotations: Labels::new(),

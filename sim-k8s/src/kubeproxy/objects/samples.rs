@@ -33,6 +33,7 @@ pub(in crate::kubeproxy) fn service(name: &str, cluster_ip: &str) -> Service {
         publish_not_ready_addresses: false,
         traffic_distribution: None,
         ingress: Vec::new(),
+        balancer_error: None,
     }
 }
 

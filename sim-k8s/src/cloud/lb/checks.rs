@@ -1,0 +1,120 @@
+//! The health checks of all nodes: which there are, whose turn it is, what has come of them.
+//!
+//! A check belongs to a node and a port: balancers that ask the same question share its answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use sim_core::engine::arena::{NetnsId, SocketId};
+use sim_core::netns::socket::Socket;
+
+use super::config::HealthCheck;
+use super::health::Health;
+use super::probe::{CheckTarget, Probe};
+use crate::agent::Context;
+
+/// A node, and what it is asked.
+pub(super) type CheckId = (String, CheckTarget);
+
+/// All checks, made from the netns of the load balancers.
+#[derive(Clone, Debug)]
+pub(super) struct Checks {
+    netns: NetnsId,
+    checks: BTreeMap<CheckId, Check>,
+    by_socket: BTreeMap<SocketId, CheckId>,
+    /// Checks made so far.
+    made: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Check {
+    /// Tells it from an earlier one of the same node and port.
+    serial: u64,
+    ip: IpAddr,
+    pace: HealthCheck,
+    health: Health,
+    probe: Option<Probe>,
+}
+
+impl Checks {
+    pub(super) fn new(netns: NetnsId) -> Self {
+        Self { netns, checks: BTreeMap::new(), by_socket: BTreeMap::new(), made: 0 }
+    }
+
+    /// Keeps the checks in `wanted` and makes the missing ones; those are given back, each with its serial number.
+    pub(super) fn keep(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: &BTreeMap<CheckId, (IpAddr, HealthCheck)>,
+    ) -> Vec<(CheckId, u64)> {
+        let stays = |id: &CheckId, check: &Check| wanted.get(id) == Some(&(check.ip, check.pace));
+        let gone = self.checks.iter().filter(|(id, check)| !stays(id, check)).map(|(id, _)| id.clone());
+        for id in gone.collect::<Vec<_>>() {
+            self.end_probe(cx, &id);
+            self.checks.remove(&id);
+        }
+        let mut new = Vec::new();
+        for (id, (ip, pace)) in wanted {
+            if !self.checks.contains_key(id) {
+                self.made += 1;
+                new.push((id.clone(), self.made));
+                let check = Check { serial: self.made, ip: *ip, pace: *pace, health: Health::default(), probe: None };
+                self.checks.insert(id.clone(), check);
+            }
+        }
+        new
+    }
+
+    /// The pace of a check; `None` if it is no more.
+    pub(super) fn pace(&self, id: &CheckId, serial: u64) -> Option<HealthCheck> {
+        self.checks.get(id).filter(|check| check.serial == serial).map(|check| check.pace)
+    }
+
+    /// The nodes that are healthy by the answer to this question.
+    pub(super) fn healthy(&self, target: CheckTarget) -> BTreeSet<&str> {
+        let asked = self.checks.iter().filter(|((_, asked), check)| *asked == target && check.health.is_healthy);
+        asked.map(|((node, _), _)| node.as_str()).collect()
+    }
+
+    /// Begins a probe; one that cannot even begin has failed. The node's name if it is believed to be different now.
+    pub(super) fn begin(&mut self, cx: &mut Context<'_>, id: &CheckId) -> Option<CheckId> {
+        self.end_probe(cx, id);
+        let check = self.checks.get_mut(id)?;
+        match Probe::begin(cx.world(), self.netns, check.ip, id.1) {
+            Ok(probe) => {
+                cx.own(self.netns, Socket::Tcp(probe.socket));
+                self.by_socket.insert(probe.socket, id.clone());
+                check.probe = Some(probe);
+                None
+            }
+            Err(_) => self.ended(cx, id, false),
+        }
+    }
+
+    /// Something happened to a socket; the check, if its node is believed to be different now.
+    pub(super) fn woken(&mut self, cx: &mut Context<'_>, socket: SocketId) -> Option<CheckId> {
+        let id = self.by_socket.get(&socket)?.clone();
+        let passed = self.checks.get_mut(&id)?.probe.as_mut()?.go_on(cx.world())?;
+        self.ended(cx, &id, passed)
+    }
+
+    /// Time is up for the probe of a check, if it still runs.
+    pub(super) fn timed_out(&mut self, cx: &mut Context<'_>, id: &CheckId, serial: u64) -> Option<CheckId> {
+        self.checks.get(id).filter(|check| check.serial == serial)?.probe.as_ref()?;
+        self.ended(cx, id, false)
+    }
+
+    fn ended(&mut self, cx: &mut Context<'_>, id: &CheckId, passed: bool) -> Option<CheckId> {
+        self.end_probe(cx, id);
+        let check = self.checks.get_mut(id)?;
+        check.health.observe(passed, &check.pace).then(|| id.clone())
+    }
+
+    fn end_probe(&mut self, cx: &mut Context<'_>, id: &CheckId) {
+        if let Some(probe) = self.checks.get_mut(id).and_then(|check| check.probe.take()) {
+            self.by_socket.remove(&probe.socket);
+            cx.disown(self.netns, Socket::Tcp(probe.socket));
+            probe.end(cx.world());
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! The agent: what Services and Nodes ask of the cloud becomes balancers (cloud-provider
+//! `controllers/service/controller.go`, and what the cloud does behind it).
+//!
+//! One Service is looked after at a time (`--concurrent-service-syncs` is 1), and each call to the cloud takes its time.
+//! A Service is told its address once the first health checks are over: before, a balancer does not know where to send.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::time::Duration;
+use sim_core::netns::socket::Socket;
+
+use super::super::{BALANCER, nat};
+use super::addresses::Addresses;
+use super::balancer::{Balancer, needs_update, wants_balancer};
+use super::checks::{CheckId, Checks};
+use super::config::{Established, LbConfig};
+use super::nodes::{is_reason, is_target};
+use super::rules::{self, Cut, FIRST_MARK, Target};
+use crate::agent::{Agent, Context, Event, Interest};
+use crate::api::{Ingress, Kind, Object, ObjectKey, Service};
+use crate::apiserver::{Cache, Change, Request};
+use crate::command::Command;
+
+/// A Service that could not be served is tried again (`minRetryDelay`, `maxRetryDelay`): twice as long each time.
+const RETRY: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(300)];
+
+/// What the agent watches.
+const WATCHED: [Kind; 2] = [Kind::Service, Kind::Node];
+
+/// The load balancers of the cloud.
+#[derive(Clone, Debug)]
+pub struct LoadBalancers {
+    config: LbConfig,
+    gateway: NetnsId,
+    netns: NetnsId,
+    cache: Cache,
+    /// Services to look after, the next one first.
+    queue: VecDeque<ObjectKey>,
+    /// Lists that are not complete yet, of Services and of Nodes: until then nobody is looked after.
+    unlisted: usize,
+    /// The cloud is busy with a Service.
+    is_busy: bool,
+    /// Services that could not be served: why, and how long each waits for the next attempt.
+    failed: BTreeMap<ObjectKey, (String, Duration)>,
+    addresses: Addresses,
+    balancers: BTreeMap<ObjectKey, Live>,
+    targets: BTreeMap<String, Target>,
+    next_mark: u32,
+    checks: Checks,
+    tasks: BTreeMap<u64, Task>,
+    next_task: u64,
+    /// Commands that wait for those before them.
+    commands: VecDeque<(NetnsId, Vec<Command>)>,
+    is_executing: bool,
+}
+
+/// A balancer that is there.
+#[derive(Clone, Debug)]
+struct Live {
+    balancer: Balancer,
+    /// Its nodes.
+    nodes: Vec<String>,
+    /// Those that get new connections.
+    serving: Vec<String>,
+}
+
+/// Something to be done later.
+#[derive(Clone, Debug)]
+enum Task {
+    /// The cloud has done what was asked of it for a Service: the Service and the nodes as they were then; `None`: take
+    /// its balancer down.
+    Synced(ObjectKey, Option<(Arc<Service>, BTreeMap<String, IpAddr>)>),
+    /// A Service is looked after once more.
+    Retry(ObjectKey),
+    /// The first checks of a balancer are over.
+    Tell(ObjectKey),
+    /// It is time for a check.
+    Check(CheckId, u64),
+    /// It is too late for an answer.
+    Timeout(CheckId, u64),
+    /// The balancer of a Service takes in what is believed of its nodes.
+    Program(ObjectKey),
+    /// Connections of a Service to a node that is no target any more have gone on for long enough.
+    Drained(ObjectKey, String),
+}
+
+impl Agent for LoadBalancers {
+    fn on(&mut self, event: Event, cx: &mut Context<'_>) {
+        match event {
+            Event::Start => {
+                self.exec(cx, self.netns, rules::start(&self.config));
+                WATCHED.into_iter().for_each(|kind| cx.watch(Interest::All(kind)));
+            }
+            Event::Listed(_) => {
+                self.unlisted = self.unlisted.saturating_sub(1);
+                self.sync_next(cx);
+            }
+            Event::Changed(change) => self.changed(cx, &change),
+            Event::Timer(token) => {
+                if let Some(task) = self.tasks.remove(&token) {
+                    self.perform(cx, task);
+                }
+            }
+            Event::Woken(_, Socket::Tcp(socket)) => {
+                let believed = self.checks.woken(cx, socket);
+                self.believed(cx, believed);
+            }
+            // What someone took out of the netns by hand is put back with the next change.
+            Event::Done(..) => {
+                self.is_executing = false;
+                self.exec_next(cx);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl LoadBalancers {
+    /// Balancers in the netns `balancer`, whose addresses `gateway` leads there. No address is given out of the networks
+    /// `elsewhere`.
+    pub fn new(config: LbConfig, gateway: NetnsId, balancer: NetnsId, elsewhere: Vec<IpNet>) -> Self {
+        Self {
+            addresses: Addresses::new(config.addresses, elsewhere),
+            config,
+            gateway,
+            netns: balancer,
+            cache: Cache::default(),
+            queue: VecDeque::new(),
+            unlisted: WATCHED.len(),
+            is_busy: false,
+            failed: BTreeMap::new(),
+            balancers: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            next_mark: FIRST_MARK,
+            checks: Checks::new(balancer),
+            tasks: BTreeMap::new(),
+            next_task: 0,
+            commands: VecDeque::new(),
+            is_executing: false,
+        }
+    }
+
+    fn changed(&mut self, cx: &mut Context<'_>, change: &Change) {
+        let old = self.cache.apply(change);
+        let gone = change.is_deletion();
+        match (&change.object, old) {
+            (Object::Service(new), Some(Object::Service(old))) if !gone && !needs_update(&old, new) => {}
+            (Object::Service(service), _) => self.enqueue(&service.key),
+            (Object::Node(new), Some(Object::Node(old))) if !gone && !is_reason(&old, new) => {}
+            (Object::Node(_), _) => {
+                let now = self.nodes_now();
+                let other = |live: &Live| !live.nodes.iter().eq(now.keys());
+                let services =
+                    self.balancers.iter().filter(|(_, live)| other(live)).map(|(service, _)| service.clone());
+                services.collect::<Vec<_>>().iter().for_each(|service| self.enqueue(service));
+            }
+            _ => {}
+        }
+        self.sync_next(cx);
+    }
+
+    fn perform(&mut self, cx: &mut Context<'_>, task: Task) {
+        match task {
+            Task::Synced(service, asked) => {
+                self.is_busy = false;
+                match asked {
+                    Some((asked, nodes)) => match self.ensure(cx, &asked, &nodes) {
+                        Ok(()) => drop(self.failed.remove(&service)),
+                        Err(why) => self.retry(cx, service, why),
+                    },
+                    None => self.take_down(cx, &service),
+                }
+                self.sync_next(cx);
+            }
+            Task::Retry(service) => {
+                self.enqueue(&service);
+                self.sync_next(cx);
+            }
+            Task::Tell(service) => self.tell(cx, &service),
+            Task::Check(id, serial) => self.check(cx, id, serial),
+            Task::Timeout(id, serial) => {
+                let believed = self.checks.timed_out(cx, &id, serial);
+                self.believed(cx, believed);
+            }
+            Task::Program(service) => self.program(cx, &service),
+            Task::Drained(service, node) => self.drained(cx, &service, &node),
+        }
+    }
+
+    fn later(&mut self, cx: &mut Context<'_>, after: Duration, task: Task) {
+        self.tasks.insert(self.next_task, task);
+        cx.timer(cx.now() + after, self.next_task);
+        self.next_task += 1;
+    }
+
+    fn exec(&mut self, cx: &mut Context<'_>, netns: NetnsId, commands: Vec<Command>) {
+        if !commands.is_empty() {
+            self.commands.push_back((netns, commands));
+            self.exec_next(cx);
+        }
+    }
+
+    fn exec_next(&mut self, cx: &mut Context<'_>) {
+        if !self.is_executing
+            && let Some((netns, commands)) = self.commands.pop_front()
+        {
+            self.is_executing = true;
+            cx.exec(netns, commands, Duration::ZERO, 0);
+        }
+    }
+
+    fn enqueue(&mut self, service: &ObjectKey) {
+        if !self.queue.contains(service) {
+            self.queue.push_back(service.clone());
+        }
+    }
+
+    /// The nodes that are to be targets, and their addresses.
+    fn nodes_now(&self) -> BTreeMap<String, IpAddr> {
+        let targets = self.cache.nodes.values().filter(|node| is_target(node));
+        targets.filter_map(|node| Some((node.key.name.clone(), *node.internal_ips.first()?))).collect()
+    }
+
+    /// Begins to look after the next Service, unless the cloud is busy.
+    fn sync_next(&mut self, cx: &mut Context<'_>) {
+        while !self.is_busy && self.unlisted == 0 {
+            let Some(key) = self.queue.pop_front() else { return };
+            let service = self.cache.services.get(&key).filter(|service| wants_balancer(service)).cloned();
+            let span = match (&service, self.balancers.contains_key(&key)) {
+                (None, false) => {
+                    if self.failed.remove(&key).is_some() {
+                        self.tell(cx, &key);
+                    }
+                    continue;
+                }
+                (Some(_), true) => self.config.update,
+                _ => self.config.provisioning,
+            };
+            let (asked, takes) = (service.map(|service| (service, self.nodes_now())), cx.draw(span));
+            self.is_busy = true;
+            self.later(cx, takes, Task::Synced(key, asked));
+        }
+    }
+
+    fn retry(&mut self, cx: &mut Context<'_>, service: ObjectKey, why: String) {
+        let [first, last] = RETRY;
+        let delay = self.failed.get(&service).map_or(first, |(_, delay)| delay.saturating_mul(2).min(last));
+        self.failed.insert(service.clone(), (why, delay));
+        self.tell(cx, &service);
+        self.later(cx, delay, Task::Retry(service));
+    }
+
+    /// Makes the balancer of a Service, or makes it as it is to be now.
+    fn ensure(
+        &mut self,
+        cx: &mut Context<'_>,
+        service: &Service,
+        nodes: &BTreeMap<String, IpAddr>,
+    ) -> Result<(), String> {
+        let key = &service.key;
+        Balancer::can_serve(service, &self.config)?;
+        let ip = self.addresses.give(key, service.load_balancer_ip)?;
+        if self.balancers.get(key).is_some_and(|live| live.balancer.ip != ip) {
+            self.take_rules_down(cx, key);
+        }
+        let old = self.balancers.remove(key);
+        let seed = old.as_ref().map_or_else(|| cx.draws().next_u32(), |old| old.balancer.seed);
+        self.add_targets(cx, nodes);
+        let serving = old.as_ref().map_or_else(Vec::new, |old| old.serving.clone());
+        let balancer = Balancer::of(service, ip, seed, &self.config);
+        self.balancers.insert(key.clone(), Live { nodes: nodes.keys().cloned().collect(), balancer, serving });
+        for node in old.iter().flat_map(|old| &old.nodes).filter(|node| !nodes.contains_key(*node)) {
+            self.later(cx, self.config.draining, Task::Drained(key.clone(), node.clone()));
+        }
+        self.renew_checks(cx);
+        self.program(cx, key);
+        if old.is_none() {
+            self.exec(cx, self.gateway, nat::publish(ip, BALANCER));
+            let (_, pace) = self.balancers[key].balancer.check;
+            let checked = pace.interval.saturating_mul(u64::from(pace.healthy)) + pace.timeout;
+            self.later(cx, checked, Task::Tell(key.clone()));
+        } else {
+            self.tell(cx, key);
+        }
+        Ok(())
+    }
+
+    fn take_down(&mut self, cx: &mut Context<'_>, service: &ObjectKey) {
+        self.take_rules_down(cx, service);
+        self.addresses.release(service);
+        self.failed.remove(service);
+        self.renew_checks(cx);
+        self.forget_targets(cx);
+        self.tell(cx, service);
+    }
+
+    fn take_rules_down(&mut self, cx: &mut Context<'_>, service: &ObjectKey) {
+        if let Some(Live { balancer, .. }) = self.balancers.remove(service) {
+            self.exec(cx, self.gateway, nat::withdraw(balancer.ip, BALANCER));
+            let others = self.balancers.values().map(|live| &live.balancer);
+            let commands = rules::remove(self.config.kind, others, balancer.ip);
+            self.exec(cx, self.netns, commands);
+        }
+    }
+
+    /// Tells a Service where its balancer is reached, and what was wrong.
+    fn tell(&mut self, cx: &mut Context<'_>, key: &ObjectKey) {
+        let Some(service) = self.cache.services.get(key) else { return };
+        let ingress = |live: &Live| Ingress { ip: Some(live.balancer.ip), is_vip: !self.config.is_proxy };
+        let ingress: Vec<Ingress> = self.balancers.get(key).map(ingress).into_iter().collect();
+        let error = self.failed.get(key).map(|(why, _)| why.clone());
+        if service.ingress != ingress || service.balancer_error != error {
+            let (service, uid) = (key.clone(), service.meta.uid);
+            cx.request(Request::UpdateServiceStatus { service, uid, ingress, error }, 0);
+        }
+    }
+
+    fn add_targets(&mut self, cx: &mut Context<'_>, nodes: &BTreeMap<String, IpAddr>) {
+        for (node, ip) in nodes {
+            let known = self.targets.get(node);
+            if known.is_some_and(|target| target.ip == *ip) {
+                continue;
+            }
+            let mut commands = known.map_or_else(Vec::new, |old| rules::remove_target(self.config.kind, old));
+            let target = Target { ip: *ip, mark: self.next_mark };
+            self.next_mark += 1;
+            commands.extend(rules::add_target(self.config.kind, &target));
+            self.targets.insert(node.clone(), target);
+            self.exec(cx, self.netns, commands);
+        }
+    }
+
+    /// Nodes that no balancer knows are forgotten, with all connections to them.
+    fn forget_targets(&mut self, cx: &mut Context<'_>) {
+        let known = |node: &String| self.balancers.values().any(|live| live.nodes.contains(node));
+        let unknown: Vec<String> = self.targets.keys().filter(|node| !known(node)).cloned().collect();
+        for node in unknown {
+            let commands = self.targets.remove(&node).map(|target| rules::remove_target(self.config.kind, &target));
+            self.exec(cx, self.netns, commands.unwrap_or_default());
+        }
+    }
+
+    fn drained(&mut self, cx: &mut Context<'_>, service: &ObjectKey, node: &str) {
+        let live = self.balancers.get(service).filter(|live| live.nodes.iter().all(|known| known != node));
+        if let (Some(live), Some(target)) = (live, self.targets.get(node)) {
+            let commands = vec![rules::cut(&live.balancer, target, Cut::All)];
+            self.exec(cx, self.netns, commands);
+        }
+        self.forget_targets(cx);
+    }
+
+    /// Makes the checks those that the balancers ask for.
+    fn renew_checks(&mut self, cx: &mut Context<'_>) {
+        let mut wanted = BTreeMap::new();
+        for Live { balancer, nodes, .. } in self.balancers.values() {
+            let (asked, pace) = balancer.check;
+            wanted.extend(nodes.iter().map(|node| ((node.clone(), asked), (self.targets[node].ip, pace))));
+        }
+        for (id, serial) in self.checks.keep(cx, &wanted) {
+            let interval = u32::try_from(wanted[&id].1.interval.as_micros()).unwrap_or(u32::MAX);
+            let phase = Duration::from_micros(u64::from(cx.draws().below(interval.max(1))));
+            self.later(cx, phase, Task::Check(id, serial));
+        }
+    }
+
+    fn check(&mut self, cx: &mut Context<'_>, id: CheckId, serial: u64) {
+        let Some(pace) = self.checks.pace(&id, serial) else { return };
+        let believed = self.checks.begin(cx, &id);
+        let timeout = pace.timeout.min(pace.interval);
+        self.later(cx, timeout, Task::Timeout(id.clone(), serial));
+        self.later(cx, pace.interval, Task::Check(id, serial));
+        self.believed(cx, believed);
+    }
+
+    /// A node is believed to be healthy that was not, or the other way: the balancers that asked hear of it.
+    fn believed(&mut self, cx: &mut Context<'_>, check: Option<CheckId>) {
+        let Some((node, asked)) = check else { return };
+        let concerned =
+            self.balancers.iter().filter(|(_, live)| live.balancer.check.0 == asked && live.nodes.contains(&node));
+        let concerned: Vec<ObjectKey> = concerned.map(|(service, _)| service.clone()).collect();
+        for service in concerned {
+            let takes = cx.draw(self.config.propagation);
+            self.later(cx, takes, Task::Program(service));
+        }
+    }
+
+    /// The balancer of a Service sends new connections to its healthy nodes from now on.
+    fn program(&mut self, cx: &mut Context<'_>, service: &ObjectKey) {
+        let Some(live) = self.balancers.get(service) else { return };
+        let healthy = self.checks.healthy(live.balancer.check.0);
+        let mut serving: Vec<String> =
+            live.nodes.iter().filter(|node| healthy.contains(node.as_str())).cloned().collect();
+        if serving.is_empty() && self.config.last_resort {
+            serving.clone_from(&live.nodes);
+        }
+        let all = self.balancers.values().map(|live| &live.balancer);
+        let targets: Vec<Target> = serving.iter().map(|node| self.targets[node].clone()).collect();
+        let mut commands = vec![rules::program(self.config.kind, all, &live.balancer, &targets)];
+        let what = if self.config.unhealthy == Established::Cut { Cut::All } else { Cut::Udp };
+        let failed = live.serving.iter().filter(|node| live.nodes.contains(node) && !serving.contains(node));
+        commands.extend(failed.map(|node| rules::cut(&live.balancer, &self.targets[node], what)));
+        self.exec(cx, self.netns, commands);
+        if let Some(live) = self.balancers.get_mut(service) {
+            live.serving = serving;
+        }
+    }
+}
