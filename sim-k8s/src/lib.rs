@@ -13,6 +13,7 @@ pub mod cni;
 pub mod command;
 pub mod dns;
 pub mod flannel;
+pub mod http;
 pub mod ipam;
 pub mod kubelet;
 pub mod kubeproxy;

@@ -94,7 +94,7 @@ impl Context<'_> {
             Notice::Killed(container) => {
                 self.plane.started_by.remove(container);
             }
-            Notice::Stop(_) => {}
+            Notice::Stop(_) | Notice::Exited(..) => {}
         }
         self.plane.notices.push_back(notice);
     }

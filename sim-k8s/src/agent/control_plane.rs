@@ -14,7 +14,7 @@ use crate::timings::Timings;
 
 use super::limiter::Limiter;
 use super::watch::{Watch, Watches};
-use super::{Agent, ContainerRef, Context, Event, Interest, Notice};
+use super::{Agent, ContainerRef, Context, Event, Interest, Notice, Signal};
 
 /// Alarms with this bit are the control plane's.
 const TOKEN: u64 = 1 << 63;
@@ -151,6 +151,14 @@ impl ControlPlane {
     pub fn exited(&mut self, world: &mut World, container: &ContainerRef, code: u8) {
         if let Some(agent) = self.started_by.remove(container) {
             self.act(world, agent, Event::Exited(container.clone(), code));
+        }
+    }
+
+    /// Tells an agent what becomes of the container it runs in.
+    pub fn signal(&mut self, world: &mut World, agent: AgentId, signal: Signal) {
+        self.act(world, agent, Event::Signal(signal));
+        if signal == Signal::Kill {
+            self.retire(agent);
         }
     }
 

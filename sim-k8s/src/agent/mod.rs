@@ -48,6 +48,17 @@ pub enum Event {
     Woken(NetnsId, Socket),
     /// A container that it started has ended by itself, or as it was told to, with this exit code.
     Exited(ContainerRef, u8),
+    /// It runs in a container, and that is to end.
+    Signal(Signal),
+}
+
+/// How a container ends that an agent runs in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// It may wind up, and tells [`Notice::Exited`] when it is done.
+    Stop,
+    /// It is killed: this is the last it hears. Its sockets close.
+    Kill,
 }
 
 /// A part of the control plane. It is plain data: a clone goes its own way.
@@ -101,6 +112,8 @@ pub enum Notice {
     Stop(ContainerRef),
     /// It was killed: from now on it does nothing, and its sockets are closed.
     Killed(ContainerRef),
+    /// It is an agent's, which has ended with this exit code.
+    Exited(ContainerRef, u8),
 }
 
 #[cfg(test)]

@@ -66,18 +66,35 @@ items:
   ports: [{name: dns, port: 53, protocol: UDP}]
 "#;
 
-/// The records of these manifests, told at second `100`, for a server with address 10.244.1.2.
-pub(super) fn records(manifests: &str) -> Records {
+/// The Services and EndpointSlices of these manifests.
+pub(super) fn objects(manifests: &str) -> Vec<Object> {
     let file = SourceFile { name: "test.yaml".into(), text: manifests.into() };
     let objects = load(&[file]).expect("manifests without mistakes").objects;
+    let services = objects.services.into_iter().map(|service| Object::Service(service.into()));
+    services.chain(objects.endpoint_slices.into_iter().map(|slice| Object::EndpointSlice(slice.into()))).collect()
+}
+
+/// The records of these manifests, told at second `100`, for a server with address 10.244.1.2.
+pub(super) fn records(manifests: &str) -> Records {
     let namespaces = ["default", "kube-system"].map(str::to_owned);
     let mut records = Records::new("cluster.local", namespaces, vec!["10.244.1.2".parse().unwrap()]);
-    let services = objects.services.into_iter().map(|service| Object::Service(service.into()));
-    let slices = objects.endpoint_slices.into_iter().map(|slice| Object::EndpointSlice(slice.into()));
-    for object in services.chain(slices) {
+    records.set_synced();
+    for object in objects(manifests) {
         records.apply(at(100), &Change { action: Action::Added, object });
     }
     records
+}
+
+/// Manifests of a headless Service `crowd` with `count` endpoints.
+pub(super) fn crowd(count: u32) -> String {
+    let endpoints: Vec<_> =
+        (0..count).map(|n| format!("{{addresses: [10.244.{}.{}]}}", n / 200, n % 200 + 1)).collect();
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: crowd}}\nspec: {{clusterIP: None, ports: [{{port: 1}}]}}\n---\n\
+         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\nports: [{{port: 1}}]\n\
+         metadata: {{name: x, labels: {{kubernetes.io/service-name: crowd}}}}\nendpoints: [{}]\n",
+        endpoints.join(", ")
+    )
 }
 
 pub(super) fn server() -> Server {

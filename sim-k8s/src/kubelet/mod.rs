@@ -246,7 +246,7 @@ impl Agent for Kubelet {
             Event::Replied(status::UNHEEDED, _) => {}
             Event::Replied(_, result) => self.written(cx, result),
             Event::Woken(_, Socket::Tcp(socket)) => self.woken(cx, socket),
-            Event::Woken(..) | Event::Listed(_) => {}
+            Event::Woken(..) | Event::Listed(_) | Event::Signal(_) => {}
             Event::Exited(ContainerRef { uid, container, .. }, code) => self.exited(cx, uid, container, code),
         }
     }

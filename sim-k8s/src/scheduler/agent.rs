@@ -62,7 +62,7 @@ impl Agent for Scheduler {
                 self.queue.flush(cx.now(), cx.timings().pod_backoff);
             }
             Event::Replied(token, result) => self.replied(token, &result, cx),
-            Event::Done(..) | Event::Woken(..) | Event::Exited(..) => {}
+            Event::Done(..) | Event::Woken(..) | Event::Exited(..) | Event::Signal(_) => {}
         }
         self.go_on(cx);
     }

@@ -39,6 +39,8 @@ pub struct Records {
     slices_of: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     /// When something last changed, in seconds: the zone's serial number.
     modified: u32,
+    /// Everything has been told that there is.
+    synced: bool,
 }
 
 /// The name does not exist, of any type.
@@ -77,7 +79,18 @@ impl Records {
             objects: Cache::default(),
             slices_of: BTreeMap::new(),
             modified: 0,
+            synced: false,
         }
+    }
+
+    /// Everything has been told that there is: what is not known does not exist.
+    pub fn set_synced(&mut self) {
+        self.synced = true;
+    }
+
+    /// Whether everything has been told that there is.
+    pub fn is_synced(&self) -> bool {
+        self.synced
     }
 
     /// Something changed. What is neither a Service nor an EndpointSlice has no records.

@@ -118,6 +118,11 @@ impl Server {
     }
 
     /// What it knows of the cluster.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// What it knows of the cluster, to tell it more.
     pub fn records_mut(&mut self) -> &mut Records {
         &mut self.records
     }
@@ -198,7 +203,9 @@ impl Server {
             }
             Answer::NoData(soa) => answer.authorities.push(soa),
             Answer::NameError(soa) => {
-                answer.metadata.response_code = ResponseCode::NXDomain;
+                // Before it knows all there is, it cannot say what does not exist.
+                let synced = self.records.is_synced();
+                answer.metadata.response_code = if synced { ResponseCode::NXDomain } else { ResponseCode::ServFail };
                 answer.authorities.push(soa);
             }
             Answer::Alias { answers, target } => {

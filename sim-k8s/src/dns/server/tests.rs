@@ -7,7 +7,7 @@ use hickory_proto::serialize::binary::NameEncoding;
 use proptest::prelude::*;
 use sim_core::engine::rng::Seed;
 
-use super::super::bench::{CLUSTER, UDP, answer, at, bytes, query, records, server, with_edns};
+use super::super::bench::{CLUSTER, UDP, answer, at, bytes, crowd, query, records, server, with_edns};
 use super::super::{message, show};
 use super::*;
 
@@ -46,18 +46,6 @@ fn addresses_come_in_another_order_each_time() {
         orders.insert(answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>());
     }
     assert_eq!(orders.len(), 6, "all orders of three");
-}
-
-/// Manifests of a headless Service with `count` endpoints.
-fn crowd(count: u32) -> String {
-    let endpoints: Vec<_> =
-        (0..count).map(|n| format!("{{addresses: [10.244.{}.{}]}}", n / 200, n % 200 + 1)).collect();
-    format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: crowd}}\nspec: {{clusterIP: None, ports: [{{port: 1}}]}}\n---\n\
-         apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\nports: [{{port: 1}}]\n\
-         metadata: {{name: x, labels: {{kubernetes.io/service-name: crowd}}}}\nendpoints: [{}]\n",
-        endpoints.join(", ")
-    )
 }
 
 fn crowded(count: u32) -> Server {

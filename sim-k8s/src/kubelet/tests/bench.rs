@@ -166,6 +166,7 @@ impl Bench {
                     self.told.push((now, format!("{} killed", name(&container))));
                     self.close(&container);
                 }
+                Notice::Exited(..) => unreachable!("no agent runs in a container here"),
             }
         }
     }

@@ -4,12 +4,10 @@
 //! port 10256 whether kube-proxy itself keeps up; `http` is what both say it in. These hold no socket: bytes in, bytes
 //! out. `servers` has the sockets.
 
-mod http;
 mod proxy;
 mod servers;
 mod services;
 
-pub use http::{Answered, Conversation, Response};
 pub use proxy::ProxyHealth;
 pub use servers::Servers;
 pub(super) use servers::unspecified;

@@ -2,7 +2,7 @@
 
 use sim_core::engine::time::{Duration, Instant};
 
-use super::Response;
+use crate::http::Response;
 
 /// The health of one kube-proxy.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -6,9 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::netns::socket::Socket;
 
-use super::{Conversation, ProxyHealth, Response, ServiceHealth};
+use super::{ProxyHealth, ServiceHealth};
 use crate::agent::Context;
 use crate::api::ObjectKey;
+use crate::http::{Conversation, Response};
 
 /// `healthzBindAddress` of the configuration: 0.0.0.0:10256.
 const PROXY_PORT: u16 = 10256;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::Response;
 use crate::api::ObjectKey;
+use crate::http::Response;
 use crate::kubeproxy::service_port::ServiceMap;
 
 /// The health checks of a node: by Service its port, and how many endpoints are ready here.

@@ -25,10 +25,16 @@ impl Response {
     }
 
     /// JSON that no browser may take for something else.
-    pub(super) fn json(healthy: bool, body: String) -> Self {
+    pub fn json(healthy: bool, body: String) -> Self {
         let headers = [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")];
         let headers = headers.map(|(name, value)| (name, value.to_owned())).to_vec();
         Self { status: if healthy { 200 } else { 503 }, headers, body }
+    }
+
+    /// Plain words.
+    pub fn text(status: u16, body: &str) -> Self {
+        let headers = vec![("Content-Type", "text/plain; charset=utf-8".to_owned())];
+        Self { status, headers, body: body.to_owned() }
     }
 
     /// No Date: a run has no calendar.
