@@ -10,6 +10,7 @@ mod amqp;
 mod cql;
 mod dns;
 mod elasticsearch;
+mod grpc;
 mod http;
 mod kafka;
 mod line;
@@ -74,6 +75,18 @@ const TABLE: &[(Transport, &[u16], Protocol)] = &[
 pub fn spoken(transport: Transport, ports: impl IntoIterator<Item = u16>) -> &'static Protocol {
     let known = |port: u16| TABLE.iter().find(|(t, numbers, _)| *t == transport && numbers.contains(&port));
     ports.into_iter().find_map(known).map_or(&text::TEXT, |(_, _, protocol)| protocol)
+}
+
+/// What a request shows itself to be, on whatever port: health checks are HTTP, gRPC or TLS anywhere.
+pub fn shown(request: &[u8]) -> Option<&'static Protocol> {
+    let first_line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    match first_line {
+        _ if request.starts_with(grpc::PREFACE) => Some(&grpc::GRPC),
+        line if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") => Some(&http::HTTP),
+        // A record's type, and the major version of every TLS (RFC 8446, section 5.1).
+        [20..=23, 3, ..] => Some(&tls::TLS),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
