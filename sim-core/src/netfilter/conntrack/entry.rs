@@ -2,7 +2,7 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
-use super::tcp::Tcp;
+use super::tcp::{Tcp, TcpState};
 use super::tuple::{Dir, Tuple, Zone};
 use crate::engine::arena::DevId;
 use crate::engine::time::{Duration, Instant};
@@ -130,6 +130,11 @@ impl Entry {
     /// Whether it is in the hash.
     pub fn is_confirmed(&self) -> bool {
         self.status.has(Status::CONFIRMED)
+    }
+
+    /// Whether both ends have closed (net/netfilter/nf_conncount.c, `already_closed`).
+    pub fn is_closed(&self) -> bool {
+        matches!(&self.proto, Proto::Tcp(tcp) if matches!(tcp.state(), TcpState::TimeWait | TcpState::Close))
     }
 
     /// Whether its time is over (`nf_ct_is_expired`). A tentative entry has not begun to age.

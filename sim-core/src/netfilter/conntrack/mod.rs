@@ -138,6 +138,12 @@ impl Conntrack {
             .or_else(|| if reply == orig { None } else { self.find_in_bucket(now, zone, tuple, reply) })
     }
 
+    /// The flow with this original tuple, if it is in the hash.
+    pub fn find(&self, now: Instant, zone: Zone, tuple: &Tuple) -> Option<&Entry> {
+        let id = self.hash.get(&(*tuple, Dir::Orig, zone.id(Dir::Orig)))?;
+        self.entries.get(id).filter(|entry| !entry.is_expired(now))
+    }
+
     /// Removes the entries whose time is over.
     pub fn expire(&mut self, now: Instant) {
         self.remove_where(|entry| entry.is_expired(now));

@@ -9,6 +9,7 @@ use crate::engine::time::Instant;
 use crate::netfilter::conntrack::{Conntrack, Dir, Entry};
 use crate::netfilter::ipset::IpSets;
 use crate::netfilter::ipset::ask::Subject;
+use crate::wire::eth::MacAddr;
 use crate::wire::ip::IpHeader;
 use crate::wire::packet::{CtInfo, CtRef, Packet, PacketType};
 
@@ -100,8 +101,12 @@ pub struct RulePacket<'a> {
     pub physout: &'a str,
     /// To whom its frame was addressed.
     pub pkt_type: PacketType,
+    /// The source hardware address it came with; `None` for what this host sends.
+    pub mac: Option<MacAddr>,
     /// What conntrack knows.
     pub ct: CtFacts<'a>,
+    /// All connections.
+    pub conntrack: &'a Conntrack,
     /// What the FIB knows.
     pub addr_types: &'a dyn AddrTypes,
     /// The sets of the netns, which count and which SET changes.

@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::matches::connlimit::Connections;
 use super::matches::hashlimit::HashTables;
 use super::rule::Counters;
 use super::table::{Chain, ChainId, Ruleset, Table, TableName};
 use crate::engine::time::{Duration, Instant};
 
 /// What one match of one rule remembers between packets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum MatchMemory {
     /// Nothing.
     None,
@@ -26,6 +27,8 @@ pub(crate) enum MatchMemory {
         /// When it was last asked.
         last: Instant,
     },
+    /// `connlimit`: the connections it has seen.
+    Connections(Connections),
 }
 
 /// The state of one rule.

@@ -35,7 +35,7 @@ const PROTOCOLS: [(&str, u8); 15] = [
 ];
 
 /// Targets of iptables that are not here; any other unknown name is that of a chain.
-const OTHER_TARGETS: [&str; 25] = [
+const OTHER_TARGETS: [&str; 24] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
@@ -47,7 +47,6 @@ const OTHER_TARGETS: [&str; 25] = [
     "IDLETIMER",
     "LED",
     "MIRROR",
-    "NETMAP",
     "NFQUEUE",
     "QUEUE",
     "RATEEST",

@@ -55,6 +55,7 @@ fn range_of(ns: &Netns, walk: &HookWalk, nat: &Nat) -> Option<NatRange> {
         NatKind::Masquerade => (fixed(masquerade_address(ns, walk)?), walk.outdev),
         NatKind::Redirect if walk.hook == Hook::Output => (fixed(facts::LOCALHOST), None),
         NatKind::Redirect => (fixed(first_address(ns, walk.indev?)?), None),
+        NatKind::Netmap => (fixed(nat.mapped(changed_address(walk)?)), None),
     };
     let random = nat.random || nat.random_fully;
     let (ports, base_port, persistent) = (nat.ports, nat.base_port, nat.persistent);
@@ -68,6 +69,12 @@ fn masquerade_address(ns: &Netns, walk: &HookWalk) -> Option<std::net::IpAddr> {
         After::PostroutingDone(dst) => output::masquerade_address(ns, &dst, to),
         _ => ns.addrs.select(walk.outdev?, Some(to), Scope::Universe),
     }
+}
+
+/// The address that the nat chains of this hook change.
+fn changed_address(walk: &HookWalk) -> Option<std::net::IpAddr> {
+    let ip = walk.packet.ip()?;
+    Some(if Manip::of(walk.hook)? == Manip::Src { ip.src } else { ip.dst })
 }
 
 /// The first address of a device (`nf_nat_redirect_ipv4`).

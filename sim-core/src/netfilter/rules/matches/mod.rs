@@ -11,6 +11,7 @@ use hashlimit::HashTables;
 
 pub mod addrtype;
 pub mod comment;
+pub mod connlimit;
 pub mod connmark;
 pub mod conntrack;
 pub mod dscp;
@@ -19,6 +20,7 @@ pub mod icmp;
 pub mod iprange;
 pub mod length;
 pub mod limit;
+pub mod mac;
 pub mod mark;
 pub mod multiport;
 pub mod physdev;
@@ -150,6 +152,8 @@ register! {
     Comment(comment),
     /// The connection's mark.
     Connmark(connmark),
+    /// How many connections there are.
+    Connlimit(connlimit),
     /// What conntrack knows.
     Conntrack(conntrack),
     /// The differentiated services code point.
@@ -164,6 +168,8 @@ register! {
     Length(length),
     /// So many per time.
     Limit(limit),
+    /// The source hardware address.
+    Mac(mac),
     /// The packet's mark.
     Mark(mark),
     /// Several ports.

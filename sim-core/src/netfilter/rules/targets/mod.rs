@@ -137,6 +137,8 @@ register! {
     Mark(mark::Mark),
     /// The leaving device's address as source.
     Masquerade(nat::Masquerade),
+    /// The same host of another network.
+    Netmap(nat::Netmap),
     /// Counts, where the kernel would log to a socket.
     Nflog(nflog::Nflog),
     /// The older spelling of `CT --notrack`.

@@ -1,8 +1,10 @@
-//! `-j DNAT`, `SNAT`, `MASQUERADE`, `REDIRECT` (net/netfilter/xt_nat.c, xt_MASQUERADE.c, xt_REDIRECT.c): the
+//! `-j DNAT`, `SNAT`, `MASQUERADE`, `REDIRECT`, `NETMAP` (net/netfilter/xt_nat.c, xt_MASQUERADE.c, …): the
 //! ranges a new connection's address and ports are taken from. Taking them is [`crate::netfilter::nat`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::Ipv4Net;
 
 use super::{Kind, RuleFacts};
 use crate::netfilter::hooks::Hook;
@@ -25,6 +27,8 @@ pub enum NatKind {
     Masquerade,
     /// The destination, to the address of the entering device (127.0.0.1 for a local packet).
     Redirect,
+    /// The end that the hook changes, to the same host of the network [`Nat::addrs`].
+    Netmap,
 }
 
 /// What a new connection is translated to (the text's form of [`NatRange`]).
@@ -74,12 +78,33 @@ impl Nat {
         }
     }
 
-    /// Which end is changed.
-    pub fn manip(&self) -> Manip {
+    /// Which end is changed; NETMAP leaves that to the hook.
+    pub fn manip(&self) -> Option<Manip> {
         match self.kind {
-            NatKind::Dnat | NatKind::Redirect => Manip::Dst,
-            NatKind::Snat | NatKind::Masquerade => Manip::Src,
+            NatKind::Dnat | NatKind::Redirect => Some(Manip::Dst),
+            NatKind::Snat | NatKind::Masquerade => Some(Manip::Src),
+            NatKind::Netmap => None,
         }
+    }
+
+    /// `addr` with its host bits in the network of NETMAP (`netmap_tg4`).
+    pub(crate) fn mapped(&self, addr: IpAddr) -> IpAddr {
+        match (self.addrs, addr) {
+            (Some((IpAddr::V4(first), IpAddr::V4(last))), IpAddr::V4(addr)) => {
+                let net_bits = !(u32::from(first) ^ u32::from(last));
+                IpAddr::V4(Ipv4Addr::from(u32::from(addr) & !net_bits | u32::from(first)))
+            }
+            _ => addr,
+        }
+    }
+
+    /// Reads `NET[/LENGTH]` of NETMAP.
+    fn read_net(&mut self, text: &str) -> Result<(), String> {
+        let bad = || format!("bad network {text:?}: ADDRESS or ADDRESS/LENGTH is expected");
+        let host = || text.parse::<Ipv4Addr>().map(Ipv4Net::from);
+        let net = text.parse::<Ipv4Net>().or_else(|_| host()).map_err(|_| bad())?;
+        self.addrs = Some((net.network().into(), net.broadcast().into()));
+        Ok(())
     }
 
     /// Takes `--random`, `--random-fully` and `--persistent`, of those in `known`.
@@ -136,6 +161,13 @@ impl Nat {
     }
 }
 
+impl Nat {
+    fn fmt_net(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((IpAddr::V4(first), IpAddr::V4(last))) = self.addrs else { return Ok(()) };
+        write!(f, " --to {first}/{}", (u32::from(first) ^ u32::from(last)).leading_zeros())
+    }
+}
+
 /// Prints `FIRST[-LAST]`.
 fn span<T: PartialEq + fmt::Display>(f: &mut fmt::Formatter<'_>, (first, last): (T, T)) -> fmt::Result {
     write!(f, "{first}")?;
@@ -149,6 +181,7 @@ impl fmt::Display for Nat {
             NatKind::Snat => f.write_str(" --to-source ")?,
             NatKind::Masquerade | NatKind::Redirect if self.ports.is_some() => f.write_str(" --to-ports ")?,
             NatKind::Masquerade | NatKind::Redirect => {}
+            NatKind::Netmap => return self.fmt_net(f),
         }
         if let Some(addrs) = self.addrs {
             span(f, addrs)?;
@@ -254,4 +287,11 @@ nat_target! {
     Redirect, "REDIRECT", &[Hook::Prerouting, Hook::Output],
     "--to-ports" | "--to-port" => |nat, text| nat.read_ports(text, false),
     &["--random"], ""
+}
+
+nat_target! {
+    /// The same host of another network.
+    Netmap, "NETMAP", &[Hook::Prerouting, Hook::Output, Hook::Input, Hook::Postrouting],
+    "--to" => |nat, text| nat.read_net(text),
+    &[], "--to"
 }

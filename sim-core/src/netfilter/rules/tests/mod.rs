@@ -13,10 +13,12 @@ use std::net::IpAddr;
 use super::{AddrType, AddrTypes, CtFacts, RulePacket, RuleState, Ruleset, TableName, TraceStep, Verdict, evaluate};
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::{Duration, Instant};
+use crate::netfilter::conntrack::Conntrack;
 use crate::netfilter::conntrack::bench::{ip, udp};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::ipset::IpSets;
 use crate::netfilter::text::Restore;
+use crate::wire::eth::MacAddr;
 use crate::wire::packet::Packet;
 
 /// 127/8 and 10.240.0.11 are this host's, 224/4 are groups, the rest is elsewhere.
@@ -38,6 +40,7 @@ struct Bench {
     rules: Ruleset,
     state: RuleState,
     sets: IpSets,
+    conntrack: Conntrack,
     now: Instant,
     rng: Stream,
 }
@@ -66,6 +69,7 @@ struct At<'a> {
     physout: &'a str,
     mark: u32,
     traced: bool,
+    mac: Option<MacAddr>,
     ct: CtFacts<'a>,
 }
 
@@ -78,6 +82,7 @@ const FORWARD: At<'static> = At {
     physout: "",
     mark: 0,
     traced: false,
+    mac: None,
     ct: CtFacts { state: super::CtState::Invalid, flow: None, mark: 0 },
 };
 
@@ -85,7 +90,14 @@ impl Bench {
     fn new(text: &str) -> Self {
         let rules = Restore::parse(text).unwrap().apply(&Ruleset::default(), false).unwrap();
         let now = Instant::START + Duration::from_secs(1000);
-        Self { rules, state: RuleState::default(), sets: IpSets::default(), now, rng: Seed(1).stream("rules", 0) }
+        Self {
+            rules,
+            state: RuleState::default(),
+            sets: IpSets::default(),
+            conntrack: Conntrack::default(),
+            now,
+            rng: Seed(1).stream("rules", 0),
+        }
     }
 
     /// A filter table whose FORWARD chain holds `rules`.
@@ -103,7 +115,9 @@ impl Bench {
             physin: at.physin,
             physout: at.physout,
             pkt_type: packet.pkt_type,
+            mac: at.mac,
             ct: at.ct,
+            conntrack: &self.conntrack,
             addr_types: &Fib,
             sets: &mut self.sets,
             now: self.now,

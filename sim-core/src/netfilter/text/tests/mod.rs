@@ -80,7 +80,7 @@ fn what_is_not_supported_is_refused_where_it_stands() {
     let error = refused("*filter\n-A INPUT -p tcp -m hashlimits --hashlimit-upto 5/sec\nCOMMIT\n");
     assert_eq!((error.line, error.column), (2, 20));
     assert!(error.message.contains("\"hashlimits\" is not supported"), "{error}");
-    assert!(error.message.contains("comment, connmark, conntrack"), "it says what is: {error}");
+    assert!(error.message.contains("comment, connmark, connlimit, conntrack"), "it says what is: {error}");
     let error = refused("*mangle\n\n-A FORWARD -j CLASSIFY --set-class 1:2\nCOMMIT\n");
     assert_eq!((error.line, error.column), (3, 15));
     assert!(error.message.contains("\"CLASSIFY\" is not supported"), "{error}");

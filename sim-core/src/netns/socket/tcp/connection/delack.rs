@@ -11,6 +11,9 @@ use super::rtt::{RTO_MIN, TICK};
 
 /// `TCP_ATO_MIN`: least delay of an ACK.
 const ATO_MIN: Duration = Duration::from_millis(40);
+/// A timer without delay (before the first data there is none) runs at the next tick, up to 4 ms later. An application
+/// that answers at once is faster.
+const NEXT_TICK: Duration = Duration::from_millis(1);
 /// `TCP_DELACK_MAX`: greatest delay of an ACK.
 const DELACK_MAX: Duration = Duration::from_millis(200);
 /// Limit of the delay where answers are not expected (`HZ / 2`).
@@ -191,7 +194,7 @@ impl Connection {
             }
             ato = ato.min(limit);
         }
-        let mut at = cx.now + ato.min(DELACK_MAX).min(RTO_MIN - TICK);
+        let mut at = cx.now + ato.min(DELACK_MAX).min(RTO_MIN - TICK).max(NEXT_TICK);
         if let Some(old) = self.timers.delack {
             // About to fire anyway.
             if old <= cx.now + Duration::from_nanos(ato.as_nanos() / 4) {

@@ -1,0 +1,112 @@
+//! `-m connlimit` (net/netfilter/xt_connlimit.c, nf_conncount.c): how many connections a host or network has.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Answer, Kind, Question};
+use crate::engine::time::Instant;
+use crate::netfilter::conntrack::{Conntrack, Tuple, Zone};
+use crate::netfilter::rules::state::MatchMemory;
+use crate::netfilter::text::{Given, TextError};
+
+/// At this many hosts and each power of two above, those without connections are forgotten.
+const SWEEP_FROM: usize = 64;
+
+/// How many connections there are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Connlimit {
+    /// The most that are not too many; always there in a finished rule.
+    pub limit: Option<u32>,
+    /// `--connlimit-upto`: fits as long as there are not too many; else (`--connlimit-above`) once there are.
+    pub upto: bool,
+    /// `--connlimit-mask`: how many bits of an address count.
+    pub mask: u8,
+    /// `--connlimit-daddr`: the destination address counts, not the source.
+    pub dest: bool,
+}
+
+impl Default for Connlimit {
+    fn default() -> Self {
+        Self { limit: None, upto: false, mask: 32, dest: false }
+    }
+}
+
+/// Connections by the host or network whose they are, as one rule has seen them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Connections(BTreeMap<(IpAddr, u16), Vec<(Tuple, Zone)>>);
+
+impl Connections {
+    /// Counts those of `key`, the one at hand included (`nf_conncount_count`): what conntrack has forgotten, or knows
+    /// to be closed, counts no more.
+    fn count(&mut self, key: (IpAddr, u16), at_hand: (Tuple, Zone), conntrack: &Conntrack, now: Instant) -> u32 {
+        let lives = |(tuple, zone): &(Tuple, Zone)| conntrack.find(now, *zone, tuple).is_some_and(|e| !e.is_closed());
+        if !self.0.contains_key(&key) && self.0.len() >= SWEEP_FROM && self.0.len().is_power_of_two() {
+            self.0.retain(|_, seen| seen.iter().any(lives));
+        }
+        let seen = self.0.entry(key).or_default();
+        seen.retain(|one| *one == at_hand || lives(one));
+        if !seen.contains(&at_hand) {
+            seen.push(at_hand);
+        }
+        seen.len() as u32
+    }
+}
+
+impl Kind for Connlimit {
+    const NAME: &'static str = "connlimit";
+    const NEEDS_CONNTRACK: bool = true;
+
+    fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
+        match given.name() {
+            "--connlimit-above" | "--connlimit-upto" if self.limit.is_some() => {
+                return Err(given.fail("only one of --connlimit-above and --connlimit-upto can be used"));
+            }
+            "--connlimit-above" => {
+                self.upto = given.bang();
+                self.limit = Some(given.number(u64::from(u32::MAX))? as u32);
+            }
+            "--connlimit-upto" => {
+                self.upto = !given.bang();
+                self.limit = Some(given.number(u64::from(u32::MAX))? as u32);
+            }
+            "--connlimit-mask" => self.mask = given.number(32)? as u8,
+            "--connlimit-saddr" => self.dest = false,
+            "--connlimit-daddr" => self.dest = true,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn finish(&mut self) -> Result<(), String> {
+        self.limit.map(|_| ()).ok_or_else(|| "--connlimit-above or --connlimit-upto is missing".into())
+    }
+
+    fn memory(&self) -> MatchMemory {
+        MatchMemory::Connections(Connections::default())
+    }
+
+    fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
+        let packet = &question.packet;
+        let addr = if self.dest { packet.ip.dst } else { packet.ip.src };
+        let bits = if addr.is_ipv4() { self.mask } else { 128 };
+        let net = IpNet::new(addr, bits).map_or(addr, |net| net.network());
+        let (MatchMemory::Connections(seen), Some((entry, _))) = (&mut *question.memory, packet.ct.flow) else {
+            // What belongs to no connection cannot be counted.
+            return Answer::Hotdrop;
+        };
+        let count = seen.count((net, entry.zone.id), (entry.orig, entry.zone), packet.conntrack, packet.now);
+        let above = count > self.limit.unwrap_or(u32::MAX);
+        (above != self.upto).into()
+    }
+}
+
+impl fmt::Display for Connlimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let which = if self.upto { "--connlimit-upto" } else { "--connlimit-above" };
+        let side = if self.dest { "--connlimit-daddr" } else { "--connlimit-saddr" };
+        write!(f, " {which} {} --connlimit-mask {} {side}", self.limit.unwrap_or_default(), self.mask)
+    }
+}
