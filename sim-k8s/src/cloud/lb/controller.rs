@@ -4,13 +4,13 @@
 //! One Service is looked after at a time (`--concurrent-service-syncs` is 1), and each call to the cloud takes its time.
 //! A Service is told its address once the first health checks are over: before, a balancer does not know where to send.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use sim_core::engine::arena::NetnsId;
-use sim_core::engine::time::Duration;
+use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 
 use super::super::{BALANCER, nat};
@@ -49,6 +49,8 @@ pub struct LoadBalancers {
     addresses: Addresses,
     balancers: BTreeMap<ObjectKey, Live>,
     targets: BTreeMap<String, Target>,
+    /// Nodes that are no target of a Service any more, and when its connections to them end.
+    draining: BTreeMap<(ObjectKey, String), Instant>,
     next_mark: u32,
     checks: Checks,
     tasks: BTreeMap<u64, Task>,
@@ -135,6 +137,7 @@ impl LoadBalancers {
             failed: BTreeMap::new(),
             balancers: BTreeMap::new(),
             targets: BTreeMap::new(),
+            draining: BTreeMap::new(),
             next_mark: FIRST_MARK,
             checks: Checks::new(balancer),
             tasks: BTreeMap::new(),
@@ -187,7 +190,7 @@ impl LoadBalancers {
                 self.believed(cx, believed);
             }
             Task::Program(service) => self.program(cx, &service),
-            Task::Drained(service, node) => self.drained(cx, &service, &node),
+            Task::Drained(service, node) => self.drained(cx, service, node),
         }
     }
 
@@ -274,6 +277,7 @@ impl LoadBalancers {
         let balancer = Balancer::of(service, ip, seed, &self.config);
         self.balancers.insert(key.clone(), Live { nodes: nodes.keys().cloned().collect(), balancer, serving });
         for node in old.iter().flat_map(|old| &old.nodes).filter(|node| !nodes.contains_key(*node)) {
+            self.draining.insert((key.clone(), node.clone()), cx.now() + self.config.draining);
             self.later(cx, self.config.draining, Task::Drained(key.clone(), node.clone()));
         }
         self.renew_checks(cx);
@@ -293,6 +297,7 @@ impl LoadBalancers {
         self.take_rules_down(cx, service);
         self.addresses.release(service);
         self.failed.remove(service);
+        self.draining.retain(|(draining, _), _| draining != service);
         self.renew_checks(cx);
         self.forget_targets(cx);
         self.tell(cx, service);
@@ -336,17 +341,24 @@ impl LoadBalancers {
 
     /// Nodes that no balancer knows are forgotten, with all connections to them.
     fn forget_targets(&mut self, cx: &mut Context<'_>) {
-        let known = |node: &String| self.balancers.values().any(|live| live.nodes.contains(node));
-        let unknown: Vec<String> = self.targets.keys().filter(|node| !known(node)).cloned().collect();
+        let live = self.balancers.values().flat_map(|live| &live.nodes);
+        let known: BTreeSet<&String> = live.chain(self.draining.keys().map(|(_, node)| node)).collect();
+        let unknown: Vec<String> = self.targets.keys().filter(|node| !known.contains(node)).cloned().collect();
         for node in unknown {
             let commands = self.targets.remove(&node).map(|target| rules::remove_target(self.config.kind, &target));
             self.exec(cx, self.netns, commands.unwrap_or_default());
         }
     }
 
-    fn drained(&mut self, cx: &mut Context<'_>, service: &ObjectKey, node: &str) {
-        let live = self.balancers.get(service).filter(|live| live.nodes.iter().all(|known| known != node));
-        if let (Some(live), Some(target)) = (live, self.targets.get(node)) {
+    fn drained(&mut self, cx: &mut Context<'_>, service: ObjectKey, node: String) {
+        let drained = (service, node);
+        if self.draining.get(&drained).is_none_or(|until| *until > cx.now()) {
+            return;
+        }
+        self.draining.remove(&drained);
+        let (service, node) = drained;
+        let live = self.balancers.get(&service).filter(|live| !live.nodes.contains(&node));
+        if let (Some(live), Some(target)) = (live, self.targets.get(&node)) {
             let commands = vec![rules::cut(&live.balancer, target, Cut::All)];
             self.exec(cx, self.netns, commands);
         }

@@ -2,12 +2,20 @@
 
 mod bench;
 
+use std::net::SocketAddr;
+
 use bench::{Bench, CLIENTS, ip, secs, service};
 use sim_core::engine::errno::Errno;
 
 use super::*;
-use crate::api::Ingress;
+use crate::api::{Ingress, Protocol};
 use crate::cloud::nat;
+
+fn dns() -> crate::api::Service {
+    let mut dns = service("dns", "");
+    (dns.ports[0].protocol, dns.ports[0].port) = (Protocol::Udp, 53);
+    dns
+}
 
 fn web() -> [crate::api::Service; 1] {
     [service("web", "")]
@@ -61,6 +69,25 @@ fn a_node_that_fails_three_checks_gets_no_new_connections_and_keeps_the_old_ones
     bench.set_healthy(&node, true);
     bench.run_for(secs(9));
     assert!(bench.spread(40, vip).contains_key(&node), "one success is enough");
+}
+
+#[test]
+fn datagrams_of_one_flow_go_to_one_node_until_it_fails() {
+    let mut bench = Bench::new(LbConfig::default(), &[dns()]);
+    let (from, to) = (SocketAddr::new(ip(CLIENTS[0]), 40_000), SocketAddr::new(bench.vip("dns").ip(), 53));
+    let node = bench.datagram(from, to).expect("answered");
+    for _ in 0..5 {
+        assert_eq!(bench.datagram(from, to), Ok(node.clone()));
+    }
+    bench.run_for(secs(90));
+    assert_eq!(bench.datagram(from, to), Ok(node.clone()), "forgotten, and chosen anew by the same hash");
+    bench.set_healthy(&node, false);
+    // Someone who never stops asking keeps the flow known.
+    for _ in 0..26 {
+        bench.run_for(secs(1));
+        bench.datagram(from, to).expect("answered");
+    }
+    assert_ne!(bench.datagram(from, to), Ok(node), "UDP has no connection to keep");
 }
 
 #[test]

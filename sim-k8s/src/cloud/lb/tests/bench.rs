@@ -108,7 +108,7 @@ impl Bench {
         // Addresses of load balancers and the node port lead to the server.
         let dnat = format!("-j DNAT --to-destination {own}:{SERVER}");
         let rules = format!(
-            "*nat\n-A PREROUTING -d 198.18.0.0/16 -p tcp --dport 80 {dnat}\n-A PREROUTING -p tcp --dport 30000:30999 {dnat}\nCOMMIT\n"
+            "*nat\n-A PREROUTING -d 198.18.0.0/16 -p tcp --dport 80 {dnat}\n-A PREROUTING -d 198.18.0.0/16 -p udp --dport 53 {dnat}\n-A PREROUTING -p tcp --dport 30000:30999 {dnat}\nCOMMIT\n"
         );
         Command::Restore(rules).run(&mut self.world, &[netns]).expect("understood");
         for (port, role) in [
@@ -119,6 +119,8 @@ impl Bench {
             let socket = self.world.tcp_listen(netns, SocketAddr::new(own, port), 16).expect("a free port");
             self.sockets.insert((netns, socket), role);
         }
+        let names = self.world.udp_bind(netns, SocketAddr::new(own, SERVER), false).expect("a free port");
+        self.sockets.insert((netns, names), Role::Echo(name.clone()));
         self.healthy.insert(name.clone(), true);
         self.create(Object::Node(Arc::new(Node { internal_ips: vec![own], ..Node::new(name) })));
     }
@@ -165,10 +167,11 @@ impl Bench {
         match happened {
             Happened::Alarm(token) => assert!(self.plane.alarm(&mut self.world, token), "all alarms are the plane's"),
             Happened::Wake(netns, socket) => {
-                if !self.plane.woken(&mut self.world, netns, socket)
-                    && let Socket::Tcp(socket) = socket
-                {
-                    self.serve(netns, socket);
+                if !self.plane.woken(&mut self.world, netns, socket) {
+                    match socket {
+                        Socket::Tcp(socket) => self.serve(netns, socket),
+                        Socket::Udp(socket) | Socket::Raw(socket) => self.serve_datagrams(netns, socket),
+                    }
                 }
             }
             Happened::Inside => {}
@@ -198,6 +201,28 @@ impl Bench {
                 }
             }
         }
+    }
+
+    fn serve_datagrams(&mut self, netns: NetnsId, socket: SocketId) {
+        let Some(Role::Echo(node)) = self.sockets.get(&(netns, socket)) else { return };
+        while let Ok(question) = self.world.udp_recv(netns, socket) {
+            let answer = format!("{node} {}", question.from.ip());
+            self.world.udp_send(netns, socket, Some(question.from), answer.as_bytes()).expect("sent");
+        }
+    }
+
+    /// A datagram from a port of a client outside: which node answers.
+    pub(super) fn datagram(&mut self, from: SocketAddr, to: SocketAddr) -> Result<String, Errno> {
+        let socket = self.world.udp_bind(self.outside, from, false)?;
+        self.world.udp_send(self.outside, socket, Some(to), b"who?").expect("sent");
+        let until = self.world.now() + Duration::from_millis(100);
+        while let Some(happened) = self.world.step(until) {
+            self.happened(happened);
+        }
+        let answer = self.world.udp_recv(self.outside, socket);
+        self.world.close(self.outside, socket);
+        let answer = String::from_utf8_lossy(&answer?.data).into_owned();
+        Ok(answer.split(' ').next().expect("a node").to_owned())
     }
 
     /// A connection from a client outside.
