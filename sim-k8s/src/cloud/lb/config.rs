@@ -85,7 +85,7 @@ pub struct LbConfig {
     pub unhealthy: Established,
     /// If all nodes fail, all get connections, as a last resort. Default on.
     pub last_resort: bool,
-    /// How long connections to a node that is no target any more may go on. Default 30 s (`gce` and lbc: `draining`).
+    /// How long connections to a node that is no target any more may go on. Default 30 s (ingress-gce, connection draining); AWS says 300.
     pub draining: Duration,
     /// A connection without packets is forgotten after this time. Default 60 s: with direct return it is merely chosen
     /// anew, by the same hash.

@@ -156,9 +156,12 @@ impl LoadBalancers {
             (Object::Node(new), Some(Object::Node(old))) if !gone && !is_reason(&old, new) => {}
             (Object::Node(_), _) => {
                 let now = self.nodes_now();
-                let other = |live: &Live| !live.nodes.iter().eq(now.keys());
+                let ip = |node: &String| self.targets.get(node).map(|target| target.ip);
+                let is_as_known = |live: &Live| {
+                    live.nodes.len() == now.len() && live.nodes.iter().all(|node| now.get(node).copied() == ip(node))
+                };
                 let services =
-                    self.balancers.iter().filter(|(_, live)| other(live)).map(|(service, _)| service.clone());
+                    self.balancers.iter().filter(|(_, live)| !is_as_known(live)).map(|(service, _)| service.clone());
                 services.collect::<Vec<_>>().iter().for_each(|service| self.enqueue(service));
             }
             _ => {}
@@ -171,10 +174,10 @@ impl LoadBalancers {
             Task::Synced(service, asked) => {
                 self.is_busy = false;
                 match asked {
-                    Some((asked, nodes)) => match self.ensure(cx, &asked, &nodes) {
-                        Ok(()) => drop(self.failed.remove(&service)),
-                        Err(why) => self.retry(cx, service, why),
-                    },
+                    Some((asked, nodes)) => {
+                        let done = self.ensure(cx, &asked, &nodes);
+                        done.unwrap_or_else(|why| self.retry(cx, service, why));
+                    }
                     None => self.take_down(cx, &service),
                 }
                 self.sync_next(cx);
@@ -267,6 +270,7 @@ impl LoadBalancers {
         let key = &service.key;
         Balancer::can_serve(service, &self.config)?;
         let ip = self.addresses.give(key, service.load_balancer_ip)?;
+        self.failed.remove(key);
         if self.balancers.get(key).is_some_and(|live| live.balancer.ip != ip) {
             self.take_rules_down(cx, key);
         }
