@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let ended = ended.and_then(|interrupt| match &cli.command {
         Command::Run(args) => run::execute(args, &interrupt),
         Command::Parity(args) => parity::execute(args, &interrupt),
-        Command::Rules(args) => rules::execute(args),
+        Command::Rules(args) => rules::execute(args, &interrupt),
         Command::Shell(args) => shell::execute(args, &interrupt),
         Command::Flows(args) => flows::execute(args, &interrupt),
     });

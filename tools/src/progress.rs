@@ -4,6 +4,8 @@ use std::io::{IsTerminal, stderr};
 
 use sim_core::engine::time::{Duration, Instant};
 
+use sim_scenarios::run::Run;
+
 use crate::terminal::complain;
 
 /// A line on stderr that is written over and over; nothing where stderr is no terminal.
@@ -15,18 +17,23 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of something that takes until `until` in simulated time.
+    /// Of a run whose calls are begun within `until` of simulated time.
     pub(crate) fn new(what: &'static str, until: Duration) -> Self {
         Self { what, until, shown: stderr().is_terminal() }
     }
 
-    /// It has come so far.
-    pub(crate) fn at(&self, now: Instant) {
-        if self.shown {
-            let now = now.since(Instant::START).as_millis();
-            let (seconds, millis) = (now / 1000, now % 1000);
-            complain(&format!("\r{}: {seconds}.{millis:03} s of {}\x1b[K", self.what, self.until));
+    /// The run has come so far.
+    pub(crate) fn at(&self, run: &Run) {
+        if !self.shown {
+            return;
         }
+        let now = run.world().now();
+        let seconds =
+            |since: Instant| format!("{}.{:03} s", now.since(since).as_secs(), now.since(since).as_millis() % 1000);
+        complain(&match run.began() {
+            None => format!("\r{}: the cluster comes up, {}\x1b[K", self.what, seconds(Instant::START)),
+            Some(began) => format!("\r{}: {} of {}\x1b[K", self.what, seconds(began), self.until),
+        });
     }
 }
 

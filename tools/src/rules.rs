@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use sim_k8s::cluster::{Cluster, ClusterConfig, MAX_NODES};
+use sim_core::engine::rng::Seed;
+use sim_k8s::cluster::MAX_NODES;
 use sim_k8s::manifest::load;
+use sim_k8s::workload::Plan;
+use sim_scenarios::run::{Run, RunConfig};
 
 use crate::input;
+use crate::interrupt::Interrupt;
 use crate::problem::{FINE, Problem};
 use crate::terminal::say;
 
@@ -14,7 +18,7 @@ use crate::terminal::say;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  everyhop rules manifests/ --node n1\n  \
     everyhop rules shop.yaml --node n2 --nodes 3 | iptables-restore --test\n\n\
-    The cluster is the one that `everyhop run` brings up; its nodes are called n1, n2, …\n\
+    The cluster is the one that `everyhop run` brings up, when it has settled; its nodes are called n1, n2, …\n\
     Exit codes: 0 printed, 2 bad input or usage")]
 pub(crate) struct RulesArgs {
     /// Files or folders of Kubernetes YAML or JSON
@@ -26,6 +30,9 @@ pub(crate) struct RulesArgs {
     /// How many nodes the cluster has
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_NODES)))]
     nodes: u32,
+    /// Where all randomness comes from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Prints {node, rules, not_applied}
     #[arg(long)]
     json: bool,
@@ -35,10 +42,16 @@ pub(crate) struct RulesArgs {
 ///
 /// # Errors
 /// Files or a node's name that are no good.
-pub(crate) fn execute(args: &RulesArgs) -> Result<u8, Problem> {
+pub(crate) fn execute(args: &RulesArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
     let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
-    let config = ClusterConfig { nodes: args.nodes, ..ClusterConfig::default() };
-    let (world, cluster) = Cluster::build(&loaded.objects, &config).map_err(|e| Problem::bad_input(e.to_string()))?;
+    let config = RunConfig { seed: Seed(args.seed), nodes: args.nodes, capture: false, ..RunConfig::default() };
+    let run = Run::new(&loaded.objects, &Plan::default(), config);
+    let mut run = run.map_err(|error| Problem::bad_input(error.to_string()))?;
+    run.settle(|_| interrupt.pressed());
+    if interrupt.pressed() {
+        return Err(Problem::failed("interrupted"));
+    }
+    let (world, cluster) = (run.world(), run.cluster());
     let Some(node) = cluster.nodes.iter().find(|node| node.name == args.node) else {
         let names: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
         let there_are = format!("the cluster has {}; --nodes says how many", names.join(", "));

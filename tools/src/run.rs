@@ -10,6 +10,7 @@ use sim_core::engine::time::Duration;
 use sim_k8s::manifest::{Loaded, load};
 use sim_k8s::workload::{Plan, infer_calls, read_traffic};
 use sim_scenarios::determinism::{Difference, compare};
+use sim_scenarios::fault::{Planned, read_faults};
 use sim_scenarios::report::Report;
 use sim_scenarios::run::{Run, RunConfig};
 
@@ -36,7 +37,7 @@ pub(crate) struct RunArgs {
     /// How many nodes the cluster has
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     nodes: u32,
-    /// How long calls are begun, in simulated time
+    /// How long calls are begun after the cluster has settled, in simulated time
     #[arg(long, default_value = "30s", value_parser = duration)]
     duration: Duration,
     /// A folder for all.pcapng, run.json and each node's rules
@@ -45,6 +46,9 @@ pub(crate) struct RunArgs {
     /// Who calls whom, instead of what the manifests' environment says
     #[arg(long, value_name = "FILE")]
     traffic: Option<PathBuf>,
+    /// What is done to the cluster meanwhile: pods deleted, workloads scaled, nodes and wires failing
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
     /// Runs twice and shows the first event that differs
     #[arg(long)]
     check_determinism: bool,
@@ -65,12 +69,14 @@ const STRETCH: u64 = 10_000;
 pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
     let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
     let plan = plan(args, &loaded)?;
-    let mut run = new_run(args, &loaded, &plan, true)?;
+    let faults = faults(args)?;
+    let new_run = |capture| new_run(args, &loaded, &plan, &faults, capture);
+    let mut run = new_run(true)?;
     args.out.as_deref().map_or(Ok(()), folder::prepare)?;
     let mut captures = Captures::begin(&args.captures, args.out.as_deref(), &run)?;
     if args.check_determinism {
         // The two differ in what must not matter.
-        check([run.clone(), new_run(args, &loaded, &plan, false)?], args, interrupt)?;
+        check([run.clone(), new_run(false)?], args, interrupt)?;
     }
     let progress = Progress::new("running", args.duration);
     loop {
@@ -86,7 +92,7 @@ pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Probl
             captures.map_or(Ok(()), Captures::interrupt)?;
             return Err(interrupted());
         }
-        progress.at(run.world().now());
+        progress.at(&run);
     }
     drop(progress);
     let mut report = Report::of(&run, &loaded);
@@ -110,15 +116,28 @@ fn plan(args: &RunArgs, loaded: &Loaded) -> Result<Plan, Problem> {
     Ok(Plan { calls, not_called: Vec::new() })
 }
 
-fn new_run(args: &RunArgs, loaded: &Loaded, plan: &Plan, capture: bool) -> Result<Run, Problem> {
-    let config = RunConfig { seed: Seed(args.seed), nodes: args.nodes, duration: args.duration, capture };
-    Run::new(&loaded.objects, plan, config).map_err(|error| Problem::bad_input(error.to_string()))
+/// What is done to the run.
+fn faults(args: &RunArgs) -> Result<Vec<Planned>, Problem> {
+    let Some(file) = &args.faults else { return Ok(Vec::new()) };
+    read_faults(&input::read(file)?).map_err(|findings| input::mistakes(&findings))
+}
+
+fn new_run(args: &RunArgs, loaded: &Loaded, plan: &Plan, faults: &[Planned], capture: bool) -> Result<Run, Problem> {
+    let config = RunConfig {
+        seed: Seed(args.seed),
+        nodes: args.nodes,
+        duration: args.duration,
+        capture,
+        ..RunConfig::default()
+    };
+    let run = Run::new(&loaded.objects, plan, config).map_err(|error| Problem::bad_input(error.to_string()))?;
+    Ok(run.with_faults(faults.to_vec()))
 }
 
 fn check(runs: [Run; 2], args: &RunArgs, interrupt: &Interrupt) -> Result<(), Problem> {
     let progress = Progress::new("running twice", args.duration);
     let difference = compare(runs, |run| {
-        progress.at(run.world().now());
+        progress.at(run);
         !interrupt.pressed()
     });
     match difference {

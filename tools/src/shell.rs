@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use sim_core::engine::rng::Seed;
-use sim_core::engine::time::{Duration, Instant};
+use sim_core::engine::time::Duration;
 use sim_k8s::manifest::load;
 use sim_k8s::workload::infer_calls;
 use sim_scenarios::run::RunConfig;
@@ -27,9 +27,12 @@ pub(crate) struct ShellArgs {
     /// Files or folders of Kubernetes YAML or JSON
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// The moment of the run, its traffic included, at which the session begins
+    /// The moment of the run, its traffic included, at which the session begins; counted from when the cluster has settled
     #[arg(long, value_name = "TIME", default_value = "0s")]
     at: Duration,
+    /// Counts from when the machines were switched on: `--cold --at 5s` sees the cluster come up
+    #[arg(long)]
+    cold: bool,
     /// Where all randomness comes from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -55,7 +58,10 @@ pub(crate) fn execute(args: &ShellArgs, interrupt: &Interrupt) -> Result<u8, Pro
     let stop = || interrupt.pressed();
     let session = Session::new(&loaded.objects, &plan, config, &stop);
     let mut session = session.map_err(|error| Problem::bad_input(error.to_string()))?;
-    session.run_until(Instant::START + args.at);
+    if !args.cold {
+        session.settle();
+    }
+    session.run_until(session.now() + args.at);
     let exit = if args.commands.is_empty() {
         from_stdin(&mut session, interrupt)?
     } else {

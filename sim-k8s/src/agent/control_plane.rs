@@ -96,9 +96,9 @@ impl ControlPlane {
         &self.timings
     }
 
-    /// The number of the last change of an object.
-    pub fn version(&self) -> u64 {
-        self.apiserver.version()
+    /// When an object was last changed that is no lease.
+    pub fn changed(&self) -> Instant {
+        self.apiserver.changed()
     }
 
     /// Adds an agent, which starts at once. Its name is its identity for random draws.
@@ -117,6 +117,13 @@ impl ControlPlane {
         self.agents[agent.0 as usize].agent = None;
         self.watches.drop_all_of(agent);
         self.sockets.retain(|_, owner| *owner != agent);
+    }
+
+    /// Ends the agents of a node, whose names are `kind node`.
+    pub fn retire_all_of(&mut self, node: &str) {
+        let of_node = |slot: &Slot| slot.name.rsplit_once(' ').is_some_and(|(_, last)| last == node);
+        let ids: Vec<usize> = (0..self.agents.len()).filter(|id| of_node(&self.agents[*id])).collect();
+        ids.into_iter().for_each(|id| self.retire(AgentId(id as u32)));
     }
 
     /// The agent of this name, if it has not been retired.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use sim_core::engine::time::{Duration, Instant};
 
-use crate::api::{Deletion, Lease, Meta, Node, Object, ObjectKey, ObjectRef, Pod, Service};
+use crate::api::{Deletion, Kind, Lease, Meta, Node, Object, ObjectKey, ObjectRef, Pod, Service};
 
 pub use cache::{Action, Cache, Change};
 pub use request::{NodePatch, Refused, Request};
@@ -31,13 +31,20 @@ pub struct Apiserver {
     objects: Cache,
     version: u64,
     uids: u64,
+    changed: Instant,
     admission: Admission,
 }
 
 impl Apiserver {
     /// One without objects. ClusterIPs come from `service_network`; none is given from the networks `elsewhere`.
     pub fn new(service_network: IpNet, elsewhere: Vec<IpNet>) -> Self {
-        Self { objects: Cache::default(), version: 0, uids: 0, admission: Admission::new(service_network, elsewhere) }
+        Self {
+            objects: Cache::default(),
+            version: 0,
+            uids: 0,
+            changed: Instant::START,
+            admission: Admission::new(service_network, elsewhere),
+        }
     }
 
     /// The objects as they are now.
@@ -45,9 +52,9 @@ impl Apiserver {
         &self.objects
     }
 
-    /// The number of the last change.
-    pub fn version(&self) -> u64 {
-        self.version
+    /// When an object was last changed that is no lease.
+    pub fn changed(&self) -> Instant {
+        self.changed
     }
 
     /// Carries out `request`; the change, if it made one.
@@ -55,6 +62,14 @@ impl Apiserver {
     /// # Errors
     /// Why nothing was changed.
     pub fn handle(&mut self, now: Instant, request: Request) -> Result<Option<Change>, Refused> {
+        let change = self.carry_out(now, request)?;
+        if change.as_ref().is_some_and(|change| change.object.kind() != Kind::Lease) {
+            self.changed = now;
+        }
+        Ok(change)
+    }
+
+    fn carry_out(&mut self, now: Instant, request: Request) -> Result<Option<Change>, Refused> {
         match request {
             Request::Create(object) => self.create(now, object),
             Request::Update(object) => self.update(object),

@@ -5,16 +5,18 @@ use sim_core::engine::rng::Seed;
 use sim_core::link::LinkConfig;
 
 use crate::api::ObjectKey;
+use crate::apiserver::Refused;
 use crate::command::CommandFailed;
+use crate::flannel;
 use crate::ipam::IpamError;
 use crate::kubeproxy;
-use crate::workload::TooManyPods;
+use crate::timings::Timings;
 
 /// Nodes of one cluster, at most: those that 10.240.0.0/24 has addresses for, beginning with .11.
 pub const MAX_NODES: u32 = 244;
 
 /// What a cluster is made with; the rest is in the objects.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct ClusterConfig {
     /// How many nodes, 1 to [`MAX_NODES`]; they are called `n1`, `n2`, … Default 3.
     pub nodes: u32,
@@ -31,6 +33,10 @@ pub struct ClusterConfig {
     pub service_network: IpNet,
     /// kube-proxy's configuration. Default: kubeadm's, which tells pods by their address (`clusterCIDR`).
     pub kube_proxy: kubeproxy::Config,
+    /// flannel's configuration. Default: kube-flannel.yml's. Its network is `pod_network`.
+    pub flannel: flannel::Config,
+    /// How long the parts of the control plane take.
+    pub timings: Timings,
 }
 
 impl Default for ClusterConfig {
@@ -46,6 +52,8 @@ impl Default for ClusterConfig {
             pod_network,
             service_network: net(10, 96, 12),
             kube_proxy: kubeproxy::Config { detect_local, ..kubeproxy::Config::default() },
+            flannel: flannel::Config::new(pod_network),
+            timings: Timings::default(),
         }
     }
 }
@@ -57,21 +65,12 @@ pub enum ClusterError {
     #[error("a cluster has 1 to {MAX_NODES} nodes, not {0}")]
     Nodes(u32),
     /// More pods than any cluster holds.
-    #[error(transparent)]
-    TooManyPods(#[from] TooManyPods),
-    /// A node has more pods than addresses for them.
-    #[error(
-        "node {node} has no address left for pod {pod}: its pod network {network} has room for {room} pods; more nodes would help"
-    )]
-    PodNetworkFull {
-        /// The node.
-        node: String,
-        /// Its pod network.
-        network: IpNet,
-        /// How many pods it holds.
-        room: u128,
-        /// The first pod that gets no address.
-        pod: ObjectKey,
+    #[error("the workloads ask for {wanted} pods; a cluster holds at most {most}")]
+    TooManyPods {
+        /// How many are wanted.
+        wanted: u64,
+        /// How many there can be.
+        most: u64,
     },
     /// The pod network cannot be divided among the nodes.
     #[error("{0}")]
@@ -82,11 +81,8 @@ pub enum ClusterError {
         /// The Service.
         service: ObjectKey,
         /// Why.
-        why: IpamError,
+        why: Refused,
     },
-    /// A Service asks for IPv6 alone.
-    #[error("Service {0}: its cluster address is IPv6, and this cluster speaks IPv4 alone; leave clusterIP out")]
-    NotIpv4(ObjectKey),
     /// A netns refused what an agent wanted of it.
     #[error(transparent)]
     Command(#[from] CommandFailed),

@@ -1,79 +1,156 @@
-//! A cluster: objects in, a wired world out.
+//! A cluster: machines in a cloud, a control plane, and the pods it brings up.
 //!
-//! Here the control plane acts at once and all its parts in turn, in the order of life:
-//!
-//! | room | who acts |
+//! | room | what it is |
 //! | --- | --- |
-//! | `underlay` | who racks the machines: switch, nodes, gateway, the world outside |
-//! | `pods` | controllers, scheduler, kubelets: pods on nodes, each with a sandbox and an address |
-//! | `services` | apiserver and endpoint controllers: ClusterIPs, node ports, endpoints |
-//! | `proxy` | nobody: Services in kube-proxy's words |
-//! | `agents` | on every node kube-proxy, flannel and the CNI plugins, through the one door |
+//! | `underlay` | the machines before anything runs: switch, nodes, gateway, the world outside |
+//! | `agents` | the control plane's agents: who is started where |
+//! | `apply` | `kubectl apply` of manifests |
+//! | `running` | which pods run, or ran, and in which netns |
+//! | `settled` | whether there is anything left for the control plane to do |
+//! | `view` | Services with who serves them, as the apiserver has them |
+//! | `names` | what people call an address |
 //!
-//! What comes out is a [`World`] at time 0 and a [`Cluster`], which says who is where. Nothing in it is looked at by a
-//! packet: what the agents programmed is all that there is.
+//! What comes out of [`Cluster::build`] is a [`World`] at time 0 in which machines were racked and agents are about to
+//! start. Whoever lets the world go on hands what [happened](sim_core::world::Happened) to [`Cluster::handle`], and plays
+//! the applications in pods, as [notices](Notice) say. No object is ever looked at by a packet: what the agents
+//! programmed is all that there is.
 
 mod agents;
+mod apply;
 mod config;
 mod names;
 mod node_objects;
-mod pods;
-mod proxy;
-mod services;
+mod running;
+mod settled;
 mod underlay;
+mod view;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use sim_core::engine::arena::NetnsId;
-use sim_core::world::World;
+use sim_core::link::LinkConfig;
+use sim_core::world::{Happened, World};
 
-use crate::api::Objects;
-use crate::workload::Unplaced;
+use crate::agent::{ContainerRef, ControlPlane, Notice};
+use crate::api::{ObjectKey, ObjectRef, Objects};
+use crate::apiserver::{Apiserver, Cache, Refused, Request};
 
 pub use config::{ClusterConfig, ClusterError, MAX_NODES};
+pub use names::Names;
 pub use node_objects::node_objects;
-pub use pods::Pod;
-pub use services::{Service, ServicePort};
+pub use running::Pod;
 pub use underlay::Node;
+pub use view::{Service, ServicePort};
 
-/// Who is where.
+/// A cluster, beside the world that its packets are in.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    /// The nodes, `n1` first.
+    /// The machines, `n1` first.
     pub nodes: Vec<Node>,
-    /// The pods that run, in the order of their workloads.
+    /// Every pod whose containers were started, in that order; those that are gone too.
     pub pods: Vec<Pod>,
-    /// The pods that fit on no node, and why.
-    pub pending: Vec<Unplaced>,
-    /// The Services, in the order of the manifests.
-    pub services: Vec<Service>,
     /// What of the objects has no effect, in words.
     pub not_applied: Vec<String>,
     /// The netns of the clients outside the cluster.
     pub world_netns: NetnsId,
     /// The address calls from there come from.
     pub world_ip: IpAddr,
-    names: names::Names,
+    plane: ControlPlane,
+    /// The last pod of each name, as an index.
+    by_key: BTreeMap<ObjectKey, usize>,
+    notices: VecDeque<Notice>,
 }
 
 impl Cluster {
-    /// Builds a cluster of `objects` in a new world, in which nothing has happened yet but what the agents did.
+    /// Racks machines, starts the agents and applies `objects`, in a new world in which nothing has happened yet.
     ///
     /// # Errors
     /// What the objects ask for and no cluster can give; see [`ClusterError`].
     pub fn build(objects: &Objects, config: &ClusterConfig) -> Result<(World, Self), ClusterError> {
         let mut world = World::new(config.seed);
         let (underlay, nodes) = underlay::build(&mut world, config)?;
-        let (pods, pending) = pods::run(&mut world, &nodes, &objects.workloads)?;
-        let mut services = services::expose(&objects.services, config)?;
-        let not_applied = services::find_endpoints(&mut services, objects, &pods, &nodes);
-        let agents = agents::Agents::new(config);
-        agents.proxy(&mut world, &nodes, &proxy::service_map(&objects.services, &services))?;
-        agents.flannel(&mut world, &nodes)?;
-        agents.cni(&mut world, &nodes, &pods)?;
-        let names = names::Names::new(&objects.services, &nodes, &pods, &services);
-        let (world_netns, world_ip) = (underlay.world, underlay::world_ip());
-        Ok((world, Self { nodes, pods, pending, services, not_applied, world_netns, world_ip, names }))
+        let apiserver = Apiserver::new(config.service_network, underlay::networks(config).into());
+        let mut plane = ControlPlane::new(config.seed, config.timings.clone(), apiserver);
+        let (node_objects, mut not_applied) = node_objects(config, &objects.nodes);
+        agents::start(&mut world, &mut plane, &nodes, node_objects, config)?;
+        not_applied.extend(apply::apply(&mut world, &mut plane, objects)?);
+        let cluster = Self {
+            nodes,
+            pods: Vec::new(),
+            not_applied,
+            world_netns: underlay.world,
+            world_ip: underlay::world_ip(),
+            plane,
+            by_key: BTreeMap::new(),
+            notices: VecDeque::new(),
+        };
+        Ok((world, cluster))
+    }
+
+    /// Takes in what happened in the world; whether it concerned the cluster.
+    pub fn handle(&mut self, world: &mut World, happened: Happened) -> bool {
+        let concerned = match happened {
+            Happened::Inside => false,
+            Happened::Alarm(token) => self.plane.alarm(world, token),
+            Happened::Wake(netns, socket) => self.plane.woken(world, netns, socket),
+        };
+        if concerned {
+            self.take_notices(world);
+        }
+        concerned
+    }
+
+    /// What the applications in pods must know, in order, each once.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// A container has ended by itself, or as it was told to, with this exit code.
+    pub fn exited(&mut self, world: &mut World, container: &ContainerRef, code: u8) {
+        self.ended(world.now(), container);
+        self.plane.exited(world, container, code);
+        self.take_notices(world);
+    }
+
+    /// Asks the apiserver, as `kubectl` does: it acts at once, and the agents hear of it in time.
+    ///
+    /// # Errors
+    /// Why it did nothing.
+    pub fn kubectl(&mut self, world: &mut World, request: Request) -> Result<(), Refused> {
+        self.plane.kubectl(world, request)
+    }
+
+    /// The power of a node fails: its agents and applications are gone, and nothing passes its wire. If it `leaves`, its
+    /// Node is deleted as well; else the control plane finds out by itself.
+    pub fn power_off(&mut self, world: &mut World, node: usize, leaves: bool) {
+        let Node { name, link, .. } = &self.nodes[node];
+        let down = world.link_config(*link).unwrap_or_default();
+        world.set_link_config(*link, LinkConfig { down: true, ..down });
+        self.plane.retire_all_of(name);
+        let running = self.pods.iter_mut().filter(|pod| pod.node == node && pod.ended.is_none());
+        for pod in running {
+            pod.ended = Some(world.now());
+            for container in std::mem::take(&mut pod.containers) {
+                let (pod, uid) = (pod.key.clone(), pod.uid);
+                self.notices.push_back(Notice::Killed(ContainerRef { pod, uid, container }));
+            }
+        }
+        if leaves {
+            let object = ObjectRef::node(name.as_str());
+            // Someone may have deleted it before.
+            let _ = self.plane.kubectl(world, Request::Delete { object, uid: None, grace: None });
+        }
+    }
+
+    /// The objects as the apiserver has them.
+    pub fn objects(&self) -> &Cache {
+        self.plane.objects()
+    }
+
+    /// The control plane, for instance to cut an agent's watches.
+    pub fn control_plane(&mut self) -> &mut ControlPlane {
+        &mut self.plane
     }
 }
 

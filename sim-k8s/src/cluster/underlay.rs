@@ -11,14 +11,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
-use sim_core::engine::arena::NetnsId;
+use sim_core::engine::arena::{LinkId, NetnsId};
 use sim_core::link::LinkConfig;
 use sim_core::world::World;
 
 use super::config::{ClusterConfig, ClusterError, MAX_NODES};
 use crate::cloud::{BALANCER, GATEWAY, nat};
 use crate::command::{Command, CommandFailed};
-use crate::ipam::{PodCidrs, mac};
+use crate::ipam::mac;
 
 /// Clients outside the cluster, and a name server.
 const WORLD: [Ipv4Addr; 3] =
@@ -33,12 +33,12 @@ pub struct Node {
     pub name: String,
     /// Its netns.
     pub netns: NetnsId,
+    /// The wire from its `eth0` to the underlay switch.
+    pub link: LinkId,
     /// Its address on the underlay, device `eth0`.
     pub ip: IpAddr,
     /// The address at which the world outside reaches it, by NAT at the gateway.
     pub public_ip: IpAddr,
-    /// Its pod network with the address of the pod bridge, for example 10.244.1.1/24.
-    pub pod_network: IpNet,
 }
 
 /// Everything below the pods, as far as it stands before any agent runs.
@@ -66,19 +66,12 @@ pub(super) fn world_ip() -> IpAddr {
 pub(super) fn build(world: &mut World, config: &ClusterConfig) -> Result<(Underlay, Vec<Node>), ClusterError> {
     let count = u8::try_from(config.nodes).ok().filter(|n| (1..=MAX_NODES).contains(&u32::from(*n)));
     let count = count.ok_or(ClusterError::Nodes(config.nodes))?;
-    // The first pod network is left to the control plane's node, which is no part of the cluster: so `n1` has
-    // 10.244.1.0/24.
-    let mut networks = PodCidrs::new(config.pod_network, 24).map_err(ClusterError::PodNetwork)?;
-    networks.allocate("control plane").map_err(ClusterError::PodNetwork)?;
     let underlay = Underlay::new(world, config.link)?;
     let mut node = |number: u8| {
         let name = format!("n{number}");
-        let network = networks.allocate(&name).map_err(ClusterError::PodNetwork)?;
-        let bridge = network.hosts().next().expect("a /24 has hosts");
-        let pod_network = IpNet::new_assert(bridge, network.prefix_len());
         let (ip, public_ip) = ([10, 240, 0, 10 + number].into(), [203, 0, 113, 10 + number].into());
-        let netns = underlay.add_node(world, &name, ip, public_ip)?;
-        Ok(Node { name, netns, ip, public_ip, pod_network })
+        let (netns, link) = underlay.add_node(world, &name, ip, public_ip)?;
+        Ok(Node { name, netns, link, ip, public_ip })
     };
     let nodes = (1..=count).map(&mut node).collect::<Result<_, ClusterError>>()?;
     Ok((underlay, nodes))
@@ -108,9 +101,9 @@ impl Underlay {
         name: &str,
         ip: IpAddr,
         public_ip: IpAddr,
-    ) -> Result<NetnsId, CommandFailed> {
+    ) -> Result<(NetnsId, LinkId), CommandFailed> {
         let node = netns(world, name);
-        self.plug(world, node, name, ip)?;
+        let link = self.plug(world, node, name, ip)?;
         run(world, node, &[&format!("route add default via {GATEWAY} dev eth0")])?;
         for (key, value) in [
             ("net.ipv4.ip_forward", 1),
@@ -120,17 +113,18 @@ impl Underlay {
             Command::sysctl(key, value).run(world, &[node])?;
         }
         nat::attach(ip, public_ip).iter().try_for_each(|command| command.run(world, &[self.gateway]))?;
-        Ok(node)
+        Ok((node, link))
     }
 
     /// Joins a host to the switch and gives it its address.
-    fn plug(&self, world: &mut World, host: NetnsId, name: &str, ip: IpAddr) -> Result<(), CommandFailed> {
+    fn plug(&self, world: &mut World, host: NetnsId, name: &str, ip: IpAddr) -> Result<LinkId, CommandFailed> {
         let port = format!("p-{name}");
         let ends = ((self.switch, port.as_str(), None), (host, "eth0", Some(mac::of(mac::Kind::Node, ip))));
-        world.add_link(self.link, ends.0, ends.1).expect("two new names");
+        let link = world.add_link(self.link, ends.0, ends.1).expect("two new names");
         run(world, self.switch, &[&format!("link set {port} master br0"), &format!("link set {port} up")])?;
         let address = format!("addr add {ip}/{NODE_PREFIX} brd + dev eth0");
-        run(world, host, &["link set lo up", "link set eth0 up", &address])
+        run(world, host, &["link set lo up", "link set eth0 up", &address])?;
+        Ok(link)
     }
 }
 

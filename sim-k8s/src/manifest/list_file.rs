@@ -10,17 +10,21 @@ use super::tree::{Node, Value};
 use super::typed;
 
 /// A file of one list, its entries typed and their places remembered.
-pub(crate) struct ListFile<'a, T> {
+#[derive(Debug)]
+pub struct ListFile<'a, T> {
     /// The entries.
-    pub(crate) items: Vec<T>,
+    pub items: Vec<T>,
     file: &'a SourceFile,
     nodes: Vec<Node>,
     findings: Findings,
 }
 
 impl<'a, T: for<'de> Deserialize<'de>> ListFile<'a, T> {
-    /// Reads `file`, whose entries have `fields` and no others. The error holds everything that does not fit.
-    pub(crate) fn read(file: &'a SourceFile, fields: &[&str]) -> Result<Self, Vec<Finding>> {
+    /// Reads `file`, whose entries have `fields` and no others.
+    ///
+    /// # Errors
+    /// Everything that does not fit.
+    pub fn read(file: &'a SourceFile, fields: &[&str]) -> Result<Self, Vec<Finding>> {
         let mut findings = Findings::default();
         let mut nodes = Vec::new();
         for document in parse(&file.name, &file.text, &mut findings) {
@@ -69,14 +73,17 @@ impl<'a, T: for<'de> Deserialize<'de>> ListFile<'a, T> {
     }
 
     /// Notes that `field` of entry `index` is wrong.
-    pub(crate) fn fault(&mut self, index: usize, field: &str, message: String, advice: &str) {
+    pub fn fault(&mut self, index: usize, field: &str, message: String, advice: &str) {
         let at = self.nodes[index].position_of(field);
         let message = format!("{field}: {message}");
         self.findings.error(Finding { file: self.file.name.clone(), at, message, advice: advice.into() });
     }
 
-    /// The faults that were noted, if any, in the order of the file.
-    pub(crate) fn finish(mut self) -> Result<(), Vec<Finding>> {
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// The faults that were noted, in the order of the file.
+    pub fn finish(mut self) -> Result<(), Vec<Finding>> {
         self.findings.errors.sort_by_key(|fault| fault.at);
         if self.findings.errors.is_empty() { Ok(()) } else { Err(self.findings.errors) }
     }

@@ -41,7 +41,7 @@ use k8s_openapi::api::scheduling::v1::PriorityClass;
 use crate::api::{Objects, Service};
 
 pub use finding::{Finding, Position};
-pub(crate) use list_file::ListFile;
+pub use list_file::ListFile;
 pub use passed_over::{PassedField, PassedOver};
 pub use shown::shown;
 

@@ -7,14 +7,14 @@ use sim_core::engine::time::Duration;
 use crate::api::{ObjectKey, Protocol, WorkloadRef};
 use crate::manifest::shown;
 
-/// Calls of one caller to one port of a Service.
+/// Calls of one caller to one port.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Call {
     /// Who calls. Each call of a workload comes from one of its pods.
     pub from: Caller,
-    /// The Service called.
-    pub service: ObjectKey,
-    /// The port of the Service, by number and protocol.
+    /// Who is called.
+    pub to: Target,
+    /// The port called, by number.
     pub port: u16,
     /// Its protocol.
     pub protocol: Protocol,
@@ -31,6 +31,8 @@ pub struct Call {
 pub enum Caller {
     /// A pod of this workload.
     Workload(WorkloadRef),
+    /// A process of a node; the nodes take turns.
+    Node,
     /// Someone outside the cluster, by node port, external address or load balancer.
     World,
 }
@@ -39,7 +41,36 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Workload(workload) => workload.fmt(f),
+            Self::Node => f.write_str("node"),
             Self::World => f.write_str("world"),
+        }
+    }
+}
+
+/// Who is called.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Target {
+    /// This Service, by its name; from outside at the addresses that lead to it.
+    Service(ObjectKey),
+    /// A host in the world outside, by its DNS name.
+    Outside(&'static str),
+}
+
+impl Target {
+    /// The Service that is called, if it is one.
+    pub fn service(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Service(key) => Some(key),
+            Self::Outside(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(key) => key.fmt(f),
+            Self::Outside(name) => f.write_str(name),
         }
     }
 }
@@ -58,6 +89,10 @@ pub enum Why {
     },
     /// Nobody names the port, and every port shall be called.
     Uncalled,
+    /// The port is open to the world outside.
+    Open,
+    /// The way out of the cluster shall be tried.
+    Egress,
     /// The traffic file says so.
     TrafficFile,
 }
@@ -103,8 +138,6 @@ pub enum Fault {
     NoService,
     /// It names a Service, but none of its ports.
     NoPort(ObjectKey),
-    /// It names a Service that is only another name (`ExternalName`).
-    ExternalName(ObjectKey),
 }
 
 impl fmt::Display for NotCalled {
@@ -115,7 +148,6 @@ impl fmt::Display for NotCalled {
                 match fault {
                     Fault::NoService => f.write_str("names no Service of the manifests"),
                     Fault::NoPort(service) => write!(f, "Service {service} has no such port"),
-                    Fault::ExternalName(service) => write!(f, "Service {service} is only another name"),
                 }
             }
             Self::Port { service, port } => write!(f, "Service {service}, port {port}: there is no pod to call it"),

@@ -6,12 +6,11 @@ use std::net::IpAddr;
 use sim_core::engine::time::Duration;
 
 use crate::api::{
-    ClusterIp, Container, EnvVar, Labels, ObjectKey, Objects, Protocol, Service, ServicePort, ServiceType, Workload,
-    WorkloadKind,
+    ClusterIp, Container, EnvVar, Labels, ObjectKey, Objects, Protocol, Service, ServiceType, Workload, WorkloadKind,
 };
 
 use super::address::{Address, addresses};
-use super::call::{Call, Caller, Fault, NotCalled, Plan, Why};
+use super::call::{Call, Caller, Fault, NotCalled, Plan, Target, Why};
 
 /// What a name ends with that says which cluster it belongs to.
 const CLUSTER_DOMAIN: &str = ".svc.cluster.local";
@@ -19,8 +18,18 @@ const CLUSTER_DOMAIN: &str = ".svc.cluster.local";
 const HOST_ENDINGS: [&str; 8] =
     ["_SERVICE_HOST", "_HOST", "_HOSTNAME", "_SERVER", "_SERVICE", "_ADDRESS", "_ADDR", "_ENDPOINT"];
 
-/// Who calls whom: each Service port that an environment value of a workload names is called once by that workload, and
-/// each that nobody names once by some other workload.
+/// A host in the world outside, and the port it serves.
+const OUTSIDE: (&str, u16) = ("www.example.com", 80);
+
+/// Whether something outside the cluster leads to `service`.
+pub(super) fn is_open(service: &Service) -> bool {
+    matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
+        || !service.external_ips.is_empty()
+}
+
+/// Who calls whom: each Service port that an environment value of a workload names is called by that workload, each that
+/// nobody names once by some other workload, each that is open to the world outside from there; and a pod and a node each
+/// call out.
 pub fn infer_calls(objects: &Objects) -> Plan {
     let mut inference = Inference {
         services: objects.services.iter().map(|service| (&service.key, service)).collect(),
@@ -36,6 +45,8 @@ pub fn infer_calls(objects: &Objects) -> Plan {
         }
     }
     inference.uncalled(objects);
+    inference.open(&objects.services);
+    inference.egress(&objects.workloads);
     inference.plan
 }
 
@@ -65,13 +76,13 @@ impl<'a> Inference<'a> {
         for address in addresses(value) {
             let whole = address.text == value.trim();
             match self.target(workload, container, variable, &address, whole) {
-                Some(Ok((service, port))) => {
+                Some(Ok((service, port, protocol))) => {
                     let why = Why::Environment {
                         container: container.name.clone(),
                         name: variable.name.clone(),
                         value: address.text.to_owned(),
                     };
-                    self.call(Caller::Workload(workload.reference()), service, port, why);
+                    self.call(Caller::Workload(workload.reference()), service, (port, protocol), why);
                 }
                 Some(Err(fault)) => self.plan.not_called.push(NotCalled::Value {
                     from: workload.reference(),
@@ -94,7 +105,7 @@ impl<'a> Inference<'a> {
         variable: &EnvVar,
         address: &Address<'_>,
         whole: bool,
-    ) -> Option<Result<(&'a Service, &'a ServicePort), Fault>> {
+    ) -> Option<Result<(&'a Service, u16, Protocol), Fault>> {
         let Some(service) = self.service(address.host, &workload.key.namespace) else {
             return address.looks_like_one().then_some(Err(Fault::NoService));
         };
@@ -102,16 +113,21 @@ impl<'a> Inference<'a> {
         if bare && (!whole || selects(service, &workload.template.labels)) {
             return None;
         }
-        if let ServiceType::ExternalName(_) = service.service_type {
-            return Some(Err(Fault::ExternalName(service.key.clone())));
-        }
         let numbered = |number: u16| service.ports.iter().find(|port| port.port == number);
         let written = address.port.or_else(|| bare.then(|| port_beside(container, variable)).flatten());
+        let of_scheme = address.port_of_scheme();
+        if let ServiceType::ExternalName(_) = service.service_type {
+            // Only another name: whoever has it serves what it likes.
+            let number = written.or(of_scheme).or(service.ports.first().map(|port| port.port));
+            let found = number.map(|number| (service, number, Protocol::Tcp));
+            return Some(found.ok_or_else(|| Fault::NoPort(service.key.clone())));
+        }
         let port = match written {
             Some(number) => numbered(number),
-            None => address.port_of_scheme().and_then(numbered).or(service.ports.first()),
+            None => of_scheme.and_then(numbered).or(service.ports.first()),
         };
-        Some(port.map(|port| (service, port)).ok_or_else(|| Fault::NoPort(service.key.clone())))
+        let found = port.map(|port| (service, port.port, port.protocol));
+        Some(found.ok_or_else(|| Fault::NoPort(service.key.clone())))
     }
 
     /// The Service that `host` means to a pod of `namespace` (the search list of a pod's resolv.conf), be it its own name or
@@ -133,16 +149,36 @@ impl<'a> Inference<'a> {
         }
     }
 
-    fn call(&mut self, from: Caller, service: &Service, port: &ServicePort, why: Why) {
-        let (service, protocol, port) = (service.key.clone(), port.protocol, port.port);
-        if self.called.insert((from.clone(), service.clone(), port, protocol)) {
-            self.plan.calls.push(Call { from, service, port, protocol, count: 1, every: Duration::ZERO, why });
+    fn call(&mut self, from: Caller, service: &Service, (port, protocol): (u16, Protocol), why: Why) {
+        if self.called.insert((from.clone(), service.key.clone(), port, protocol)) {
+            let to = Target::Service(service.key.clone());
+            self.plan.calls.push(Call { from, to, port, protocol, count: 1, every: Duration::ZERO, why });
+        }
+    }
+
+    /// Adds calls from outside to what is open to it.
+    fn open(&mut self, services: &[Service]) {
+        for service in services.iter().filter(|service| is_open(service)) {
+            for port in &service.ports {
+                self.call(Caller::World, service, (port.port, port.protocol), Why::Open);
+            }
+        }
+    }
+
+    /// Adds a call out of a pod and out of a node, if there is a pod at all.
+    fn egress(&mut self, workloads: &[Workload]) {
+        let Some(first) = workloads.iter().find(|w| has_pods(w)) else { return };
+        let (host, port) = OUTSIDE;
+        for from in [Caller::Workload(first.reference()), Caller::Node] {
+            let (to, protocol, every, why) = (Target::Outside(host), Protocol::Tcp, Duration::ZERO, Why::Egress);
+            self.plan.calls.push(Call { from, to, port, protocol, count: 1, every, why });
         }
     }
 
     /// Adds a call for each port that has none, the callers taking turns.
     fn uncalled(&mut self, objects: &Objects) {
-        let named: BTreeSet<_> = self.plan.calls.iter().map(|c| (c.service.clone(), c.port, c.protocol)).collect();
+        let named: BTreeSet<_> =
+            self.called.iter().map(|(_, service, port, protocol)| (service.clone(), *port, *protocol)).collect();
         let callers = Callers::new(&objects.workloads);
         let mut turn = 0;
         for service in objects.services.iter().filter(|s| !matches!(s.service_type, ServiceType::ExternalName(_))) {
@@ -151,7 +187,10 @@ impl<'a> Inference<'a> {
                     continue;
                 }
                 match callers.choose(service, turn) {
-                    Some(caller) => self.call(Caller::Workload(caller.reference()), service, port, Why::Uncalled),
+                    Some(caller) => {
+                        let (caller, port) = (Caller::Workload(caller.reference()), (port.port, port.protocol));
+                        self.call(caller, service, port, Why::Uncalled);
+                    }
                     None => {
                         self.plan.not_called.push(NotCalled::Port { service: service.key.clone(), port: port.port })
                     }

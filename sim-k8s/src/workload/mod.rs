@@ -13,7 +13,7 @@ mod pod;
 mod served;
 mod traffic;
 
-pub use call::{Call, Caller, Fault, NotCalled, Plan, Why};
+pub use call::{Call, Caller, Fault, NotCalled, Plan, Target, Why};
 pub use infer::infer_calls;
 pub use placement::{Node, Obstacle, Placement, Unplaced, place};
 pub use pod::{MAX_PODS, Pod, TooManyPods, pods};

@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use sim_core::engine::time::Duration;
 
-use crate::api::{Objects, Protocol, Service, ServicePort, ServiceType};
+use crate::api::{Objects, Protocol, Service, ServicePort};
 use crate::manifest::{Finding, ListFile, SourceFile, shown};
 
-use super::call::{Call, Caller, Why};
+use super::call::{Call, Caller, Target, Why};
+use super::infer::is_open;
 
 /// Calls that one entry may ask for.
 const MAX_COUNT: u32 = 1_000_000;
@@ -30,7 +31,8 @@ impl Default for Entry {
 /// Reads a traffic file: a YAML list of calls between the `objects`.
 ///
 /// ```yaml
-/// - from: shop/loadgenerator   # namespace/workload; without a namespace: default. "world": from outside the cluster
+/// - from: shop/loadgenerator   # namespace/workload; without a namespace: default. "world": from outside the cluster;
+///                              # "node": from the nodes, by turns
 ///   to: shop/frontend:http     # namespace/service:port, the port by number or name; it may be left out if there is one
 ///   count: 10                  # how many calls; 1 if left out
 ///   every: 200ms               # time from one to the next, in ns, us, ms, s or m; 1s if left out
@@ -48,13 +50,14 @@ pub fn read_traffic(file: &SourceFile, objects: &Objects) -> Result<Vec<Call>, V
         let every = duration(&entry.every).map_err(|problem| fault("every", problem));
         let count = count(entry.count).map_err(|problem| fault("count", problem));
         let (Ok((service, port)), Ok(from), Ok(every), Ok(count)) = (to, from, every, count) else { continue };
-        if from == Caller::World && !reached_from_outside(service) {
+        if from == Caller::World && !is_open(service) {
             let message = format!("nothing outside the cluster reaches Service {}", service.key);
             fault("to", (message, "call a Service of type NodePort or LoadBalancer, or one with externalIPs"));
             continue;
         }
         let (port, protocol) = (port.port, port.protocol);
-        calls.push(Call { from, service: service.key.clone(), port, protocol, count, every, why: Why::TrafficFile });
+        let to = Target::Service(service.key.clone());
+        calls.push(Call { from, to, port, protocol, count, every, why: Why::TrafficFile });
     }
     entries.finish().map(|()| calls)
 }
@@ -66,11 +69,14 @@ fn caller(text: &str, objects: &Objects) -> Result<Caller, Problem> {
     if text == "world" {
         return Ok(Caller::World);
     }
+    if text == "node" {
+        return Ok(Caller::Node);
+    }
     let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
     let mut workloads = objects.workloads.iter();
     match workloads.find(|w| w.key.namespace == namespace && w.key.name == name) {
         Some(workload) => Ok(Caller::Workload(workload.reference())),
-        None => Err((format!("there is no workload \"{}\"", shown(text)), "write namespace/workload, or world")),
+        None => Err((format!("there is no workload \"{}\"", shown(text)), "write namespace/workload, world or node")),
     }
 }
 
@@ -100,11 +106,6 @@ fn described(port: &ServicePort) -> String {
     let protocol = if port.protocol == Protocol::Tcp { String::new() } else { format!("/{}", port.protocol) };
     let name = if port.name.is_empty() { String::new() } else { format!(" ({})", port.name) };
     format!("{}{protocol}{name}", port.port)
-}
-
-fn reached_from_outside(service: &Service) -> bool {
-    matches!(service.service_type, ServiceType::NodePort | ServiceType::LoadBalancer)
-        || !service.external_ips.is_empty()
 }
 
 fn count(count: i64) -> Result<u32, Problem> {

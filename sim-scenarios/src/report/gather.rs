@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sim_core::engine::time::Duration;
+use sim_core::engine::time::{Duration, Instant};
 use sim_core::engine::trail::DropPlace;
-use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
 
@@ -16,9 +15,11 @@ impl Report {
     pub fn of(run: &Run, loaded: &Loaded) -> Self {
         let (world, cluster) = (run.world(), run.cluster());
         let edges: Vec<EdgeReport> = run.edges().iter().map(|edge| of_edge(run, edge)).collect();
-        let ports = cluster.services.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
-        let numbers = cluster.pods.iter().enumerate().map(|(number, pod)| (&pod.key, number)).collect();
-        let services: Vec<_> = ports.map(|(service, port)| of_service_port(run, &numbers, service, port)).collect();
+        let reached = cluster.services();
+        let ports = reached.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
+        let services: Vec<_> = ports.map(|(service, port)| of_service_port(run, service, port)).collect();
+        let stored = cluster.objects().pods.values();
+        let pending = stored.filter_map(|pod| Some(format!("pod {}: {}", pod.key, pod.status.unschedulable.as_ref()?)));
         let passed = &loaded.passed_over;
         let kinds = passed.kinds.iter().map(|(kind, count)| counted(kind, *count));
         let fields = passed.fields.iter().map(|(field, count)| counted(&field.to_string(), *count));
@@ -29,15 +30,17 @@ impl Report {
             hops: world.hop_count(),
             ended_ns: world.now().as_nanos(),
             nodes: cluster.nodes.len(),
-            pods: cluster.pods.len(),
+            pods: cluster.running().count(),
+            settled_ns: run.began().map_or(0, Instant::as_nanos),
             calls: Calls::sum(edges.iter().map(|edge| edge.calls)),
             ok: edges.iter().all(|edge| edge.calls.failed == 0) && services.iter().all(|s| !s.endpoints.is_empty()),
             services,
             edges,
             drops: drops(run),
             not_applied: kinds.chain(fields).chain(cluster.not_applied.iter().cloned()).collect(),
+            faults: run.struck().to_vec(),
             not_called: run.not_called().to_vec(),
-            pending: cluster.pending.iter().map(ToString::to_string).collect(),
+            pending: pending.collect(),
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
             files: Vec::new(),
         }
@@ -75,7 +78,7 @@ fn of_edge(run: &Run, edge: &Edge) -> EdgeReport {
     });
     EdgeReport {
         from: edge.call.from.to_string(),
-        service: edge.call.service.to_string(),
+        service: edge.call.to.to_string(),
         port: edge.call.port,
         protocol: edge.call.protocol.to_string(),
         speaks: edge.protocol.name,
@@ -97,21 +100,15 @@ fn spread(run: &Run, answered_by: &BTreeMap<Option<usize>, u64>) -> Vec<Endpoint
     rows
 }
 
-/// `numbers` are the pods' by name.
-fn of_service_port(
-    run: &Run,
-    numbers: &BTreeMap<&ObjectKey, usize>,
-    service: &Service,
-    port: &ServicePort,
-) -> ServiceReport {
+fn of_service_port(run: &Run, service: &Service, port: &ServicePort) -> ServiceReport {
     let here = |edge: &&Edge| {
         let call = &edge.call;
-        call.service == service.key && call.port == port.port && call.protocol == port.protocol
+        call.to.service() == Some(&service.key) && call.port == port.port && call.protocol == port.protocol
     };
     let mut answered_by: BTreeMap<Option<usize>, u64> = BTreeMap::new();
     for endpoint in &port.endpoints {
-        let pod = run.cluster().pod_at(endpoint.addr, port.protocol);
-        answered_by.extend(pod.map(|pod| (numbers.get(&pod.key).copied(), 0)));
+        let pod = run.cluster().pods.iter().rposition(|pod| pod.ip == endpoint.ip() && pod.ended.is_none());
+        answered_by.extend(pod.map(|pod| (Some(pod), 0)));
     }
     let mut calls = 0;
     for edge in run.edges().iter().filter(here) {

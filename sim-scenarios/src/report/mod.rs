@@ -21,9 +21,11 @@ pub struct Report {
     pub hops: u64,
     /// Simulated time at the end, in ns.
     pub ended_ns: u64,
+    /// When the cluster had settled and calls began, in ns of simulated time.
+    pub settled_ns: u64,
     /// Nodes of the cluster.
     pub nodes: usize,
-    /// Pods that ran.
+    /// Pods that run at the end.
     pub pods: usize,
     /// Calls in all.
     pub calls: Calls,
@@ -37,6 +39,8 @@ pub struct Report {
     pub drops: Vec<DropReport>,
     /// Kinds and fields of the manifests that have no effect.
     pub not_applied: Vec<String>,
+    /// What was done to the run.
+    pub faults: Vec<String>,
     /// What looks like a call or a server and is none.
     pub not_called: Vec<String>,
     /// Pods that fit on no node.
@@ -63,7 +67,7 @@ pub struct Calls {
 pub struct EdgeReport {
     /// The workload that called, or `world`.
     pub from: String,
-    /// The Service, as `namespace/name`.
+    /// The Service, as `namespace/name`; a DNS name outside the cluster.
     pub service: String,
     /// The port's number.
     pub port: u16,

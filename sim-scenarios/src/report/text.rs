@@ -10,11 +10,19 @@ use super::{EdgeReport, EndpointReport, Report};
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = Duration::from_nanos(self.ended_ns);
-        writeln!(f, "seed {}, {} nodes, {} pods, {time} of simulated time\n", self.seed, self.nodes, self.pods)?;
+        writeln!(
+            f,
+            "seed {}, {} nodes, {} pods, settled after {}, {time} of simulated time\n",
+            self.seed,
+            self.nodes,
+            self.pods,
+            Duration::from_nanos(self.settled_ns)
+        )?;
         f.write_str(&edges(self))?;
         f.write_str(&spread(self))?;
         f.write_str(&drops(self))?;
         list(f, "Pods that fit on no node", &self.pending)?;
+        list(f, "Faults", &self.faults)?;
         list(f, "Not called, not served", &self.not_called)?;
         list(f, "Warnings", &self.warnings)?;
         list(f, "In the manifests, but without effect here", &self.not_applied)?;

@@ -1,41 +1,30 @@
 //! An edge: one caller of one Service port, when it calls, and what came of it.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-use sim_core::engine::arena::NetnsId;
 use sim_core::engine::rng::{Seed, Stream};
 use sim_core::engine::time::{Duration, Instant};
 use sim_k8s::workload::{Call, Why};
 
 use super::losses::Place;
-use crate::workload::protocol::Protocol;
+use crate::workload::protocol::{Protocol, spoken};
 use crate::workload::{Answer, Reason};
 
 /// Each pod calls what its environment names once in this time.
 const EVERY: Duration = Duration::from_secs(2);
 /// At least so many calls of an edge are made, that their spread over endpoints can be seen.
 const AT_LEAST: u64 = 3;
+/// The same, of an edge from outside: enough to see how a load balancer spreads them over nodes.
+const OPEN_AT_LEAST: u64 = 60;
 /// At most so many calls are made that no traffic file asks for, all edges together.
 const AT_MOST: u64 = 6_000;
-
-/// Where a call comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Origin {
-    /// The netns of the caller.
-    pub netns: NetnsId,
-    /// The address it calls from; `None`: whichever the route says.
-    pub from: Option<IpAddr>,
-}
 
 /// Who calls whom.
 #[derive(Clone, Debug)]
 pub struct Edge {
     /// The call of the plan.
     pub call: Call,
-    /// Where calls come from, by turns.
-    pub origins: Vec<Origin>,
-    /// What they speak.
+    /// What they speak; known from the first call on.
     pub protocol: &'static Protocol,
     /// What came of it.
     pub tally: Tally,
@@ -77,28 +66,28 @@ impl Tally {
 }
 
 impl Edge {
-    /// Edge number `number` of `of`.
+    /// Edge number `number` of `of`, whose calls come from so many `origins`.
     pub(super) fn new(
         call: Call,
-        origins: Vec<Origin>,
-        protocol: &'static Protocol,
-        (number, of): (usize, usize),
-        (seed, duration): (Seed, Duration),
+        (number, of, origins): (usize, usize, usize),
+        (seed, begin, duration): (Seed, Instant, Duration),
     ) -> Self {
         let mut draws = seed.stream("edge", number as u64);
         let (count, every) = match call.why {
             Why::TrafficFile => (u64::from(call.count), call.every),
             // Enough to know that the port is served.
-            Why::Uncalled => (1, duration),
-            Why::Environment { .. } => {
-                let wished = origins.len() as u64 * (duration.as_nanos() / EVERY.as_nanos());
-                let count = wished.max(AT_LEAST).min((AT_MOST / of as u64).max(1));
+            Why::Uncalled | Why::Egress => (1, duration),
+            Why::Environment { .. } | Why::Open => {
+                let wished = origins as u64 * (duration.as_nanos() / EVERY.as_nanos());
+                let least = if call.why == Why::Open { OPEN_AT_LEAST } else { AT_LEAST };
+                let count = wished.max(least).min((AT_MOST / of as u64).max(1));
                 (count, Duration::from_nanos(duration.as_nanos() / count))
             }
         };
         let phase = draws.below(u32::try_from(every.as_micros()).unwrap_or(u32::MAX));
-        let first = Instant::START + Duration::from_micros(phase.into());
-        Self { call, origins, protocol, tally: Tally::default(), draws, times: Times { first, every, count } }
+        let first = begin + Duration::from_micros(phase.into());
+        let protocol = spoken(call.protocol, [call.port]);
+        Self { call, protocol, tally: Tally::default(), draws, times: Times { first, every, count } }
     }
 
     /// When the `nth` call begins, counted from 0; `None` if there are not so many.

@@ -1,10 +1,25 @@
 //! One run: a cluster in its world, servers in its pods, and calls between them, from one seed.
 //!
 //! [`Run::new`] builds it, [`Run::advance`] lets it happen, [`Run::take_seen`] hands over what the taps saw, and
-//! [`crate::report::Report`] says what came of it.
+//! [`crate::report::Report`] says what came of it. First the cluster comes up, as fast as its agents are; when it has
+//! settled the calls begin.
+//!
+//! | room | what it is |
+//! | --- | --- |
+//! | `build` | puts a run together |
+//! | `applications` | plays the applications in pods: started, stopped, killed |
+//! | `calls` | begins calls and counts what became of them |
+//! | `edge` | who calls whom, and when |
+//! | `faults` | does to it what was planned |
+//! | `resolve` | names become addresses |
+//! | `losses` | where the packets of a call went missing |
+//! | `names` | what addresses are called in a capture |
 
+mod applications;
 mod build;
+mod calls;
 mod edge;
+mod faults;
 mod losses;
 mod names;
 mod resolve;
@@ -12,21 +27,25 @@ mod resolve;
 use std::collections::BTreeMap;
 
 use sim_core::capture::Seen;
-use sim_core::engine::rng::Seed;
+use sim_core::engine::rng::{Seed, Stream};
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::world::{Happened, World};
-use sim_k8s::api::Objects;
+use sim_k8s::api::{Objects, Service};
+use sim_k8s::apiserver::{Refused, Request};
 use sim_k8s::cluster::{Cluster, ClusterError};
 use sim_k8s::workload::Plan;
 
-pub use edge::{Edge, Origin, Tally};
+pub use edge::{Edge, Tally};
 pub use losses::Place;
 
-use crate::workload::{Clients, Ended, PATIENCE, Reason, Request, Servers};
+use crate::fault::Planned;
+use crate::workload::{Clients, Servers};
 use losses::Losses;
 
 /// How long the world goes on after the last call, so that connections close.
 const LINGER: Duration = Duration::from_secs(1);
+/// How often it is looked whether the cluster has settled.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// What a run is made with, besides objects and calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,15 +54,24 @@ pub struct RunConfig {
     pub seed: Seed,
     /// How many nodes. Default 3.
     pub nodes: u32,
-    /// Calls begin within this time; those on their way then end as they would. Default 30 s.
+    /// Calls begin within this time after the cluster has settled; those on their way then end as they would. Default
+    /// 30 s.
     pub duration: Duration,
+    /// Calls begin after this time at the latest, settled or not. Default 10 min.
+    pub patience: Duration,
     /// Whether taps copy what they see. Without it a failed call does not know where its packets were lost. Default on.
     pub capture: bool,
 }
 
 impl Default for RunConfig {
     fn default() -> Self {
-        Self { seed: Seed(1), nodes: 3, duration: Duration::from_secs(30), capture: true }
+        Self {
+            seed: Seed(1),
+            nodes: 3,
+            duration: Duration::from_secs(30),
+            patience: Duration::from_secs(600),
+            capture: true,
+        }
     }
 }
 
@@ -53,38 +81,60 @@ pub struct Run {
     config: RunConfig,
     world: World,
     cluster: Cluster,
+    /// The Services as the manifests have them: they say what pods listen on.
+    services: Vec<Service>,
+    /// The calls to make, until they have become edges.
+    plan: Plan,
     servers: Servers,
     clients: Clients,
     edges: Vec<Edge>,
     /// The edge of each call on its way.
     calls: BTreeMap<u64, usize>,
     last_call: u64,
+    /// When calls began to be made; not before the cluster has settled.
+    began: Option<Instant>,
     /// Nothing more happens after this, unless a call is on its way.
     over: Instant,
     losses: Losses,
     seen: Vec<Seen>,
     not_called: Vec<String>,
+    /// What is done to it, and the draws of those faults that leave something open.
+    faults: Vec<Planned>,
+    fault_draws: Stream,
+    /// What was done, in words.
+    struck: Vec<String>,
 }
 
 /// What an alarm of the world is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Alarm {
+    /// Time to look whether the cluster has settled.
+    Look,
     /// The next call of this edge begins.
     Begin(usize),
     /// The patience of this call runs out.
     Patience(u64),
+    /// This fault is done.
+    Strike(usize),
 }
 
 impl Alarm {
     const fn token(self) -> u64 {
         match self {
-            Self::Begin(edge) => (edge as u64) << 1,
-            Self::Patience(call) => call << 1 | 1,
+            Self::Look => 0,
+            Self::Begin(edge) => (edge as u64) << 2 | 1,
+            Self::Patience(call) => call << 2 | 2,
+            Self::Strike(fault) => (fault as u64) << 2 | 3,
         }
     }
 
     const fn of(token: u64) -> Self {
-        if token & 1 == 0 { Self::Begin((token >> 1) as usize) } else { Self::Patience(token >> 1) }
+        match token & 3 {
+            0 => Self::Look,
+            1 => Self::Begin((token >> 2) as usize),
+            2 => Self::Patience(token >> 2),
+            _ => Self::Strike((token >> 2) as usize),
+        }
     }
 }
 
@@ -106,9 +156,20 @@ impl Run {
         })
     }
 
+    /// Lets the cluster come up, until calls are about to begin or `stop` says so.
+    pub fn settle(&mut self, mut stop: impl FnMut(&Self) -> bool) {
+        while self.began.is_none() && !stop(self) {
+            self.step(Instant::NEVER);
+        }
+    }
+
     /// Lets the next event happen, if one is due at or before `until`; else time moves to `until`. Whether there was one.
     pub fn step(&mut self, until: Instant) -> bool {
         let Some(happened) = self.world.step(until) else { return false };
+        if self.cluster.handle(&mut self.world, happened) {
+            self.play_applications();
+            return true;
+        }
         match happened {
             Happened::Inside => {}
             Happened::Alarm(token) => self.alarm(Alarm::of(token)),
@@ -123,6 +184,14 @@ impl Run {
 
     fn alarm(&mut self, alarm: Alarm) {
         let ended = match alarm {
+            Alarm::Look => {
+                self.look();
+                None
+            }
+            Alarm::Strike(fault) => {
+                self.strike(fault);
+                None
+            }
             Alarm::Begin(edge) => self.begin(edge),
             Alarm::Patience(call) => {
                 let ended = self.clients.impatient(&mut self.world, call);
@@ -133,51 +202,17 @@ impl Run {
         self.finish(ended);
     }
 
-    /// Begins the next call of an edge and sees to the one after it.
-    fn begin(&mut self, index: usize) -> Option<Ended> {
-        let edge = &mut self.edges[index];
-        let nth = edge.tally.sent;
-        edge.tally.sent += 1;
-        self.last_call += 1;
-        let call = self.last_call;
-        self.calls.insert(call, index);
-        if let Some(at) = edge.begins_at(nth + 1) {
-            self.world.alarm(at, Alarm::Begin(index).token());
-        }
-        let Some(&Origin { netns, from }) = edge.origins.get(nth as usize % edge.origins.len().max(1)) else {
-            return Some(Ended::at_once(call, Reason::NoCaller));
-        };
-        let Some(to) = resolve::resolve(&self.cluster, edge) else {
-            return Some(Ended::at_once(call, Reason::NoAddress));
-        };
-        let (transport, protocol) = (edge.call.protocol, edge.protocol);
-        let host = format!("{}.{}.svc.cluster.local", edge.call.service.name, edge.call.service.namespace);
-        let request = Request { netns, from, to, transport, protocol, host };
-        let ended = self.clients.begin(&mut self.world, call, request);
-        self.watch(call);
-        ended
-    }
-
-    /// Asks to be told when the patience of a call runs out, if it is still on its way.
-    fn watch(&mut self, call: u64) {
-        if self.clients.is_waiting(call) {
-            self.world.alarm(self.world.now() + PATIENCE, Alarm::Patience(call).token());
-        }
-    }
-
-    /// Counts a call that has ended.
-    fn finish(&mut self, ended: Option<Ended>) {
-        let Some(Ended { call, outcome }) = ended else { return };
-        let edge = self.calls.remove(&call).expect("every call has an edge");
-        self.over = self.over.max(self.world.now() + LINGER);
-        let tally = &mut self.edges[edge].tally;
-        match outcome {
-            Ok(answer) => tally.answered(answer),
-            Err(failure) => {
-                self.collect();
-                let place = failure.attempt.and_then(|attempt| self.losses.place(attempt));
-                self.edges[edge].tally.failed(failure.reason, place);
-            }
+    /// Begins the calls if the cluster has settled.
+    fn look(&mut self) {
+        let now = self.world.now();
+        if self.cluster.is_settled(now) || now >= Instant::START + self.config.patience {
+            let late = self.cluster.unready().map(|what| format!("{what} did not become ready"));
+            self.not_called.extend(late);
+            self.began = Some(now);
+            self.begin_calls(now);
+            self.begin_faults(now);
+        } else {
+            self.world.alarm(now + LOOK, Alarm::Look.token());
         }
     }
 
@@ -199,6 +234,11 @@ impl Run {
         &self.config
     }
 
+    /// When calls began to be made: the cluster had settled, or patience was over.
+    pub fn began(&self) -> Option<Instant> {
+        self.began
+    }
+
     /// The network.
     pub fn world(&self) -> &World {
         &self.world
@@ -212,6 +252,14 @@ impl Run {
     /// Who is where.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    /// Asks the apiserver, as `kubectl` does: it acts at once, and the agents hear of it in time.
+    ///
+    /// # Errors
+    /// Why it did nothing.
+    pub fn kubectl(&mut self, request: Request) -> Result<(), Refused> {
+        self.cluster.kubectl(&mut self.world, request)
     }
 
     /// Who calls whom, and what came of it so far, in the order of the plan.

@@ -25,7 +25,7 @@ impl Run {
         for node in &self.cluster.nodes {
             names.insert(node.public_ip, format!("{}/public", node.name));
         }
-        for service in &self.cluster.services {
+        for service in self.cluster.services() {
             let name = format!("{}.{}.svc", service.key.name, service.key.namespace);
             names.extend(service.cluster_ip.iter().chain(&service.external_ips).map(|ip| (*ip, name.clone())));
         }

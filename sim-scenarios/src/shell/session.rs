@@ -3,7 +3,8 @@
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::world::World;
-use sim_k8s::api::{Labels, ObjectKey, Objects, Service};
+use sim_k8s::api::{ObjectKey, Objects};
+use sim_k8s::apiserver::{Refused, Request};
 use sim_k8s::cluster::{Cluster, ClusterError};
 use sim_k8s::manifest::shown;
 use sim_k8s::workload::Plan;
@@ -18,7 +19,6 @@ const NOT_UNDERSTOOD: i32 = 2;
 /// A run in which commands may let time pass.
 pub(super) struct Network<'s> {
     run: Run,
-    services: Vec<Service>,
     probes: u16,
     stop: &'s dyn Fn() -> bool,
 }
@@ -36,9 +36,9 @@ impl Network<'_> {
         self.run.cluster()
     }
 
-    /// What a Service selects, as its manifest has it.
-    pub(super) fn selector(&self, service: &ObjectKey) -> Option<&Labels> {
-        self.services.iter().find(|s| s.key == *service)?.selector.as_ref().filter(|labels| !labels.is_empty())
+    /// Asks the apiserver, which acts at once.
+    pub(super) fn kubectl(&mut self, request: Request) -> Result<(), Refused> {
+        self.run.kubectl(request)
     }
 
     /// A number for the echo requests of one `ping`, as the real one takes that of its process.
@@ -88,8 +88,14 @@ impl<'s> Session<'s> {
         // Nobody takes what the taps would see.
         let run = Run::new(objects, plan, RunConfig { capture: false, ..config })?;
         let place = run.cluster().nodes[0].netns;
-        let net = Network { run, services: objects.services.clone(), probes: 0, stop };
+        let net = Network { run, probes: 0, stop };
         Ok(Self { net, place })
+    }
+
+    /// Lets the cluster come up, until it has settled or told to stop.
+    pub fn settle(&mut self) {
+        let stop = self.net.stop;
+        self.net.run.settle(|_| stop());
     }
 
     /// Lets time pass until `at`, or until told to stop.
@@ -143,7 +149,7 @@ impl<'s> Session<'s> {
             "help" => Ok(Output::lines(help())),
             "ping" => probe::ping(&mut self.net, place, rest),
             "nc" => probe::nc(&mut self.net, place, rest),
-            "kubectl" => kubectl::run(&self.net, rest),
+            "kubectl" => kubectl::run(&mut self.net, rest),
             first if TOOLS.iter().all(|tool| tool.name != first) => {
                 let tools = TOOLS.iter().map(|tool| tool.name);
                 let own = ["ping", "nc", "kubectl", "ls", "use", "run", "help", "exit"];
@@ -157,7 +163,7 @@ impl<'s> Session<'s> {
     fn find(&self, name: &str) -> Result<NetnsId, NotUnderstood> {
         let in_default = format!("default/{name}");
         let is = |key: &ObjectKey| key.to_string() == name || key.to_string() == in_default;
-        let pod = || self.net.cluster().pods.iter().find(|pod| is(&pod.key)).map(|pod| pod.netns);
+        let pod = || self.net.cluster().running().find(|pod| is(&pod.key)).map(|pod| pod.netns);
         self.net.world().netns_id(name).or_else(pod).ok_or_else(|| NotUnderstood {
             what: format!("there is no node or pod called {}", shown(name)),
             understood: "a name that `ls` lists".to_owned(),
@@ -181,7 +187,7 @@ impl<'s> Session<'s> {
     fn list(&self, words: &[&str]) -> Answer {
         let cluster = self.net.cluster();
         let nodes = || cluster.nodes.iter().map(|node| node.name.clone());
-        let pods = || cluster.pods.iter().map(|pod| pod.key.to_string());
+        let pods = || cluster.running().map(|pod| pod.key.to_string());
         let places: Vec<String> = match words {
             [] => nodes().chain(["gw".to_owned(), "ul".to_owned(), "world".to_owned()]).chain(pods()).collect(),
             ["nodes"] => nodes().collect(),

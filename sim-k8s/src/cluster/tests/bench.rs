@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::IpNet;
 use sim_core::capture::{Direction, Hop};
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
@@ -11,7 +12,8 @@ use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 use sim_core::world::{Happened, World};
 
-use crate::api::{ObjectKey, Objects, Protocol};
+use crate::agent::Notice;
+use crate::api::{self, ObjectKey, Objects, Protocol};
 use crate::cluster::{Cluster, ClusterConfig, Pod, Service};
 use crate::manifest::{self, SourceFile};
 use crate::workload::served_ports;
@@ -26,6 +28,7 @@ pub(super) fn objects(yaml: &str) -> Objects {
 pub(super) struct Bench {
     pub(super) world: World,
     pub(super) cluster: Cluster,
+    services: Vec<api::Service>,
     /// Whose server a socket is.
     servers: BTreeMap<(NetnsId, SocketId), ObjectKey>,
 }
@@ -35,30 +38,76 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Bench {
     pub(super) fn new(yaml: &str, nodes: u32) -> Self {
-        let objects = objects(yaml);
+        Self::of(objects(yaml), nodes)
+    }
+
+    pub(super) fn of(objects: Objects, nodes: u32) -> Self {
         let config = ClusterConfig { nodes, ..ClusterConfig::default() };
         let (mut world, cluster) = Cluster::build(&objects, &config).unwrap_or_else(|error| panic!("{error}"));
         world.capture(true);
-        let mut servers = BTreeMap::new();
-        for pod in &cluster.pods {
-            let served = served_ports(&pod.template, &pod.labels, &pod.key.namespace, &objects.services);
-            for (_, port) in served.into_iter().filter(|(protocol, _)| *protocol == Protocol::Udp) {
-                // At the pod's own address: bound to all of a node's, a server answers a pod of that node from cni0's.
-                let own = SocketAddr::new(pod.ip, port);
-                let socket = world.udp_bind(pod.netns, own, false).expect("a free port");
-                servers.insert((pod.netns, socket), pod.key.clone());
-            }
-        }
-        Self { world, cluster, servers }
+        let mut bench = Self { world, cluster, services: objects.services, servers: BTreeMap::new() };
+        bench.settle();
+        bench
     }
 
-    /// The pods of a workload, in order.
+    /// Lets the control plane do what there is to do.
+    pub(super) fn settle(&mut self) {
+        let deadline = self.world.now() + Duration::from_secs(300);
+        loop {
+            let soon = self.world.now() + Duration::from_secs(1);
+            while self.step(soon).is_some() {}
+            if self.cluster.is_settled(self.world.now()) {
+                break;
+            }
+            let unready: Vec<String> = self.cluster.unready().collect();
+            assert!(self.world.now() < deadline, "not settled: {unready:?}\n{}", self.story());
+        }
+        self.world.drain_hops();
+    }
+
+    /// The next event that is none of the cluster's.
+    fn step(&mut self, until: Instant) -> Option<Happened> {
+        loop {
+            let happened = self.world.step(until)?;
+            if !self.cluster.handle(&mut self.world, happened) {
+                return Some(happened);
+            }
+            while let Some(notice) = self.cluster.next_notice() {
+                match notice {
+                    Notice::Started { container, .. } => self.listen(&container.pod),
+                    Notice::Stop(container) => self.cluster.exited(&mut self.world, &container, 0),
+                    Notice::Killed(_) => {}
+                }
+            }
+        }
+    }
+
+    /// The pod network of a node, by its index.
+    pub(super) fn pod_network(&self, node: usize) -> IpNet {
+        self.cluster.objects().nodes[&self.cluster.nodes[node].name].pod_cidrs[0]
+    }
+
+    fn listen(&mut self, pod: &ObjectKey) {
+        let pod = self.cluster.pod(pod).expect("it was started");
+        let served = served_ports(&pod.template, &pod.labels, &pod.key.namespace, &self.services);
+        for (_, port) in served.into_iter().filter(|(protocol, _)| *protocol == Protocol::Udp) {
+            // At the pod's own address: bound to all of a node's, a server answers a pod of that node from cni0's.
+            let own = SocketAddr::new(pod.ip, port);
+            let socket = self.world.udp_bind(pod.netns, own, false).expect("a free port");
+            self.servers.insert((pod.netns, socket), pod.key.clone());
+        }
+    }
+
+    /// The pods of a workload that run, by name.
     pub(super) fn pods(&self, workload: &str) -> Vec<Pod> {
-        self.cluster.pods.iter().filter(|pod| pod.workload.key.name == workload).cloned().collect()
+        let mut pods: Vec<Pod> =
+            self.cluster.running().filter(|pod| pod.workload.key.name == workload).cloned().collect();
+        pods.sort_by(|a, b| a.key.cmp(&b.key));
+        pods
     }
 
     /// A Service of the namespace `default`.
-    pub(super) fn service(&self, name: &str) -> &Service {
+    pub(super) fn service(&self, name: &str) -> Service {
         self.cluster.service(&ObjectKey::new("default", name)).expect("it is in the manifest")
     }
 
@@ -82,7 +131,7 @@ impl Bench {
         self.world.drain_hops();
         self.world.udp_send(from, client, None, b"hello").expect("sent");
         let deadline = self.world.now() + PATIENCE;
-        while let Some(happened) = self.world.step(deadline) {
+        while let Some(happened) = self.step(deadline) {
             let Happened::Wake(netns, Socket::Udp(socket)) = happened else { continue };
             if (netns, socket) == (from, client) {
                 let answer = self.world.udp_recv(netns, socket)?;
@@ -106,7 +155,7 @@ impl Bench {
         let socket = self.world.raw_open(from, None);
         self.world.ping(from, socket, to, (1, 1), b"hello").expect("sent");
         let deadline = self.world.now() + PATIENCE;
-        while let Some(happened) = self.world.step(deadline) {
+        while let Some(happened) = self.step(deadline) {
             if happened == Happened::Wake(from, Socket::Raw(socket)) {
                 return self.world.raw_recv(from, socket).map(|(ip, _)| ip.src);
             }
@@ -146,10 +195,4 @@ impl Bench {
 fn read_answer(answer: &str) -> (String, IpAddr) {
     let (pod, caller) = answer.split_once(' ').expect("a pod and an address");
     (pod.to_owned(), caller.parse().expect("an address"))
-}
-
-/// The time by which all is quiet that the wiring set off.
-pub(super) fn settle(world: &mut World) {
-    let soon = Instant::START + Duration::from_millis(1);
-    while world.step(soon).is_some() {}
 }

@@ -41,12 +41,12 @@ fn plan(text: String) -> Plan {
 /// What a pod with this environment calls, and what it does not.
 fn calls(env: &[(&str, &str)]) -> (Vec<String>, Vec<Fault>) {
     let plan = plan(format!("{SERVICES}{}", pod("client", env)));
-    let named = plan.calls.iter().filter(|call| call.why != Why::Uncalled);
+    let named = plan.calls.iter().filter(|call| matches!(call.why, Why::Environment { .. }));
     let faults = plan.not_called.into_iter().filter_map(|not_called| match not_called {
         NotCalled::Value { fault, .. } => Some(fault),
         NotCalled::Port { .. } => None,
     });
-    (named.map(|call| format!("{}:{}", call.service, call.port)).collect(), faults.collect())
+    (named.map(|call| format!("{}:{}", call.to, call.port)).collect(), faults.collect())
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn what_looks_like_an_address_and_leads_nowhere_is_listed() {
     let key = |name| crate::api::ObjectKey::new("default", name);
     assert_eq!(calls(&[("A", "nobody:80")]), (vec![], vec![Fault::NoService]));
     assert_eq!(calls(&[("A", "db:5433")]), (vec![], vec![Fault::NoPort(key("db"))]));
-    assert_eq!(calls(&[("A", "https://outside/")]), (vec![], vec![Fault::ExternalName(key("outside"))]));
+    assert_eq!(calls(&[("A", "https://outside/")]), (vec!["default/outside:443".into()], vec![]));
     assert_eq!(calls(&[("A", "cart:7070")]), (vec![], vec![Fault::NoService]), "it lives in another namespace");
 }
 
@@ -94,7 +94,7 @@ fn words_are_no_addresses() {
         (vec![], vec![])
     );
     let named_after_itself = plan(format!("{SERVICES}{}", pod("db", &[("SERVICE_NAME", "db")])));
-    assert!(named_after_itself.calls.iter().all(|call| call.why == Why::Uncalled));
+    assert!(named_after_itself.calls.iter().all(|call| matches!(call.why, Why::Uncalled | Why::Egress)));
 }
 
 #[test]
@@ -107,14 +107,19 @@ fn a_service_named_twice_is_called_once_and_a_list_calls_each() {
 fn a_port_nobody_names_is_called_by_a_workload_that_does_not_stand_behind_it() {
     let plan = plan(format!("{SERVICES}{}{}", pod("db", &[]), pod("web", &[])));
     let caller = |service: &str, port| {
-        let call = plan.calls.iter().find(|c| c.service.name == service && c.port == port).expect("called");
+        let call = plan
+            .calls
+            .iter()
+            .find(|c| c.to.service().is_some_and(|key| key.name == service) && c.port == port)
+            .expect("called");
         match &call.from {
             Caller::Workload(workload) => workload.key.name.clone(),
-            Caller::World => "world".into(),
+            other => other.to_string(),
         }
     };
     assert_eq!((caller("db", 5432), caller("web", 80), caller("web", 443)), ("web".into(), "db".into(), "db".into()));
-    assert_eq!(plan.calls.len(), 4);
+    assert_eq!(plan.calls.iter().filter(|call| call.why == Why::Uncalled).count(), 4);
+    assert_eq!(plan.calls.iter().filter(|call| call.why == Why::Egress).count(), 2, "a pod and a node call out");
 }
 
 #[test]

@@ -1,0 +1,29 @@
+//! Whether there is anything left for the control plane to do.
+
+use sim_core::engine::time::{Duration, Instant};
+
+use super::Cluster;
+use crate::api::Condition;
+
+/// Nothing has changed for so long: longer than any agent waits to act (kube-proxy's min-sync period, a back-off, the
+/// interval of health checks of a load balancer).
+const QUIET: Duration = Duration::from_secs(10);
+
+impl Cluster {
+    /// Whether every node and pod is ready that can be, and nothing but signs of life was written for a while.
+    pub fn is_settled(&self, now: Instant) -> bool {
+        self.unready().next().is_none() && now.since(self.plane.changed()) >= QUIET
+    }
+
+    /// Nodes and pods that are not ready and may still become so, in words.
+    pub fn unready(&self) -> impl Iterator<Item = String> {
+        let objects = self.plane.objects();
+        let nodes = self
+            .nodes
+            .iter()
+            .filter(|node| objects.nodes.get(&node.name).is_none_or(|stored| stored.ready != Condition::True));
+        let pods = objects.pods.values().filter(|pod| !pod.is_finished());
+        let pods = pods.filter(|pod| pod.status.unschedulable.is_none() && !pod.status.ready);
+        nodes.map(|node| format!("node {}", node.name)).chain(pods.map(|pod| format!("pod {}", pod.key)))
+    }
+}

@@ -1,0 +1,129 @@
+//! Begins calls and counts what became of them.
+
+use std::net::IpAddr;
+
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::time::Instant;
+use sim_k8s::api::Protocol as Transport;
+use sim_k8s::workload::{Call, Caller};
+
+use super::edge::Edge;
+use super::{Alarm, LINGER, Run, resolve};
+use crate::workload::protocol::spoken;
+use crate::workload::{Ended, PATIENCE, Reason, Request};
+
+impl Run {
+    /// Makes edges of the plan: the cluster stands, and calls are made from now on.
+    pub(super) fn begin_calls(&mut self, now: Instant) {
+        let end = now + self.config.duration;
+        self.over = end + LINGER;
+        let plan = std::mem::take(&mut self.plan);
+        for call in &plan.calls {
+            if let Err(why) = self.refuses(call) {
+                self.not_called.push(format!("{} → {}:{}/{}: {why}", call.from, call.to, call.port, call.protocol));
+                continue;
+            }
+            let origins = self.origins(&call.from);
+            let place = (self.edges.len(), plan.calls.len(), origins.len());
+            let mut edge = Edge::new(call.clone(), place, (self.config.seed, now, self.config.duration));
+            let late = edge.end_at(end);
+            if late > 0 {
+                let Call { from, to, port, .. } = call;
+                self.not_called.push(format!("{from} → {to}:{port}: {late} calls would begin after the run's end"));
+            }
+            self.edges.push(edge);
+        }
+        for (index, edge) in self.edges.iter().enumerate() {
+            if let Some(at) = edge.begins_at(0) {
+                self.world.alarm(at, Alarm::Begin(index).token());
+            }
+        }
+    }
+
+    /// Why a call is not made.
+    fn refuses(&self, call: &Call) -> Result<(), &'static str> {
+        if call.protocol == Transport::Sctp {
+            return Err("SCTP has no sockets here");
+        }
+        let Some(key) = call.to.service() else { return Ok(()) };
+        let service = self.cluster.service(key).ok_or("there is no such Service")?;
+        let port = service.ports.iter().find(|p| p.port == call.port && p.protocol == call.protocol);
+        match (&call.from, port) {
+            (Caller::World, Some(port)) if port.node_port.is_none() && service.external_ips.is_empty() => {
+                Err("nothing outside the cluster reaches it")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where calls of `from` come from at this moment: netns, and the address if the route does not say.
+    fn origins(&self, from: &Caller) -> Vec<(NetnsId, Option<IpAddr>)> {
+        match from {
+            Caller::World => vec![(self.cluster.world_netns, Some(self.cluster.world_ip))],
+            Caller::Node => self.cluster.nodes.iter().map(|node| (node.netns, None)).collect(),
+            Caller::Workload(workload) => self.cluster.callers(workload).map(|pod| (pod.netns, None)).collect(),
+        }
+    }
+
+    /// Begins the next call of an edge and sees to the one after it.
+    pub(super) fn begin(&mut self, index: usize) -> Option<Ended> {
+        let edge = &mut self.edges[index];
+        let nth = edge.tally.sent;
+        edge.tally.sent += 1;
+        self.last_call += 1;
+        let call = self.last_call;
+        self.calls.insert(call, index);
+        if let Some(at) = edge.begins_at(nth + 1) {
+            self.world.alarm(at, Alarm::Begin(index).token());
+        }
+        let origins = self.origins(&self.edges[index].call.from);
+        let Some(&(netns, from)) = origins.get(nth as usize % origins.len().max(1)) else {
+            return Some(Ended::at_once(call, Reason::NoCaller));
+        };
+        let protocol = self.protocol_of(&self.edges[index].call);
+        let edge = &mut self.edges[index];
+        edge.protocol = protocol;
+        let Some(to) = resolve::resolve(&self.cluster, edge) else {
+            return Some(Ended::at_once(call, Reason::NoAddress));
+        };
+        let (transport, host) = (edge.call.protocol, resolve::host(&edge.call.to));
+        let request = Request { netns, from, to, transport, protocol, host };
+        let ended = self.clients.begin(&mut self.world, call, request);
+        self.watch(call);
+        ended
+    }
+
+    /// Asks to be told when the patience of a call runs out, if it is still on its way.
+    pub(super) fn watch(&mut self, call: u64) {
+        if self.clients.is_waiting(call) {
+            self.world.alarm(self.world.now() + PATIENCE, Alarm::Patience(call).token());
+        }
+    }
+
+    /// Counts a call that has ended.
+    pub(super) fn finish(&mut self, ended: Option<Ended>) {
+        let Some(Ended { call, outcome }) = ended else { return };
+        let edge = self.calls.remove(&call).expect("every call has an edge");
+        self.over = self.over.max(self.world.now() + LINGER);
+        match outcome {
+            Ok(answer) => self.edges[edge].tally.answered(answer),
+            Err(failure) => {
+                self.collect();
+                let place = failure.attempt.and_then(|attempt| self.losses.place(attempt));
+                self.edges[edge].tally.failed(failure.reason, place);
+            }
+        }
+    }
+
+    /// What is spoken to a port: the protocol of its endpoints, of which the first speaks for all.
+    fn protocol_of(&self, call: &Call) -> &'static crate::workload::protocol::Protocol {
+        let service = call.to.service().and_then(|key| self.cluster.service(key));
+        let port = service.as_ref().and_then(|service| service.ports.iter().find(|port| port.port == call.port));
+        let endpoint = port.and_then(|port| port.endpoints.first());
+        let pod = endpoint.and_then(|endpoint| self.cluster.running().find(|pod| pod.ip == endpoint.ip()));
+        match (pod, endpoint) {
+            (Some(pod), Some(endpoint)) => self.spoken_by(pod, call.protocol, endpoint.port()),
+            _ => spoken(call.protocol, [call.port]),
+        }
+    }
+}
