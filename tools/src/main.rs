@@ -1,5 +1,6 @@
 //! The `everyhop` command line: the only place with files, environment and terminal.
 
+mod cluster;
 mod flows;
 mod input;
 mod interrupt;

@@ -1,14 +1,11 @@
 //! `everyhop rules`: the rules of one node, as `iptables-save` prints them.
 
-use std::path::PathBuf;
-
 use serde_json::json;
-use sim_core::engine::rng::Seed;
-use sim_k8s::cluster::MAX_NODES;
 use sim_k8s::manifest::load;
 use sim_k8s::workload::Plan;
 use sim_scenarios::run::{Run, RunConfig};
 
+use crate::cluster::ClusterArgs;
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::problem::{FINE, Problem};
@@ -21,18 +18,11 @@ use crate::terminal::say;
     The cluster is the one that `everyhop run` brings up, when it has settled; its nodes are called n1, n2, …\n\
     Exit codes: 0 printed, 2 bad input or usage")]
 pub(crate) struct RulesArgs {
-    /// Files or folders of Kubernetes YAML or JSON
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// The node whose rules are printed
     #[arg(long, value_name = "NAME")]
     node: String,
-    /// How many nodes the cluster has
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_NODES)))]
-    nodes: u32,
-    /// Where all randomness comes from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Prints {node, rules, not_applied}
     #[arg(long)]
     json: bool,
@@ -43,8 +33,8 @@ pub(crate) struct RulesArgs {
 /// # Errors
 /// Files or a node's name that are no good.
 pub(crate) fn execute(args: &RulesArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
-    let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
-    let config = RunConfig { seed: Seed(args.seed), nodes: args.nodes, capture: false, ..RunConfig::default() };
+    let loaded = load(&input::manifests(&args.cluster.paths)?).map_err(|findings| input::mistakes(&findings))?;
+    let config = RunConfig { cluster: args.cluster.config(), capture: false, ..RunConfig::default() };
     let run = Run::new(&loaded.objects, &Plan::default(), config);
     let mut run = run.map_err(|error| Problem::bad_input(error.to_string()))?;
     run.settle(|_| interrupt.pressed());

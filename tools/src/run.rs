@@ -5,7 +5,6 @@ mod folder;
 
 use std::path::PathBuf;
 
-use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Duration;
 use sim_k8s::manifest::{Loaded, load};
 use sim_k8s::workload::{Plan, infer_calls, read_traffic};
@@ -14,6 +13,7 @@ use sim_scenarios::fault::{Planned, read_faults};
 use sim_scenarios::report::Report;
 use sim_scenarios::run::{Run, RunConfig};
 
+use crate::cluster::ClusterArgs;
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::problem::{FAILED, FINE, Problem};
@@ -28,15 +28,8 @@ use captures::{CaptureArgs, Captures};
     Exit codes: 0 all calls answered, 1 some were not, 2 bad input or usage"
 )]
 pub(crate) struct RunArgs {
-    /// Files or folders of Kubernetes YAML or JSON
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
-    /// Where all randomness comes from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many nodes the cluster has
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    nodes: u32,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// How long calls are begun after the cluster has settled, in simulated time
     #[arg(long, default_value = "30s", value_parser = duration)]
     duration: Duration,
@@ -67,7 +60,7 @@ const STRETCH: u64 = 10_000;
 /// # Errors
 /// Why it ended early.
 pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
-    let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
+    let loaded = load(&input::manifests(&args.cluster.paths)?).map_err(|findings| input::mistakes(&findings))?;
     let plan = plan(args, &loaded)?;
     let faults = faults(args)?;
     let new_run = |capture| new_run(args, &loaded, &plan, &faults, capture);
@@ -123,13 +116,7 @@ fn faults(args: &RunArgs) -> Result<Vec<Planned>, Problem> {
 }
 
 fn new_run(args: &RunArgs, loaded: &Loaded, plan: &Plan, faults: &[Planned], capture: bool) -> Result<Run, Problem> {
-    let config = RunConfig {
-        seed: Seed(args.seed),
-        nodes: args.nodes,
-        duration: args.duration,
-        capture,
-        ..RunConfig::default()
-    };
+    let config = RunConfig { cluster: args.cluster.config(), duration: args.duration, capture, ..RunConfig::default() };
     let run = Run::new(&loaded.objects, plan, config).map_err(|error| Problem::bad_input(error.to_string()))?;
     Ok(run.with_faults(faults.to_vec()))
 }
@@ -143,7 +130,7 @@ fn check(runs: [Run; 2], args: &RunArgs, interrupt: &Interrupt) -> Result<(), Pr
     match difference {
         Some(Difference { event, was: [first, second] }) => Err(Problem::failed(format!(
             "two runs of seed {} differ, first in event {event}\n  one: {first}\n  two: {second}",
-            args.seed
+            args.cluster.seed
         ))),
         None if interrupt.pressed() => Err(interrupted()),
         None => Ok(()),

@@ -1,15 +1,14 @@
 //! `everyhop shell`: the words people know, answered by an emulated node or pod.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
-use std::path::PathBuf;
 
-use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Duration;
 use sim_k8s::manifest::load;
 use sim_k8s::workload::infer_calls;
 use sim_scenarios::run::RunConfig;
 use sim_scenarios::shell::session::{Reply, Session};
 
+use crate::cluster::ClusterArgs;
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::problem::{FAILED, FINE, Problem};
@@ -24,21 +23,14 @@ use crate::terminal::{complain, printable, say};
     Exit codes: that of the first command that failed, 0 if none did; 2 for words that are not understood, and bad input or usage"
 )]
 pub(crate) struct ShellArgs {
-    /// Files or folders of Kubernetes YAML or JSON
-    #[arg(required = true, value_name = "PATH")]
-    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// The moment of the run, its traffic included, at which the session begins; counted from when the cluster has settled
     #[arg(long, value_name = "TIME", default_value = "0s")]
     at: Duration,
     /// Counts from when the machines were switched on: `--cold --at 5s` sees the cluster come up
     #[arg(long)]
     cold: bool,
-    /// Where all randomness comes from
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many nodes the cluster has
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    nodes: u32,
     /// Commands to carry out: "PLACE: WORDS; WORDS"
     #[arg(short = 'c', value_name = "COMMANDS")]
     commands: Vec<String>,
@@ -52,9 +44,9 @@ const LONGEST: u64 = 1 << 20;
 /// # Errors
 /// Why it ended early.
 pub(crate) fn execute(args: &ShellArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
-    let loaded = load(&input::manifests(&args.paths)?).map_err(|findings| input::mistakes(&findings))?;
+    let loaded = load(&input::manifests(&args.cluster.paths)?).map_err(|findings| input::mistakes(&findings))?;
     let plan = infer_calls(&loaded.objects);
-    let config = RunConfig { seed: Seed(args.seed), nodes: args.nodes, ..RunConfig::default() };
+    let config = RunConfig { cluster: args.cluster.config(), ..RunConfig::default() };
     let stop = || interrupt.pressed();
     let session = Session::new(&loaded.objects, &plan, config, &stop);
     let mut session = session.map_err(|error| Problem::bad_input(error.to_string()))?;

@@ -4,11 +4,13 @@ use sim_k8s::workload::infer_calls;
 
 use super::*;
 use crate::run::RunConfig;
+use sim_k8s::cluster::ClusterConfig;
 
 fn run(seed: u64) -> Run {
     let text = include_str!("../../../examples/shop/shop.yaml").to_owned();
     let loaded = load(&[SourceFile { name: "shop.yaml".into(), text }]).unwrap();
-    let config = RunConfig { seed: Seed(seed), ..RunConfig::default() };
+    let cluster = ClusterConfig { seed: Seed(seed), ..ClusterConfig::default() };
+    let config = RunConfig { cluster, ..RunConfig::default() };
     Run::new(&loaded.objects, &infer_calls(&loaded.objects), config).unwrap()
 }
 

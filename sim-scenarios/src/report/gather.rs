@@ -24,7 +24,7 @@ impl Report {
         let kinds = passed.kinds.iter().map(|(kind, count)| counted(kind, *count));
         let fields = passed.fields.iter().map(|(field, count)| counted(&field.to_string(), *count));
         Self {
-            seed: run.config().seed.0,
+            seed: run.config().cluster.seed.0,
             fingerprint: format!("{:016x}", world.fingerprint().value()),
             events: world.fingerprint().events(),
             hops: world.hop_count(),

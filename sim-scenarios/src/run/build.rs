@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sim_core::engine::time::Instant;
 use sim_k8s::api::Objects;
-use sim_k8s::cluster::{Cluster, ClusterConfig, ClusterError};
+use sim_k8s::cluster::{Cluster, ClusterError};
 use sim_k8s::workload::Plan;
 
 use super::losses::Losses;
@@ -12,10 +12,10 @@ use super::{Alarm, Run, RunConfig};
 use crate::workload::{Clients, Servers};
 
 pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result<Run, ClusterError> {
-    let cluster_config = ClusterConfig { nodes: config.nodes, seed: config.seed, ..ClusterConfig::default() };
-    let (mut world, cluster) = Cluster::build(objects, &cluster_config)?;
+    let (mut world, cluster) = Cluster::build(objects, &config.cluster)?;
     world.capture(config.capture);
     world.alarm(Instant::START, Alarm::Look.token());
+    let fault_draws = config.cluster.seed.stream("faults", 0);
     Ok(Run {
         config,
         world,
@@ -32,7 +32,7 @@ pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result
         losses: Losses::default(),
         seen: Vec::new(),
         faults: Vec::new(),
-        fault_draws: config.seed.stream("faults", 0),
+        fault_draws,
         struck: Vec::new(),
         not_called: plan.not_called.iter().map(ToString::to_string).collect(),
     })

@@ -25,7 +25,7 @@ impl Run {
             }
             let origins = self.origins(&call.from);
             let place = (self.edges.len(), plan.calls.len(), origins.len());
-            let mut edge = Edge::new(call.clone(), place, (self.config.seed, now, self.config.duration));
+            let mut edge = Edge::new(call.clone(), place, (self.config.cluster.seed, now, self.config.duration));
             let late = edge.end_at(end);
             if late > 0 {
                 let Call { from, to, port, .. } = call;

@@ -27,12 +27,12 @@ mod resolve;
 use std::collections::BTreeMap;
 
 use sim_core::capture::Seen;
-use sim_core::engine::rng::{Seed, Stream};
+use sim_core::engine::rng::Stream;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::world::{Happened, World};
 use sim_k8s::api::{Objects, Service};
 use sim_k8s::apiserver::{Refused, Request};
-use sim_k8s::cluster::{Cluster, ClusterError};
+use sim_k8s::cluster::{Cluster, ClusterConfig, ClusterError};
 use sim_k8s::workload::Plan;
 
 pub use edge::{Edge, Tally};
@@ -48,12 +48,10 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What a run is made with, besides objects and calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct RunConfig {
-    /// Where all randomness comes from. Default 1.
-    pub seed: Seed,
-    /// How many nodes. Default 3.
-    pub nodes: u32,
+    /// The cluster, and the seed all randomness comes from.
+    pub cluster: ClusterConfig,
     /// Calls begin within this time after the cluster has settled; those on their way then end as they would. Default
     /// 30 s.
     pub duration: Duration,
@@ -66,8 +64,7 @@ pub struct RunConfig {
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
-            seed: Seed(1),
-            nodes: 3,
+            cluster: ClusterConfig::default(),
             duration: Duration::from_secs(30),
             patience: Duration::from_secs(600),
             capture: true,

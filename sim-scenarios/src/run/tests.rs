@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use sim_core::engine::rng::Seed;
 use sim_k8s::manifest::{Loaded, SourceFile, load};
 use sim_k8s::workload::{infer_calls, read_traffic};
 
@@ -11,7 +12,8 @@ const SHOP: &str = include_str!("../../../examples/shop/shop.yaml");
 const TRAFFIC: &str = include_str!("../../../examples/traffic/shop.yaml");
 
 fn seeded(seed: u64) -> RunConfig {
-    RunConfig { seed: Seed(seed), ..RunConfig::default() }
+    let cluster = ClusterConfig { seed: Seed(seed), ..ClusterConfig::default() };
+    RunConfig { cluster, ..RunConfig::default() }
 }
 
 fn loaded(text: &str) -> Loaded {
