@@ -85,7 +85,7 @@ impl Captures {
         let bad = |error: OutputError| Problem { exit: BAD_INPUT, ..error.into() };
         prepare_folder(folder).map_err(bad)?;
         let each = args.per_interface.then(|| Each::prepare(folder)).transpose().map_err(bad)?;
-        let comment = format!("seed {}", run.config().seed.0);
+        let comment = format!("seed {}", run.config().cluster.seed.0);
         let all = Sink::begin(&folder.join("all.pcapng"), args.snaplen, &comment, &run.names()).map_err(bad)?;
         let filter = args.capture_filter.clone();
         Ok(Some(Self { all, each, filter, snaplen: args.snaplen, comment }))
