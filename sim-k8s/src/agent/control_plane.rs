@@ -96,6 +96,11 @@ impl ControlPlane {
         &self.timings
     }
 
+    /// The number of the last change of an object.
+    pub fn version(&self) -> u64 {
+        self.apiserver.version()
+    }
+
     /// When an object was last changed that is no lease.
     pub fn changed(&self) -> Instant {
         self.apiserver.changed()

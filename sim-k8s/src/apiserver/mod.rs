@@ -52,6 +52,11 @@ impl Apiserver {
         &self.objects
     }
 
+    /// The number of the last change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// When an object was last changed that is no lease.
     pub fn changed(&self) -> Instant {
         self.changed

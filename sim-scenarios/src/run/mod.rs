@@ -48,7 +48,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What a run is made with, besides objects and calls.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct RunConfig {
     /// The cluster, and the seed all randomness comes from.
     pub cluster: ClusterConfig,
