@@ -88,6 +88,6 @@ pub enum Refused {
     #[error("the object has been modified")]
     Conflict,
     /// HTTP 422.
-    #[error("invalid: {0}")]
+    #[error("{0}")]
     Invalid(String),
 }

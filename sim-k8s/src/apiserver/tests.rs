@@ -116,7 +116,7 @@ fn a_service_gets_what_it_leaves_open_and_gives_it_back() {
     assert_eq!(stored.cluster_ip, ClusterIp::Fixed(vec!["10.96.1.1".parse().expect("an address")]));
     assert_eq!(stored.ports[0].node_port, Some(30086));
     let refused = api.handle(at(0), Request::Create(b.clone())).expect_err("taken");
-    assert_eq!(refused.to_string(), "invalid: ClusterIP 10.96.1.1 is already allocated to default/a");
+    assert_eq!(refused.to_string(), "ClusterIP 10.96.1.1 is already allocated to default/a");
     let object = Object::Service(stored).reference();
     api.handle(at(1), Request::Delete { object, uid: None, grace: None }).expect("deleted");
     api.handle(at(2), Request::Create(b)).expect("its address is free now");

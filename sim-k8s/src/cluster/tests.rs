@@ -11,7 +11,6 @@ use sim_core::engine::errno::Errno;
 
 use super::*;
 use crate::api::{ObjectKey, Protocol};
-use crate::manifest::{self, SourceFile};
 
 /// Two echo servers on each of two nodes, and Services of each sort before them.
 const ECHO: &str = "
@@ -77,25 +76,28 @@ fn pods_are_spread_over_nodes_and_numbered_within_them() {
 #[test]
 fn pods_of_one_node_speak_over_its_bridge() {
     let mut bench = Bench::new(ECHO, 2);
-    let pods = bench.pods("echo");
-    let answer = bench.call(pods[0].netns, udp(pods[2].ip, 7000));
-    assert_eq!(answer, ("default/echo-2".into(), pods[0].ip));
+    let [a, b] = bench.on_node("echo", 0).try_into().expect("two");
+    assert_eq!(bench.call(a.netns, udp(b.ip, 7000)), (b.key.to_string(), a.ip));
     assert!(bench.path().iter().all(|hop| !hop.contains("flannel") && !hop.contains("n1/eth0")));
-    assert_eq!(bench.ping(pods[0].netns, pods[2].ip), Some(pods[2].ip));
+    assert_eq!(bench.ping(a.netns, b.ip), Some(b.ip));
 }
 
 #[test]
 fn pods_of_two_nodes_speak_over_vxlan() {
     let mut bench = Bench::new(ECHO, 2);
-    let pods = bench.pods("echo");
-    let answer = bench.call(pods[0].netns, udp(pods[1].ip, 7000));
-    assert_eq!(answer, ("default/echo-1".into(), pods[0].ip), "no NAT between pods");
+    let [a, b] = [0, 1].map(|node| bench.on_node("echo", node)[0].clone());
+    let answer = bench.call(a.netns, udp(b.ip, 7000));
+    assert_eq!(answer, (b.key.to_string(), a.ip), "no NAT between pods");
     let path = bench.path();
-    let there: Vec<&str> =
-        path.iter().take_while(|hop| *hop != "default/echo-1/eth0 out").map(String::as_str).collect();
+    let turns = format!("{}/eth0 out", b.key);
+    let there: Vec<&str> = path.iter().take_while(|hop| **hop != turns).map(String::as_str).collect();
+    let [veth_a, veth_b] = [&a, &b].map(|pod| match pod.ip {
+        IpAddr::V4(ip) => format!("veth{:08x}", u32::from(ip)),
+        IpAddr::V6(_) => unreachable!("pods have IPv4"),
+    });
     let wanted = [
-        "default/echo-0/eth0 out",
-        "n1/veth0af40102 in",
+        &format!("{}/eth0 out", a.key),
+        &format!("n1/{veth_a} in"),
         "n1/cni0 in",
         "n1/flannel.1 out",
         "n1/eth0 out",
@@ -104,8 +106,8 @@ fn pods_of_two_nodes_speak_over_vxlan() {
         "n2/eth0 in",
         "n2/flannel.1 in",
         "n2/cni0 out",
-        "n2/veth0af40202 out",
-        "default/echo-1/eth0 in",
+        &format!("n2/{veth_b} out"),
+        &format!("{}/eth0 in", b.key),
     ];
     assert_eq!(there, wanted);
 }
@@ -113,8 +115,9 @@ fn pods_of_two_nodes_speak_over_vxlan() {
 #[test]
 fn a_service_leads_to_a_pod_of_another_node() {
     let mut bench = Bench::new(ECHO, 2);
-    let client = bench.pods("echo")[0].clone();
     let vip = bench.vip("one");
+    let served_on = bench.pods("echo")[1].node;
+    let client = bench.on_node("echo", 1 - served_on)[0].clone();
     assert_eq!(bench.call(client.netns, vip), ("default/echo-1".into(), client.ip));
 }
 
@@ -138,9 +141,11 @@ fn a_pod_reaches_itself_by_its_own_service() {
 fn a_node_reaches_a_service() {
     let mut bench = Bench::new(ECHO, 2);
     let (nodes, vip) = (bench.cluster.nodes.clone(), bench.vip("one"));
-    assert_eq!(bench.call(nodes[1].netns, vip).0, "default/echo-1");
-    let vtep = bench.pod_network(0).network();
-    assert_eq!(bench.call(nodes[0].netns, vip), ("default/echo-1".into(), vtep), "from where it leaves the node");
+    let served_on = bench.pods("echo")[1].node;
+    assert_eq!(bench.call(nodes[served_on].netns, vip).0, "default/echo-1");
+    let other = 1 - served_on;
+    let vtep = bench.pod_network(other).network();
+    assert_eq!(bench.call(nodes[other].netns, vip), ("default/echo-1".into(), vtep), "from where it leaves the node");
 }
 
 #[test]
@@ -158,10 +163,12 @@ fn with_a_local_policy_the_world_reaches_only_nodes_that_have_an_endpoint_and_ke
     let local = ECHO.replace("type: NodePort\n", "type: NodePort\n  externalTrafficPolicy: Local\n");
     let mut bench = Bench::new(&local.replace("replicas: 4", "replicas: 1"), 2);
     let (world, nodes) = (bench.cluster.world_netns, bench.cluster.nodes.clone());
-    let answer = bench.call(world, udp(nodes[0].public_ip, 30007));
+    let with = bench.pods("echo")[0].node;
+    let without = &nodes[1 - with];
+    let answer = bench.call(world, udp(nodes[with].public_ip, 30007));
     assert_eq!(answer, ("default/echo-0".into(), ip("192.0.2.2")));
-    assert_eq!(bench.try_call(world, udp(nodes[1].public_ip, 30007)), Err(Errno::ETIMEDOUT), "dropped, not refused");
-    assert!(bench.try_call(nodes[1].netns, udp(nodes[1].ip, 30007)).is_ok(), "a node itself is let through");
+    assert_eq!(bench.try_call(world, udp(without.public_ip, 30007)), Err(Errno::ETIMEDOUT), "dropped, not refused");
+    assert!(bench.try_call(without.netns, udp(without.ip, 30007)).is_ok(), "a node itself is let through");
 }
 
 #[test]
@@ -252,7 +259,8 @@ spec:
 #[test]
 fn a_host_port_leads_to_the_nodes_pod() {
     let mut bench = Bench::new(HOST, 2);
-    let (world, nodes, dns) = (bench.cluster.world_netns, bench.cluster.nodes.clone(), bench.pods("dns"));
+    let (world, nodes) = (bench.cluster.world_netns, bench.cluster.nodes.clone());
+    let dns = [0, 1].map(|node| bench.on_node("dns", node)[0].clone());
     assert_eq!(bench.call(world, udp(nodes[1].public_ip, 5353)).0, dns[1].key.to_string());
     assert_eq!(bench.call(nodes[0].netns, udp(nodes[0].ip, 5353)).0, dns[0].key.to_string());
     assert_eq!(bench.call(dns[0].netns, udp(nodes[0].ip, 5353)).0, dns[0].key.to_string(), "hairpin");
@@ -261,7 +269,8 @@ fn a_host_port_leads_to_the_nodes_pod() {
 #[test]
 fn a_host_network_pod_has_its_nodes_netns_and_serves_a_service() {
     let mut bench = Bench::new(HOST, 2);
-    let (agents, client, vip) = (bench.pods("agent"), bench.pods("dns")[0].clone(), bench.vip("agent"));
+    let (client, vip) = (bench.pods("dns")[0].clone(), bench.vip("agent"));
+    let agents = [0, 1].map(|node| bench.on_node("agent", node)[0].clone());
     assert_eq!((agents[1].netns, agents[1].ip), (bench.cluster.nodes[1].netns, bench.cluster.nodes[1].ip));
     let answers: std::collections::BTreeSet<String> = (0..20).map(|_| bench.call(client.netns, vip).0).collect();
     assert_eq!(answers, agents.iter().map(|pod| pod.key.to_string()).collect());
@@ -284,30 +293,4 @@ fn nodes_with_the_same_rules_share_them_and_print_the_same() {
     let nodes = &bench.cluster.nodes;
     assert!(of_proxy(&nodes[0]).len() > 20);
     assert_eq!(of_proxy(&nodes[0]), of_proxy(&nodes[2]));
-}
-
-#[test]
-#[expect(clippy::disallowed_methods, reason = "the manifests lie beside the checkout")]
-fn real_manifests_become_clusters() {
-    for (path, pods, services) in
-        [("online-boutique/kubernetes-manifests.yaml", 12, 12), ("guestbook/guestbook-all-in-one.yaml", 6, 3)]
-    {
-        let path = format!("{}/../../shared/manifests/{path}", env!("CARGO_MANIFEST_DIR"));
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            eprintln!("skipped: {path} is not there");
-            continue;
-        };
-        let loaded = manifest::load(&[SourceFile { name: path, text }]).expect("a good manifest");
-        let bench = Bench::of(loaded.objects, 3);
-        let cluster = &bench.cluster;
-        let own = |namespace: &str| namespace != "kube-system";
-        let running = cluster.running().filter(|pod| own(&pod.key.namespace)).count();
-        let reached: Vec<_> = cluster.services().into_iter().filter(|s| own(&s.key.namespace)).collect();
-        assert_eq!((running, reached.len()), (pods, services));
-        for service in &reached {
-            assert!(service.ports.iter().all(|port| !port.endpoints.is_empty()), "{}", service.key);
-        }
-        let rules = bench.world.iptables_save(cluster.nodes[0].netns, false);
-        assert!(rules.contains("KUBE-SVC-") && rules.contains("FLANNEL-POSTRTG"));
-    }
 }

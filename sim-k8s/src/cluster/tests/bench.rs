@@ -38,11 +38,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Bench {
     pub(super) fn new(yaml: &str, nodes: u32) -> Self {
-        Self::of(objects(yaml), nodes)
+        Self::with(yaml, ClusterConfig { nodes, ..ClusterConfig::default() })
     }
 
-    pub(super) fn of(objects: Objects, nodes: u32) -> Self {
-        let config = ClusterConfig { nodes, ..ClusterConfig::default() };
+    pub(super) fn with(yaml: &str, config: ClusterConfig) -> Self {
+        let objects = objects(yaml);
         let (mut world, cluster) = Cluster::build(&objects, &config).unwrap_or_else(|error| panic!("{error}"));
         world.capture(true);
         let mut bench = Self { world, cluster, services: objects.services, servers: BTreeMap::new() };
@@ -80,6 +80,11 @@ impl Bench {
                 }
             }
         }
+    }
+
+    /// The pods of a workload that run on a node, by name.
+    pub(super) fn on_node(&self, workload: &str, node: usize) -> Vec<Pod> {
+        self.pods(workload).into_iter().filter(|pod| pod.node == node).collect()
     }
 
     /// The pod network of a node, by its index.
