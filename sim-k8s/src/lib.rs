@@ -11,6 +11,7 @@ pub mod cloud;
 pub mod cluster;
 pub mod cni;
 pub mod command;
+pub mod controller;
 pub mod dns;
 pub mod flannel;
 pub mod http;

@@ -52,6 +52,14 @@ pub struct Timings {
     pub pod_backoff: Span,
     /// Kubelets and their container runtimes.
     pub kubelet: KubeletTimings,
+    /// How long a node may say nothing before its state is unknown. Default 50 s (`--node-monitor-grace-period`, 40 s
+    /// before 1.32: kubernetes/kubernetes#126287).
+    pub node_monitor_grace: Duration,
+    /// How often the node lifecycle controller looks at all nodes. Default 5 s (`--node-monitor-period`).
+    pub node_monitor_period: Duration,
+    /// How long pods that say nothing of it stay on a node that is not ready or not reachable. Default 300 s
+    /// (`--default-not-ready-toleration-seconds`, `--default-unreachable-toleration-seconds` of the apiserver).
+    pub not_ready_toleration: Duration,
 }
 
 impl Default for Timings {
@@ -62,6 +70,9 @@ impl Default for Timings {
             scheduling: Span::millis(5, 15),
             pod_backoff: Span::secs(1, 10),
             kubelet: KubeletTimings::default(),
+            node_monitor_grace: Duration::from_secs(50),
+            node_monitor_period: Duration::from_secs(5),
+            not_ready_toleration: Duration::from_secs(300),
         }
     }
 }

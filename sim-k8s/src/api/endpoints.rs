@@ -1,4 +1,4 @@
-//! Endpoints that a manifest writes by hand.
+//! Who stands behind a Service.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ pub struct EndpointSlice {
 }
 
 /// One port of a slice.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct EndpointPort {
     /// The Service port's name; empty for the unnamed one.
     pub name: String,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{EndpointSlice, Lease, Meta, Node, ObjectKey, Pod, Service, Workload, WorkloadKind};
+use super::{EndpointSlice, Lease, Meta, Node, ObjectKey, Pod, Service, Workload, WorkloadKind, WorkloadRef};
 
 /// An object as the apiserver has it: shared, and never changed in place.
 #[derive(Clone, PartialEq, Debug)]
@@ -52,6 +52,16 @@ impl ObjectRef {
     /// The pod of this name.
     pub fn pod(key: ObjectKey) -> Self {
         Self { kind: Kind::Pod, key }
+    }
+
+    /// It as a workload, if it is one.
+    pub fn workload(&self) -> Option<WorkloadRef> {
+        let kind = match self.kind {
+            Kind::Workload(kind) => kind,
+            Kind::Pod => WorkloadKind::Pod,
+            _ => return None,
+        };
+        Some(WorkloadRef { kind, key: self.key.clone() })
     }
 
     /// The node of this name.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sim_core::engine::time::Duration;
+use sim_core::engine::time::{Duration, Instant};
 
 use super::{
     CronSpec, JobSpec, JobStatus, Kind, Labels, Meta, ObjectKey, ObjectRef, PodTemplate, Revision, RolloutNote,
@@ -69,6 +69,8 @@ pub struct WorkloadStatus {
     pub current: Option<Revision>,
     /// The template that pods are made from.
     pub update: Option<Revision>,
+    /// When a Deployment last made progress.
+    pub progressed: Instant,
     /// A Deployment that has made no progress for too long (condition `Progressing` is false).
     pub stuck: bool,
     /// Of Jobs and CronJobs.

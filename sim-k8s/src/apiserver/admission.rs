@@ -1,4 +1,4 @@
-//! ClusterIPs and node ports: given out as a Service is written, given back as it is deleted
+//! What the apiserver fills in. ClusterIPs and node ports: given out as a Service is written, given back as it is deleted
 //! (upstream pkg/registry/core/service/storage/alloc.go).
 
 use std::collections::BTreeMap;
@@ -6,8 +6,18 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::api::{ClusterIp, Service, ServiceType, TrafficPolicy};
+use crate::api::{ClusterIp, Node, Service, ServiceType, Taint, TaintEffect, TrafficPolicy};
 use crate::ipam::{ClusterIps, IpamError, NodePorts};
+
+/// A new node that is not ready takes no pods until the node lifecycle controller has seen it ready
+/// (plugin/pkg/admission/nodetaint).
+pub(super) fn taint(node: &mut Node) {
+    let taint =
+        Taint { key: "node.kubernetes.io/not-ready".into(), value: String::new(), effect: TaintEffect::NoSchedule };
+    if !node.taints.contains(&taint) {
+        node.taints.push(taint);
+    }
+}
 
 /// What the apiserver remembers of what it gave out.
 #[derive(Clone, Debug)]

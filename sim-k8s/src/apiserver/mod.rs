@@ -18,7 +18,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use sim_core::engine::time::{Duration, Instant};
 
-use crate::api::{Deletion, Kind, Lease, Meta, Node, Object, ObjectKey, ObjectRef, Pod, Service};
+use crate::api::{Condition, Deletion, Kind, Lease, Meta, Node, Object, ObjectKey, ObjectRef, Pod, Service};
 
 pub use cache::{Action, Cache, Change};
 pub use request::{NodePatch, Refused, Request};
@@ -104,8 +104,10 @@ impl Apiserver {
         if self.objects.get(&object.reference()).is_some() {
             return Err(Refused::AlreadyExists);
         }
-        if let Object::Service(service) = &mut object {
-            self.admission.create(Arc::make_mut(service)).map_err(Refused::Invalid)?;
+        match &mut object {
+            Object::Service(service) => self.admission.create(Arc::make_mut(service)).map_err(Refused::Invalid)?,
+            Object::Node(node) if node.ready != Condition::True => admission::taint(Arc::make_mut(node)),
+            _ => {}
         }
         self.uids += 1;
         let uid = self.uids;

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{IpamError, nth};
+use super::{IpamError, nth, offset_in};
 
 /// The cluster's pod network and the parts of it that nodes have.
 #[derive(Clone, Debug)]
@@ -50,6 +50,18 @@ impl PodCidrs {
         Ok(IpNet::new_assert(first, self.node_prefix))
     }
 
+    /// `node` has `network` already. What is not one of the networks to give is nobody's business here.
+    pub fn occupy(&mut self, network: IpNet, node: &str) {
+        let fits = network.prefix_len() == self.node_prefix && self.cluster.contains(&network);
+        let Some(offset) = offset_in(self.cluster, network.network()).filter(|_| fits) else { return };
+        let bits_below = u32::from(self.cluster.max_prefix_len() - self.node_prefix);
+        let index = (offset >> bits_below) as usize;
+        if index >= self.owners.len() {
+            self.owners.resize(index + 1, None);
+        }
+        self.owners[index].get_or_insert_with(|| node.to_owned());
+    }
+
     /// The node is gone: its network may be given to another.
     pub fn release(&mut self, node: &str) {
         for owner in self.owners.iter_mut().filter(|owner| owner.as_deref() == Some(node)) {
@@ -73,6 +85,16 @@ mod tests {
         assert_eq!(cidrs.allocate("n1"), Ok(net("10.244.1.0/24")));
         cidrs.release("n0");
         assert_eq!(cidrs.allocate("n2"), Ok(net("10.244.0.0/24")));
+    }
+
+    #[test]
+    fn a_network_that_a_node_has_already_is_not_given_to_another() {
+        let mut cidrs = PodCidrs::new(net("10.244.0.0/16"), 24).expect("a good range");
+        cidrs.occupy(net("10.244.1.0/24"), "n9");
+        cidrs.occupy(net("10.245.0.0/24"), "elsewhere");
+        cidrs.occupy(net("10.244.0.0/25"), "of another size");
+        assert_eq!(cidrs.allocate("n0"), Ok(net("10.244.0.0/24")));
+        assert_eq!(cidrs.allocate("n1"), Ok(net("10.244.2.0/24")));
     }
 
     #[test]

@@ -17,6 +17,11 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The label that says who writes a slice (discovery/v1 `LabelManagedBy`).
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 
+/// Controllers that write slices: for Services with a selector, and for Endpoints written by hand.
+pub(super) const CONTROLLERS: [&str; 2] = ["endpointslice-controller.k8s.io", MIRRORING];
+/// Who makes slices of Endpoints (pkg/controller/endpointslicemirroring).
+const MIRRORING: &str = "endpointslicemirroring-controller.k8s.io";
+
 /// The document as an EndpointSlice.
 pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Option<EndpointSlice> {
     let slice = check.read::<K8sEndpointSlice>(passed_over)?;
@@ -118,6 +123,6 @@ fn from_subset(
         let protocol = check.protocol(&format!("{path}.ports[{index}].protocol"), from.protocol.as_deref());
         ports.push(EndpointPort { name: from.name.clone().unwrap_or_default(), protocol, port });
     }
-    let managed_by = Some("endpointslicemirroring-controller.k8s.io".to_owned());
+    let managed_by = Some(MIRRORING.to_owned());
     EndpointSlice { key, meta: Meta::default(), managed_by, service: Some(service.clone()), ports, endpoints }
 }

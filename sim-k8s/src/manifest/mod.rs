@@ -208,7 +208,10 @@ impl<'a> Loading<'a> {
         // The control plane writes the endpoints of a Service with a selector; those of a dump are out of date.
         let selecting = self.services.iter().filter(|(_, service)| service.selector.is_some());
         let selecting: BTreeSet<_> = selecting.map(|(_, service)| service.key.clone()).collect();
-        self.loaded.objects.endpoint_slices.retain(|s| s.service.as_ref().is_none_or(|key| !selecting.contains(key)));
+        self.loaded.objects.endpoint_slices.retain(|slice| {
+            let by_hand = slice.managed_by.as_ref().is_none_or(|by| !endpoints::CONTROLLERS.contains(&by.as_str()));
+            by_hand || slice.service.as_ref().is_none_or(|key| !selecting.contains(key))
+        });
         self.loaded.objects.services = self.services.into_iter().map(|(_, service)| service).collect();
         Ok(self.loaded)
     }

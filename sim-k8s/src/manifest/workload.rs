@@ -109,8 +109,11 @@ pub(super) fn read(
         WorkloadKind::ReplicationController => {
             let spec =
                 or_default::<ReplicationControllerSpec>(reading.check.read::<ReplicationController>(passed_over)?.spec);
-            let selector = spec.selector.map(|labels| Selector::equal_to(&labels)).unwrap_or_default();
-            let set = reading.workload(&selector, &spec.template.unwrap_or_default(), spec.replicas)?;
+            let template = spec.template.unwrap_or_default();
+            // `SetDefaults_ReplicationController`: its template's labels, if it names none.
+            let selector = spec.selector.filter(|labels| !labels.is_empty());
+            let labels = selector.or_else(|| template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
+            let set = reading.workload(&Selector::equal_to(&labels), &template, spec.replicas)?;
             Some(Workload { min_ready: reading.min_ready(spec.min_ready_seconds), ..set })
         }
         WorkloadKind::Job => {

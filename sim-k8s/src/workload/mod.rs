@@ -7,7 +7,7 @@
 mod address;
 mod call;
 mod infer;
-mod name;
+pub(crate) mod name;
 mod placement;
 mod pod;
 mod served;

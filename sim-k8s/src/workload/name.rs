@@ -3,9 +3,9 @@
 //! Kubernetes hashes the pod template and draws the rest; here both come from the workload's own name, so a pod keeps its name
 //! through every seed and every change that is not about it.
 
-use sha2::{Digest, Sha256};
+use std::fmt::Display;
 
-use crate::api::WorkloadRef;
+use sha2::{Digest, Sha256};
 
 /// Letters of generated names: no vowels and nothing like them, so that no word comes out (apimachinery pkg/util/rand).
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -16,15 +16,16 @@ const SUFFIXES: u64 = 27u64.pow(SUFFIX);
 /// What is kept of the name a suffix is put to: a generated name has at most 63 characters.
 const MAX_BASE: usize = 63 - SUFFIX as usize;
 
-/// The part that stands for the pod template: ten letters.
-pub(super) fn template_hash(workload: &WorkloadRef) -> String {
-    letters(digest(workload) / SUFFIXES, 10)
+/// The part that stands for the workload's pod template number `revision`, the first one being 1: ten letters.
+pub(crate) fn template_hash(workload: &impl Display, revision: u64) -> String {
+    // 27^10 is far more than the templates anyone writes; a large stride makes each look unlike the one before.
+    letters((digest(workload) / SUFFIXES).wrapping_add((revision - 1).wrapping_mul(74_183_915_607_631)), 10)
 }
 
-/// `base` and the suffix of the workload's pod number `index`; the pods of a workload all have different ones.
-pub(super) fn with_suffix(base: &str, workload: &WorkloadRef, index: u64) -> String {
+/// `base` and the suffix of what `maker` (a workload, a Service) made as number `index`; all it makes have different ones.
+pub(crate) fn with_suffix(base: &str, maker: &impl Display, index: u64) -> String {
     // A stride without a factor of 3 visits each of the 3^15 suffixes once, and does not look like counting.
-    let number = (digest(workload) % SUFFIXES + index % SUFFIXES * 8_675_309) % SUFFIXES;
+    let number = (digest(maker) % SUFFIXES + index % SUFFIXES * 8_675_309) % SUFFIXES;
     let base = base.get(..MAX_BASE).unwrap_or(base);
     format!("{base}{}", letters(number, SUFFIX))
 }
@@ -38,8 +39,8 @@ fn letters(mut number: u64, count: u32) -> String {
     (0..count).map(|_| letter()).collect()
 }
 
-fn digest(workload: &WorkloadRef) -> u64 {
-    let bytes = Sha256::digest(workload.to_string());
+fn digest(maker: &impl Display) -> u64 {
+    let bytes = Sha256::digest(maker.to_string());
     u64::from_be_bytes(bytes[..8].try_into().expect("a digest has 32 bytes"))
 }
 
@@ -64,7 +65,13 @@ mod tests {
     #[test]
     fn names_depend_on_the_workload_alone() {
         assert_eq!(with_suffix("web-", &workload("web"), 0), with_suffix("web-", &workload("web"), 0));
-        assert_ne!(template_hash(&workload("web")), template_hash(&workload("api")));
+        assert_ne!(template_hash(&workload("web"), 1), template_hash(&workload("api"), 1));
+    }
+
+    #[test]
+    fn each_template_of_a_workload_has_a_hash_of_its_own() {
+        let hashes: BTreeSet<_> = (1..=1000).map(|revision| template_hash(&workload("web"), revision)).collect();
+        assert_eq!(hashes.len(), 1000);
     }
 
     #[test]

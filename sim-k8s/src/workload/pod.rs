@@ -96,7 +96,7 @@ fn identity(workload: &Workload, index: u32) -> (String, Vec<(&'static str, Stri
     match workload.kind {
         WorkloadKind::Pod => (name.clone(), Vec::new()),
         WorkloadKind::Deployment => {
-            let hash = name::template_hash(&this);
+            let hash = name::template_hash(&this, 1);
             (generated(format!("{name}-{hash}-")), vec![("pod-template-hash", hash)])
         }
         WorkloadKind::ReplicaSet | WorkloadKind::ReplicationController | WorkloadKind::DaemonSet => {
