@@ -7,9 +7,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use sim_core::world::World;
 
+use super::underlay::{Underlay, networks};
 use super::{ClusterConfig, ClusterError, Node};
 use crate::agent::ControlPlane;
-use crate::api;
+use crate::api::{self, Namespace};
+use crate::cloud::lb::LoadBalancers;
+use crate::cloud::routes::RouteController;
 use crate::controller;
 use crate::flannel::{self, Flannel, Uplink};
 use crate::ipam::PodCidrs;
@@ -20,12 +23,12 @@ use crate::scheduler::Scheduler;
 /// MTU of the nodes' `eth0`.
 const UPLINK_MTU: u16 = 1500;
 
-/// Starts them all. `objects` are the nodes as their kubelets register them.
+/// Starts them all. `objects` are the nodes as their kubelets register them, `namespaces` those with labels of their own.
 pub(super) fn start(
     world: &mut World,
     plane: &mut ControlPlane,
-    nodes: &[Node],
-    objects: Vec<api::Node>,
+    (underlay, nodes): (&Underlay, &[Node]),
+    (objects, namespaces): (Vec<api::Node>, &[Namespace]),
     config: &ClusterConfig,
 ) -> Result<(), ClusterError> {
     // The first pod network is left to the control plane's node, which is no part of the cluster: so `n1` usually has
@@ -35,7 +38,14 @@ pub(super) fn start(
     for (name, agent) in controller::all(&config.timings, pod_cidrs) {
         plane.spawn(world, name, agent);
     }
-    plane.spawn(world, "scheduler", Box::new(Scheduler::new(&[])));
+    plane.spawn(world, "scheduler", Box::new(Scheduler::new(namespaces)));
+    let elsewhere = networks(config).into_iter().chain([config.service_network]).collect();
+    let (gateway, balancer) = (underlay.gateway, underlay.balancer);
+    let balancers = LoadBalancers::new(config.load_balancer.clone(), gateway, balancer, elsewhere);
+    plane.spawn(world, "service-controller", Box::new(balancers));
+    if config.pod_routes {
+        plane.spawn(world, "route-controller", Box::new(RouteController::new(gateway)));
+    }
     for (node, object) in nodes.iter().zip(objects) {
         start_node(world, plane, node, object, config);
     }

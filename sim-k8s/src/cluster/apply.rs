@@ -6,8 +6,9 @@ use sim_core::world::World;
 
 use super::ClusterError;
 use crate::agent::ControlPlane;
-use crate::api::{ClusterIp, Meta, Object, ObjectKey, Objects, Pod, PodStatus, Service, Workload, WorkloadKind};
+use crate::api::{ClusterIp, Object, ObjectKey, Objects, Service, WorkloadKind};
 use crate::apiserver::{Refused, Request};
+use crate::controller::bare_pod;
 
 /// Pods of one cluster, at most.
 const MAX_PODS: u64 = 100_000;
@@ -57,17 +58,4 @@ fn refused(service: &ObjectKey, why: Refused) -> ClusterError {
 fn asks_by_number(service: &Service) -> bool {
     let ports = service.ports.iter().any(|port| port.node_port.is_some());
     matches!(service.cluster_ip, ClusterIp::Fixed(_)) || ports || service.health_check_node_port.is_some()
-}
-
-/// A pod by itself.
-fn bare_pod(workload: &Workload) -> Pod {
-    Pod {
-        key: workload.key.clone(),
-        meta: Meta::default(),
-        workload: workload.reference(),
-        labels: Arc::new(workload.template.labels.clone()),
-        template: workload.template.clone(),
-        node_name: workload.template.node_name.clone(),
-        status: PodStatus::default(),
-    }
 }

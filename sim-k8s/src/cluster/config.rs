@@ -6,6 +6,7 @@ use sim_core::link::LinkConfig;
 
 use crate::api::ObjectKey;
 use crate::apiserver::Refused;
+use crate::cloud::lb::LbConfig;
 use crate::command::CommandFailed;
 use crate::flannel;
 use crate::ipam::IpamError;
@@ -35,6 +36,10 @@ pub struct ClusterConfig {
     pub kube_proxy: kubeproxy::Config,
     /// flannel's configuration. Default: kube-flannel.yml's. Its network is `pod_network`.
     pub flannel: flannel::Config,
+    /// The cloud's load balancers.
+    pub load_balancer: LbConfig,
+    /// The cloud's route controller leads each node's pod network to it, so that no overlay is needed. Default off.
+    pub pod_routes: bool,
     /// How long the parts of the control plane take.
     pub timings: Timings,
 }
@@ -53,6 +58,8 @@ impl Default for ClusterConfig {
             service_network: net(10, 96, 12),
             kube_proxy: kubeproxy::Config { detect_local, ..kubeproxy::Config::default() },
             flannel: flannel::Config::new(pod_network),
+            load_balancer: LbConfig::default(),
+            pod_routes: false,
             timings: Timings::default(),
         }
     }

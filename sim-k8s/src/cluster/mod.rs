@@ -73,7 +73,8 @@ impl Cluster {
         let apiserver = Apiserver::new(config.service_network, underlay::networks(config).into());
         let mut plane = ControlPlane::new(config.seed, config.timings.clone(), apiserver);
         let (node_objects, mut not_applied) = node_objects(config, &objects.nodes);
-        agents::start(&mut world, &mut plane, &nodes, node_objects, config)?;
+        let nodes_and_names = (node_objects, objects.namespaces.as_slice());
+        agents::start(&mut world, &mut plane, (&underlay, &nodes), nodes_and_names, config)?;
         not_applied.extend(apply::apply(&mut world, &mut plane, objects)?);
         let cluster = Self {
             nodes,

@@ -61,7 +61,7 @@ impl Cluster {
         while let Some(notice) = self.plane.next_notice() {
             match &notice {
                 Notice::Started { container, netns, ips } => self.started(world.now(), container, *netns, ips),
-                Notice::Killed(container) => self.ended(world.now(), container),
+                Notice::Killed(container) | Notice::Exited(container, _) => self.ended(world.now(), container),
                 Notice::Stop(_) => {}
             }
             self.notices.push_back(notice);

@@ -45,7 +45,9 @@ pub struct Node {
 #[derive(Clone, Debug)]
 pub(super) struct Underlay {
     switch: NetnsId,
-    gateway: NetnsId,
+    pub(super) gateway: NetnsId,
+    /// The netns of load balancers.
+    pub(super) balancer: NetnsId,
     /// The netns of the clients outside.
     pub(super) world: NetnsId,
     /// The wire of each new machine.
@@ -84,7 +86,7 @@ impl Underlay {
         // A switch has no netfilter.
         run(world, switch, &["link set lo up", "link add br0 mtu 1500 type bridge", "link set br0 up"])?;
         Command::sysctl("net.bridge.bridge-nf-call-iptables", 0).run(world, &[switch])?;
-        let underlay = Self { switch, gateway, world: outside, link };
+        let underlay = Self { switch, gateway, balancer, world: outside, link };
         for (host, name, ip) in [(gateway, "gw", GATEWAY), (balancer, "lb", BALANCER)] {
             underlay.plug(world, host, name, ip)?;
         }

@@ -276,7 +276,7 @@ impl<R: Reconciler> Agent for Controller<R> {
             Event::Listed(_) => self.listed(),
             Event::Timer(_) => self.queue.ripen(cx.now()),
             Event::Replied(token, result) => self.replied(token, &result, cx),
-            Event::Done(..) | Event::Woken(..) | Event::Exited(..) => {}
+            Event::Done(..) | Event::Woken(..) | Event::Exited(..) | Event::Signal(_) => {}
         }
         self.work(cx);
     }

@@ -8,35 +8,47 @@ use sim_k8s::cluster::Pod;
 use sim_k8s::workload::{served_ports, target_port};
 
 use super::Run;
-use crate::workload::Server;
 use crate::workload::protocol::{Protocol, signature, spoken};
+use crate::workload::{Habits, Refused, Server};
 
 impl Run {
-    /// Does what the cluster tells applications to do.
+    /// Does what the cluster tells applications to do, and tells it which have ended.
     pub(super) fn play_applications(&mut self) {
-        while let Some(notice) = self.cluster.next_notice() {
-            match notice {
-                Notice::Started { container, .. } => self.serve(&container),
-                Notice::Stop(container) => self.cluster.exited(&mut self.world, &container, 0),
-                Notice::Killed(_) => {}
+        loop {
+            while let Some(notice) = self.cluster.next_notice() {
+                match notice {
+                    Notice::Started { container, .. } => self.start(container),
+                    Notice::Stop(container) => self.applications.stop(&mut self.world, &container),
+                    Notice::Killed(container) => self.applications.kill(&mut self.world, &container),
+                    Notice::Exited(..) => {}
+                }
             }
+            let Some((container, code)) = self.applications.next_ended() else { break };
+            self.cluster.exited(&mut self.world, &container, code);
+        }
+        for Refused { container, server, why } in self.applications.take_refused() {
+            let Server { local, transport, .. } = server;
+            let port = local.port();
+            self.not_called.push(format!("pod {} does not listen on {transport} port {port}: {why}", container.pod));
         }
     }
 
-    /// Starts a server at every port of a container. One that cannot be started is told of.
-    fn serve(&mut self, container: &ContainerRef) {
+    /// Starts the application of a container: a server at every port.
+    fn start(&mut self, container: ContainerRef) {
         let number = self.cluster.pods.iter().rposition(|pod| pod.uid == container.uid);
         let number = number.expect("the cluster knows the pods that were started");
         let pod = &self.cluster.pods[number];
         let signature = signature::sign(number, &pod.key);
-        for (transport, port) in self.ports_of(pod, container.container) {
-            let local = SocketAddr::new(pod.ip, port);
-            let protocol = self.spoken_by(pod, transport, port);
-            let server = Server { netns: pod.netns, local, transport, protocol, signature: signature.clone() };
-            if let Err(errno) = self.servers.start(&mut self.world, server) {
-                self.not_called.push(format!("pod {} does not listen on {transport} port {port}: {errno}", pod.key));
-            }
-        }
+        let server = |(transport, port)| Server {
+            netns: pod.netns,
+            local: SocketAddr::new(pod.ip, port),
+            transport,
+            protocol: self.spoken_by(pod, transport, port),
+            signature: signature.clone(),
+        };
+        let servers = self.ports_of(pod, container.container).into_iter().map(server).collect();
+        let habits = Habits::of_image(&pod.template.containers[container.container].image);
+        self.applications.start(&mut self.world, container, servers, habits);
     }
 
     /// What a container listens on: what it declares, and of a pod's first one what Services lead to and nobody declares.

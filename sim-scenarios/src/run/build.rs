@@ -9,7 +9,7 @@ use sim_k8s::workload::Plan;
 
 use super::losses::Losses;
 use super::{Alarm, Run, RunConfig};
-use crate::workload::{Clients, Servers};
+use crate::workload::{Applications, Clients};
 
 pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result<Run, ClusterError> {
     let (mut world, cluster) = Cluster::build(objects, &config.cluster)?;
@@ -22,7 +22,7 @@ pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result
         cluster,
         services: objects.services.clone(),
         plan: plan.clone(),
-        servers: Servers::default(),
+        applications: Applications::default(),
         clients: Clients::default(),
         edges: Vec::new(),
         calls: BTreeMap::new(),

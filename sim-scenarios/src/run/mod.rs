@@ -39,7 +39,7 @@ pub use edge::{Edge, Tally};
 pub use losses::Place;
 
 use crate::fault::Planned;
-use crate::workload::{Clients, Servers};
+use crate::workload::{Applications, Clients};
 use losses::Losses;
 
 /// How long the world goes on after the last call, so that connections close.
@@ -82,7 +82,7 @@ pub struct Run {
     services: Vec<Service>,
     /// The calls to make, until they have become edges.
     plan: Plan,
-    servers: Servers,
+    applications: Applications,
     clients: Clients,
     edges: Vec<Edge>,
     /// The edge of each call on its way.
@@ -169,9 +169,11 @@ impl Run {
         }
         match happened {
             Happened::Inside => {}
+            Happened::Alarm(token) if self.applications.alarm(&mut self.world, token) => self.play_applications(),
             Happened::Alarm(token) => self.alarm(Alarm::of(token)),
             Happened::Wake(netns, socket) => {
-                self.servers.wake(&mut self.world, netns, socket);
+                self.applications.wake(&mut self.world, netns, socket);
+                self.play_applications();
                 let ended = self.clients.wake(&mut self.world, netns, socket);
                 self.finish(ended);
             }

@@ -42,11 +42,11 @@ impl Run {
             return pods.map(|pod| End { ip: pod.ip, port: None }).collect();
         }
         let mut ends = Vec::new();
-        for service in cluster.services.iter().filter(|service| kind == "service" && fits(&service.key)) {
+        for service in cluster.services().iter().filter(|service| kind == "service" && fits(&service.key)) {
             for port in &service.ports {
                 let end = |ip: &IpAddr, port: u16| End { ip: *ip, port: Some(port) };
                 ends.extend(service.cluster_ip.iter().chain(&service.external_ips).map(|ip| end(ip, port.port)));
-                ends.extend(port.endpoints.iter().map(|endpoint| end(&endpoint.addr.ip(), endpoint.addr.port())));
+                ends.extend(port.endpoints.iter().map(|endpoint| end(&endpoint.ip(), endpoint.port())));
                 let nodes = cluster.nodes.iter().flat_map(|node| [node.ip, node.public_ip]);
                 ends.extend(nodes.filter_map(|ip| Some(end(&ip, port.node_port?))));
             }
