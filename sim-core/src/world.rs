@@ -10,6 +10,7 @@ mod names;
 mod packets;
 mod removal;
 mod sockets;
+mod texts;
 
 pub use door::RestoreError;
 
@@ -72,6 +73,7 @@ pub struct World {
     /// Sockets with a wake-up on its way.
     waking: Map<(NetnsId, Socket), ()>,
     watched: Option<(u64, Option<String>)>,
+    texts: texts::Texts,
 }
 
 impl World {
@@ -88,6 +90,7 @@ impl World {
             fingerprint: Fingerprint::default(),
             waking: Map::default(),
             watched: None,
+            texts: texts::Texts::default(),
         }
     }
 

@@ -147,7 +147,7 @@ impl World {
     /// # Errors
     /// As there; netns before the one that refuses keep what they were given.
     pub fn iptables_restore_each(&mut self, netns: &[NetnsId], text: &str, noflush: bool) -> Result<(), RestoreError> {
-        let restore = Restore::parse(text)?.zeroed();
+        let restore = self.texts.read(text)?;
         for table in &restore.tables {
             let mut last: Option<(Arc<Ruleset>, Arc<Ruleset>)> = None;
             for id in netns {

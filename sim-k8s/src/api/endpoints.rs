@@ -39,7 +39,7 @@ pub struct Endpoint {
     pub address: IpAddr,
     /// Takes new connections. Unknown counts as true (discovery/v1 `EndpointConditions`).
     pub ready: bool,
-    /// Would serve even if it is going away. Unknown counts as `ready`.
+    /// Would serve even if it is going away. Unknown counts as true.
     pub serving: bool,
     /// Is going away. Unknown counts as false.
     pub terminating: bool,

@@ -21,10 +21,14 @@ const RESTART: Duration = Duration::from_secs(10);
 /// What one command takes when it starts.
 const START_COST: Duration = Duration::from_millis(2);
 
+/// A port 10256 that is taken is tried again after this (`serveHealthz` of `server.go`).
+const SERVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// Tokens of timers.
 const RUN: u64 = 1;
 const LOOK: u64 = 2;
 const START_AGAIN: u64 = 3;
+const SERVE_AGAIN: u64 = 4;
 
 /// Tokens of commands.
 const STARTED: u64 = 1;
@@ -94,11 +98,18 @@ impl KubeProxy {
         cx.timer(self.monitor.due(), LOOK);
         self.runner = Runner::new(self.proxy.config().pace(), now);
         self.health.updated(now);
-        self.servers.serve_proxy(cx, self.netns, self.proxy.node().ip);
+        self.serve(cx);
         for kind in &self.unlisted {
             cx.watch(Interest::All(*kind));
         }
         cx.watch(Interest::One(ObjectRef::node(&self.proxy.node().name)));
+    }
+
+    /// Says on port 10256 how it is.
+    fn serve(&mut self, cx: &mut Context<'_>) {
+        if !self.servers.serve_proxy(cx, self.netns, self.proxy.node().ip) {
+            cx.timer(cx.now() + SERVE_AGAIN_AFTER, SERVE_AGAIN);
+        }
     }
 
     fn changed(&mut self, cx: &mut Context<'_>, change: Change) {
@@ -240,6 +251,7 @@ impl Agent for KubeProxy {
             Event::Listed(Interest::All(kind)) => self.listed(cx, kind),
             Event::Timer(RUN) => self.rung(cx),
             Event::Timer(LOOK) => self.look(cx),
+            Event::Timer(SERVE_AGAIN) => self.serve(cx),
             Event::Done(SYNCED, done) => self.synced(cx, done.is_ok()),
             // Flows that could not be deleted expire; upstream logs that and goes on, too.
             Event::Done(CLEANED, _) => self.end(cx, true),

@@ -66,7 +66,7 @@ fn endpoint(address: IpAddr, from: &K8sEndpoint) -> Endpoint {
     Endpoint {
         address,
         ready,
-        serving: conditions.serving.unwrap_or(ready),
+        serving: conditions.serving.unwrap_or(true),
         terminating: conditions.terminating.unwrap_or_default(),
         node_name: from.node_name.clone(),
         zone: from.zone.clone(),

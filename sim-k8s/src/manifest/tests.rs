@@ -120,7 +120,7 @@ fn endpoints_and_slices_written_by_hand_are_kept() {
                 notReadyAddresses: [{ip: 192.0.2.2}]\n  ports: [{port: 5432}]\n---\n\
                 apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata:\n  name: api-1\n  \
                 labels: {kubernetes.io/service-name: api}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints:\n\
-                - {addresses: [192.0.2.3], conditions: {ready: false, serving: true, terminating: true}}\n";
+                - {addresses: [192.0.2.3], conditions: {ready: false, terminating: true}}\n";
     let slices = loaded(text).objects.endpoint_slices;
     let ready: Vec<_> = slices[0].endpoints.iter().map(|e| (e.address.to_string(), e.ready)).collect();
     assert_eq!(ready, [("192.0.2.1".into(), true), ("192.0.2.2".into(), false)]);

@@ -217,3 +217,15 @@ fn a_kube_proxy_whose_watches_are_cut_keeps_its_old_rules() {
     bench.plane.heal_watches(&mut bench.world, agent);
     assert!(bench.written("has no endpoints").is_some_and(|when| when < 20_100));
 }
+
+#[test]
+fn a_port_that_another_process_has_is_tried_again() {
+    let (mut bench, _) = Bench::new(Config::default());
+    let any = "0.0.0.0:10256".parse().expect("an address");
+    let other = bench.world.tcp_listen(bench.node, any, 1).expect("free");
+    bench.pass(at(3000));
+    bench.world.tcp_close(bench.node, other);
+    assert_eq!(bench.get(10256, "/livez"), "refused");
+    bench.pass(at(6000));
+    assert!(bench.get(10256, "/livez").starts_with("HTTP/1.0 200 OK"));
+}

@@ -40,9 +40,10 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Listens for questions about kube-proxy itself, on every address of the family of `node_ip`.
-    pub fn serve_proxy(&mut self, cx: &mut Context<'_>, netns: NetnsId, node_ip: IpAddr) {
-        self.listen(cx, netns, &[unspecified(node_ip)], PROXY_PORT, &About::Proxy);
+    /// Listens for questions about kube-proxy itself, on every address of the family of `node_ip`; whether the port could
+    /// be had.
+    pub fn serve_proxy(&mut self, cx: &mut Context<'_>, netns: NetnsId, node_ip: IpAddr) -> bool {
+        self.listen(cx, netns, &[unspecified(node_ip)], PROXY_PORT, &About::Proxy)
     }
 
     /// Listens on `ips` for questions about these Services and no longer for others. A port that cannot be had is tried
@@ -63,17 +64,21 @@ impl Servers {
         }
     }
 
-    /// On all of `ips`, or on none.
-    fn listen(&mut self, cx: &mut Context<'_>, netns: NetnsId, ips: &[IpAddr], port: u16, about: &About) {
+    /// On all of `ips`, or on none; which of the two.
+    fn listen(&mut self, cx: &mut Context<'_>, netns: NetnsId, ips: &[IpAddr], port: u16, about: &About) -> bool {
         for ip in ips {
             match cx.world().tcp_listen(netns, SocketAddr::new(*ip, port), BACKLOG) {
                 Ok(socket) => {
                     cx.own(netns, Socket::Tcp(socket));
                     self.listeners.insert(socket, about.clone());
                 }
-                Err(_) => return self.close(cx, netns, about),
+                Err(_) => {
+                    self.close(cx, netns, about);
+                    return false;
+                }
             }
         }
+        true
     }
 
     /// Closes the listeners and, as Go's `Server.Close`, their connections.
