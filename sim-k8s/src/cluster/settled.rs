@@ -1,9 +1,11 @@
 //! Whether there is anything left for the control plane to do.
 
+use std::sync::Arc;
+
 use sim_core::engine::time::{Duration, Instant};
 
 use super::Cluster;
-use crate::api::Condition;
+use crate::api::{Condition, Pod};
 
 /// Nothing has changed for so long: longer than any agent waits to act (kube-proxy's min-sync period, a back-off, the
 /// interval of health checks of a load balancer).
@@ -24,6 +26,9 @@ impl Cluster {
             .filter(|node| objects.nodes.get(&node.name).is_none_or(|stored| stored.ready != Condition::True));
         let pods = objects.pods.values().filter(|pod| !pod.is_finished());
         let pods = pods.filter(|pod| pod.status.unschedulable.is_none() && !pod.status.ready);
+        // One that a manifest binds to a node that is not there stays as it is.
+        let can_start = |pod: &&Arc<Pod>| pod.node_name.as_ref().is_none_or(|name| objects.nodes.contains_key(name));
+        let pods = pods.filter(can_start);
         nodes.map(|node| format!("node {}", node.name)).chain(pods.map(|pod| format!("pod {}", pod.key)))
     }
 }
