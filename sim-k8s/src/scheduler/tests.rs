@@ -8,7 +8,9 @@ use sim_core::engine::rng::Seed;
 use super::cycle::{Cycle, schedule};
 use super::preemption::{Futile, preempt};
 use super::snapshot::{PodClass, Snapshot};
-use crate::api::{Labels, Meta, Node, ObjectKey, Pod, PodStatus, Selector, Taint, TaintEffect, WorkloadKind, ZONE};
+use crate::api::{
+    Condition, Labels, Meta, Node, ObjectKey, Pod, PodStatus, Selector, Taint, TaintEffect, WorkloadKind, ZONE,
+};
 use crate::manifest::{SourceFile, load};
 
 mod affinity;
@@ -42,7 +44,7 @@ pub(super) fn labelled(name: &str, labels: &str, fields: &str) -> Arc<Pod> {
 
 /// A node with its hostname and, if it has one, its zone.
 pub(super) fn node(name: &str, zone: &str) -> Node {
-    let mut node = Node::new(name);
+    let mut node = Node { ready: Condition::True, ..Node::new(name) };
     node.labels.insert("kubernetes.io/hostname".into(), name.into());
     if !zone.is_empty() {
         node.labels.insert(ZONE.into(), zone.into());

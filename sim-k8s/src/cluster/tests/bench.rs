@@ -76,7 +76,7 @@ impl Bench {
                 match notice {
                     Notice::Started { container, .. } => self.listen(&container.pod),
                     Notice::Stop(container) => self.cluster.exited(&mut self.world, &container, 0),
-                    Notice::Killed(_) => {}
+                    Notice::Killed(_) | Notice::Exited(..) => {}
                 }
             }
         }

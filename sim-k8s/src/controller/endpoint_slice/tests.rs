@@ -39,6 +39,7 @@ fn service(name: &str, target: TargetPort) -> Service {
         publish_not_ready_addresses: false,
         traffic_distribution: None,
         ingress: Vec::new(),
+        balancer_error: None,
     }
 }
 
