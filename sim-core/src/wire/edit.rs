@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 
-use super::checksum::{Sum, update};
-use super::ip::{IpHeader, UDP};
+use super::checksum::{Sum, set_sctp_checksum, update};
+use super::ip::{IpHeader, SCTP, UDP};
 use super::l4::checksum_offset;
 
 /// Which end of a packet.
@@ -74,7 +74,8 @@ pub fn set_addr(ip: &mut [u8], end: End, addr: IpAddr) {
     }
 }
 
-/// Replaces a port of a UDP, TCP or SCTP packet; the checksum of UDP and TCP follows.
+/// Replaces a port of a UDP, TCP or SCTP packet; its checksum follows. That of SCTP is computed anew, be it right or
+/// not before, and needs the whole packet (`sctp_manip_pkt`).
 pub fn set_port(ip: &mut [u8], end: End, port: u16) {
     let (from, proto) = (header_len(ip), ip[9]);
     let at = if end == End::Src { 0 } else { 2 };
@@ -82,7 +83,10 @@ pub fn set_port(ip: &mut [u8], end: End, port: u16) {
     let Some(field) = l4.get(at..at + 2) else { return };
     let old = [field[0], field[1]];
     replace(l4, at, &port.to_be_bytes());
-    fix_l4_checksum(l4, proto, &old, &port.to_be_bytes());
+    match proto {
+        SCTP => set_sctp_checksum(l4),
+        _ => fix_l4_checksum(l4, proto, &old, &port.to_be_bytes()),
+    }
 }
 
 /// Replaces the identifier of an ICMP echo or timestamp message.

@@ -101,6 +101,22 @@ sysctls! {
     udp_timeout: Duration = Duration::from_secs(30),
     /// Lifetime of a UDP flow with answers that lasted more than two seconds.
     udp_timeout_stream: Duration = Duration::from_secs(120),
+    /// Lifetime of an SCTP association that is not open.
+    sctp_timeout_closed: Duration = Duration::from_secs(10),
+    /// Lifetime after an INIT ACK.
+    sctp_timeout_cookie_wait: Duration = Duration::from_secs(3),
+    /// Lifetime after a COOKIE ECHO.
+    sctp_timeout_cookie_echoed: Duration = Duration::from_secs(3),
+    /// Lifetime of an open association.
+    sctp_timeout_established: Duration = Duration::from_secs(210),
+    /// Lifetime after a SHUTDOWN of the side that began.
+    sctp_timeout_shutdown_sent: Duration = Duration::from_secs(3),
+    /// Lifetime after a SHUTDOWN of the other side.
+    sctp_timeout_shutdown_recd: Duration = Duration::from_secs(3),
+    /// Lifetime after a SHUTDOWN ACK.
+    sctp_timeout_shutdown_ack_sent: Duration = Duration::from_secs(3),
+    /// Lifetime of a path that is only probed.
+    sctp_timeout_heartbeat_sent: Duration = Duration::from_secs(30),
     /// Lifetime after a SYN.
     tcp_timeout_syn_sent: Duration = Duration::from_secs(120),
     /// Lifetime after a SYN-ACK.

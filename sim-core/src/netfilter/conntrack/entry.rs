@@ -2,6 +2,7 @@
 
 use std::ops::{BitOr, BitOrAssign};
 
+use super::sctp::Sctp;
 use super::tcp::{Tcp, TcpState};
 use super::tuple::{Dir, Tuple, Zone};
 use crate::engine::arena::DevId;
@@ -78,6 +79,8 @@ pub enum Proto {
     },
     /// TCP.
     Tcp(Box<Tcp>),
+    /// SCTP.
+    Sctp(Box<Sctp>),
 }
 
 /// One flow (`struct nf_conn`).

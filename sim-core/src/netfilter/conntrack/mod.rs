@@ -9,8 +9,8 @@
 //! Nothing ticks: an entry whose time is over is never shown, and removed when a lookup meets it, when the table
 //! has grown, or by [`Conntrack::expire`].
 //!
-//! Map: [`mod@tuple`] names flows, [`entry`] is one flow, `track` and `confirm` are the two visits, `udp`, `icmp`
-//! and [`tcp`] the protocols, [`config`] the sysctls, [`stats`] the counters, `filter` and `show` what
+//! Map: [`mod@tuple`] names flows, [`entry`] is one flow, `track` and `confirm` are the two visits, `udp`, `icmp`,
+//! [`tcp`] and [`sctp`] the protocols, [`config`] the sysctls, [`stats`] the counters, `filter` and `show` what
 //! `conntrack -D` and `conntrack -L` need.
 
 #[cfg(test)]
@@ -20,6 +20,7 @@ mod confirm;
 pub mod entry;
 mod filter;
 mod icmp;
+pub mod sctp;
 mod show;
 pub mod stats;
 pub mod tcp;

@@ -24,8 +24,10 @@ impl Entry {
         let proto = protocol_name(self.orig.proto).unwrap_or("unknown");
         write!(out, "{family:<8} {number} {proto:<8} {} ", self.orig.proto)?;
         write!(out, "{} ", self.expires_in(now).as_secs())?;
-        if let Proto::Tcp(tcp) = &self.proto {
-            write!(out, "{} ", tcp.state().name())?;
+        match &self.proto {
+            Proto::Tcp(tcp) => write!(out, "{} ", tcp.state().name())?,
+            Proto::Sctp(sctp) => write!(out, "{} ", sctp.state.name())?,
+            Proto::Stateless | Proto::Udp { .. } => {}
         }
         self.write_direction(out, Dir::Orig)?;
         if !self.status.has(Status::SEEN_REPLY) {

@@ -1,10 +1,10 @@
 //! The first visit: which flow does this packet belong to, and what does it do to it?
 
-use super::{Conntrack, Dir, Entry, Proto, Status, Tuple, Verdict, Zone, icmp, tcp, udp};
+use super::{Conntrack, Dir, Entry, Proto, Status, Tuple, Verdict, Zone, icmp, sctp, tcp, udp};
 use crate::engine::arena::CtId;
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::hooks::Hook;
-use crate::wire::ip::{ICMP, IpHeader, TCP, UDP};
+use crate::wire::ip::{ICMP, IpHeader, SCTP, TCP, UDP};
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
 /// One packet as the protocols see it.
@@ -107,6 +107,7 @@ impl Conntrack {
             let tracked = match entry.orig.proto {
                 UDP => udp::track(entry, segment, &self.config),
                 TCP => tcp::track(entry, segment, &self.config),
+                SCTP => sctp::track(entry, segment, &self.config),
                 ICMP => icmp::track(entry, segment, &self.config),
                 _ => track_generic(entry, segment, self.config.generic_timeout),
             };

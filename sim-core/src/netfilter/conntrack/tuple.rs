@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::wire::icmp::{self, IcmpHeader};
-use crate::wire::ip::{ICMP, IpHeader, TCP, UDP};
+use crate::wire::ip::{ICMP, IpHeader, SCTP, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::CtInfo;
 
@@ -34,7 +34,7 @@ impl Dir {
 /// The part of a tuple that belongs to the L4 protocol (`union nf_conntrack_man_proto`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum L4 {
-    /// UDP and TCP.
+    /// UDP, TCP and SCTP.
     Ports {
         /// Source port.
         src: u16,
@@ -78,7 +78,7 @@ impl Tuple {
         }
         let bytes = l3.get(usize::from(ip.header_len)..)?;
         let l4 = match ip.proto {
-            TCP | UDP => l4::ports(ip.proto, bytes).map(|(src, dst)| L4::Ports { src, dst })?,
+            TCP | UDP | SCTP => l4::ports(ip.proto, bytes).map(|(src, dst)| L4::Ports { src, dst })?,
             ICMP => {
                 let h = IcmpHeader::read(bytes)?;
                 L4::Icmp { kind: h.kind, code: h.code, id: h.id() }
