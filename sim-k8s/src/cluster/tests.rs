@@ -1,6 +1,7 @@
 //! What a cluster does: packets on every way through it, and what it refuses.
 
 mod bench;
+mod churn;
 mod cloud;
 mod refusals;
 

@@ -12,7 +12,6 @@ use crate::apiserver::{Change, Request};
 
 use super::pods;
 use super::reconciler::{Plan, Reconciler};
-use super::replica_set::with_status;
 use super::store::Store;
 
 /// The controller looks a moment after a Job is due, so that it surely is (`nextScheduleDelta`).
@@ -49,36 +48,29 @@ impl Reconciler for CronJobs {
         }
         let last = stored.status.job.last_scheduled;
         if let Some(due) = due(cron, last.unwrap_or(stored.meta.created), now) {
-            plan.steps.extend(begin(store, stored, cron, &jobs, due));
+            begin(store, stored, cron, due, &mut plan);
         }
         plan.look_again(cron.schedule.next_after(now).map(|next| next + DELTA));
         plan
     }
 }
 
-/// The steps that make the Job that was due at `due`, if nothing stands in its way.
-fn begin(
-    store: &Store,
-    stored: &Workload,
-    cron: &CronSpec,
-    jobs: &[&Arc<Workload>],
-    due: Instant,
-) -> Vec<Vec<Request>> {
+/// Makes the Job that was due at `due`, if nothing stands in its way.
+fn begin(store: &Store, stored: &Workload, cron: &CronSpec, due: Instant, plan: &mut Plan) {
     let name = name(stored, due);
-    let job = JobStatus { last_scheduled: Some(due), ..stored.status.job };
-    let scheduled = vec![with_status(stored, WorkloadStatus { job, ..stored.status.clone() })];
-    if store.workload(WorkloadKind::Job, &name).is_some() {
-        // It was made, and this has not been noted.
-        return vec![scheduled];
+    // If it is there, it was made and that has not been noted.
+    if store.workload(WorkloadKind::Job, &name).is_none() {
+        let jobs = store.workloads_of(stored.meta.uid, WorkloadKind::Job);
+        let running: Vec<_> = jobs.filter(|job| job.status.job.finished.is_none()).collect();
+        match cron.concurrency {
+            Concurrency::Forbid if !running.is_empty() => return,
+            Concurrency::Replace => plan.then(running.iter().map(|job| delete(job)).collect()),
+            Concurrency::Allow | Concurrency::Forbid => {}
+        }
+        plan.then(vec![create(stored, name)]);
     }
-    let running: Vec<_> = jobs.iter().filter(|job| job.status.job.finished.is_none()).collect();
-    let replaced = match cron.concurrency {
-        Concurrency::Forbid if !running.is_empty() => return Vec::new(),
-        Concurrency::Replace => running.iter().map(|job| delete(job)).collect(),
-        Concurrency::Allow | Concurrency::Forbid => Vec::new(),
-    };
-    let steps = [replaced, vec![create(stored, name)], scheduled];
-    steps.into_iter().filter(|step| !step.is_empty()).collect()
+    let job = JobStatus { last_scheduled: Some(due), ..stored.status.job };
+    plan.then_status(stored, WorkloadStatus { job, ..stored.status.clone() });
 }
 
 /// The last time at which a Job was due since `last` (`mostRecentScheduleTime`), if it is not too late for it.

@@ -14,7 +14,6 @@ use crate::workload::name;
 
 use super::pods::{self, Mold, is_active};
 use super::reconciler::{Plan, Reconciler};
-use super::replica_set::{controllers_of, with_status};
 use super::store::Store;
 
 /// Pods that one look creates at most (`MaxPodCreateDeletePerSync`).
@@ -61,11 +60,7 @@ impl Reconciler for Jobs {
                 if let Some(job) = &owner {
                     self.ended.entry(job.meta.uid).or_default().note(pod, change.is_deletion());
                 }
-                if pod.meta.owner.is_some() {
-                    controllers_of(store, WorkloadKind::Job, pod, before)
-                } else {
-                    Vec::new()
-                }
+                if pod.meta.owner.is_some() { store.controllers_of(WorkloadKind::Job, pod, before) } else { Vec::new() }
             }
             object => {
                 if change.is_deletion() {
@@ -104,9 +99,7 @@ impl Reconciler for Jobs {
         let ready = active.iter().filter(|pod| pod.status.ready).count() as u32;
         let counted = JobStatus { succeeded, failed, finished, ..job.status.job };
         let status = WorkloadStatus { replicas: active.len() as u32, ready, job: counted, ..job.status.clone() };
-        if status != job.status {
-            plan.then(vec![with_status(job, status)]);
-        }
+        plan.then_status(job, status);
         plan.look_again(spec.active_deadline.filter(|_| outcome.is_none()).map(|time| job.meta.created + time));
         plan
     }

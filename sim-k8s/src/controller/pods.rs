@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use sim_core::engine::time::{Duration, Instant};
 
-use crate::api::{Labels, Meta, Object, ObjectKey, ObjectRef, Owner, Phase, Pod, PodStatus, PodTemplate, Workload};
+use crate::api::{
+    Labels, Meta, Object, ObjectKey, ObjectRef, Owner, Phase, Pod, PodStatus, PodTemplate, Workload, WorkloadRef,
+};
 use crate::apiserver::Request;
 
 use super::store::Store;
@@ -57,10 +59,15 @@ pub(super) fn owner(workload: &Workload) -> Owner {
     Owner { object: workload.reference().into(), uid: workload.meta.uid }
 }
 
+/// Whether two templates are equal; most are even one.
+pub(super) fn is_same(a: &Arc<PodTemplate>, b: &Arc<PodTemplate>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
+
 /// Makes the pods of one workload that are alike: template and labels are shared.
 pub(super) struct Mold {
     meta: Meta,
-    workload: crate::api::WorkloadRef,
+    workload: WorkloadRef,
     template: Arc<PodTemplate>,
     labels: Arc<Labels>,
 }
@@ -99,7 +106,7 @@ impl Mold {
 }
 
 /// What people would say makes the pods of `controller`: of a Deployment's ReplicaSet the Deployment.
-pub(super) fn people_say(controller: &Workload) -> crate::api::WorkloadRef {
+pub(super) fn people_say(controller: &Workload) -> WorkloadRef {
     let above = controller.meta.owner.as_ref().and_then(|owner| owner.object.workload());
     above.unwrap_or_else(|| controller.reference())
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use sim_core::engine::time::{Duration, Instant};
 
 use crate::agent::{Agent, Context, Event, Interest};
-use crate::api::{Kind, Object, ObjectRef};
+use crate::api::{Kind, Object, ObjectRef, Workload, WorkloadStatus};
 use crate::apiserver::{Change, Refused, Request};
 
 use super::queue::{Backoff, Queue};
@@ -82,6 +83,14 @@ impl Plan {
         while requests.peek().is_some() {
             self.steps.push(requests.by_ref().take(batch).collect());
             batch *= 2;
+        }
+    }
+
+    /// Also, afterwards: the workload has this status, if it had another.
+    pub(super) fn then_status(&mut self, workload: &Workload, status: WorkloadStatus) {
+        if status != workload.status {
+            let workload = Workload { status, ..workload.clone() };
+            self.then(vec![Request::Update(Object::Workload(Arc::new(workload)))]);
         }
     }
 

@@ -13,7 +13,6 @@ use crate::workload::name;
 
 use super::pods::{self, Claim, Mold, is_available, is_running_and_ready};
 use super::reconciler::{Plan, Reconciler};
-use super::replica_set::{controllers_of, with_status};
 use super::store::Store;
 
 /// The label that says which of its templates a pod was made from.
@@ -32,7 +31,7 @@ impl Reconciler for StatefulSets {
 
     fn concerned(&mut self, store: &Store, change: &Change, before: Option<&Object>) -> Vec<ObjectKey> {
         match &change.object {
-            Object::Pod(pod) => controllers_of(store, WorkloadKind::StatefulSet, pod, before),
+            Object::Pod(pod) => store.controllers_of(WorkloadKind::StatefulSet, pod, before),
             object => vec![object.key().clone()],
         }
     }
@@ -47,9 +46,7 @@ impl Reconciler for StatefulSets {
         plan.then(requests);
         look.act(&mut plan);
         let status = look.status();
-        if status != stored.status {
-            plan.then(vec![with_status(stored, status)]);
-        }
+        plan.then_status(stored, status);
         plan.look_again(pods::next_available(pods, set.min_ready, now));
         plan
     }
@@ -58,9 +55,7 @@ impl Reconciler for StatefulSets {
 /// The status with the current and the new template in it (`getStatefulSetRevisions`).
 pub(super) fn revised(workload: &Workload) -> WorkloadStatus {
     let mut status = workload.status.clone();
-    let is_of = |revision: &Revision| {
-        Arc::ptr_eq(&revision.template, &workload.template) || revision.template == workload.template
-    };
+    let is_of = |revision: &Revision| pods::is_same(&revision.template, &workload.template);
     let known = [&status.update, &status.current].into_iter().flatten().find(|revision| is_of(revision)).cloned();
     let last = [&status.update, &status.current].into_iter().flatten().map(|revision| revision.number).max();
     let template = workload.template.clone();

@@ -76,4 +76,17 @@ impl Store {
         let owner = meta.owner.as_ref().filter(|owner| owner.object.kind == Kind::Workload(kind))?;
         self.workload(kind, &owner.object.key).filter(|workload| workload.meta.uid == owner.uid)
     }
+
+    /// The workloads of `kind` that a change of a pod concerns: who controls it, who did, and if nobody does, who might.
+    pub(super) fn controllers_of(&self, kind: WorkloadKind, pod: &Pod, before: Option<&Object>) -> Vec<ObjectKey> {
+        let now = self.owner_of(&pod.meta, kind);
+        let then = before.and_then(|before| self.owner_of(before.meta(), kind));
+        let mut keys: Vec<ObjectKey> = now.into_iter().chain(then).map(|workload| workload.key.clone()).collect();
+        keys.dedup();
+        if pod.meta.owner.is_none() {
+            let near = self.workloads.values().filter(|w| w.kind == kind && w.key.namespace == pod.key.namespace);
+            keys.extend(near.filter(|w| w.selector.matches(&pod.labels)).map(|w| w.key.clone()));
+        }
+        keys
+    }
 }

@@ -65,6 +65,13 @@ impl Bench {
         self.world.drain_hops();
     }
 
+    /// Lets so much time pass.
+    pub(super) fn run(&mut self, time: Duration) {
+        let until = self.world.now() + time;
+        while self.step(until).is_some() {}
+        self.world.drain_hops();
+    }
+
     /// The next event that is none of the cluster's.
     fn step(&mut self, until: Instant) -> Option<Happened> {
         loop {

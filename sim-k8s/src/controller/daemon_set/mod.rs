@@ -15,7 +15,6 @@ use crate::workload::name;
 
 use super::pods::{self, Claim, Mold, is_available};
 use super::reconciler::{Plan, Reconciler};
-use super::replica_set::{controllers_of, with_status};
 use super::stateful_set::{REVISION, revised, revision_hash};
 use super::store::Store;
 
@@ -39,7 +38,7 @@ impl Reconciler for DaemonSets {
 
     fn concerned(&mut self, store: &Store, change: &Change, before: Option<&Object>) -> Vec<ObjectKey> {
         match &change.object {
-            Object::Pod(pod) => controllers_of(store, WorkloadKind::DaemonSet, pod, before),
+            Object::Pod(pod) => store.controllers_of(WorkloadKind::DaemonSet, pod, before),
             Object::Node(node) => {
                 let was = before.and_then(|before| if let Object::Node(node) = before { Some(node) } else { None });
                 // Of a node only what decides who runs there (`updateNode`).
@@ -69,9 +68,7 @@ impl Reconciler for DaemonSets {
         let create: Vec<_> = todo.create.into_iter().take(BURST_REPLICAS).collect();
         plan.then_slowly(self.create(&look, create));
         let status = look.status();
-        if status != stored.status {
-            plan.then(vec![with_status(stored, status)]);
-        }
+        plan.then_status(stored, status);
         plan.look_again(pods::next_available(look.pods(), set.min_ready, now));
         plan
     }

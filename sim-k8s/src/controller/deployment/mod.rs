@@ -17,7 +17,6 @@ use crate::api::{Kind, Object, ObjectKey, UpdateStrategy, Workload, WorkloadKind
 use crate::apiserver::{Change, Request};
 
 use super::reconciler::{Plan, Reconciler};
-use super::replica_set::with_status;
 use super::store::Store;
 use sets::{Set, Sets};
 
@@ -69,10 +68,8 @@ impl Reconciler for Deployments {
         if is_complete(deployment, &deployment.status) || deployment.paused {
             requests.extend(outdated(deployment, &sets));
         }
-        if status != deployment.status {
-            requests.push(with_status(deployment, status.clone()));
-        }
         let mut plan = Plan::in_turn(requests);
+        plan.then_status(deployment, status.clone());
         let deadline = deployment.progress_deadline.filter(|_| !is_complete(deployment, &status) && !status.stuck);
         // A second later, for its clock counts whole seconds (`requeueStuckDeployment`).
         plan.look_again(deadline.map(|deadline| status.progressed + deadline + Duration::from_secs(1)));

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use sim_core::engine::time::Duration;
 
 use crate::api::{
-    Labels, Meta, Object, ObjectKey, Operator, PodTemplate, Requirement, RolloutNote, UpdateStrategy, Workload,
-    WorkloadKind,
+    Labels, Meta, Object, ObjectKey, Operator, Requirement, RolloutNote, UpdateStrategy, Workload, WorkloadKind,
 };
 use crate::apiserver::Request;
 use crate::workload::name;
 
 use super::super::pods;
+use super::super::replica_set::TEMPLATE_HASH;
 use super::super::store::Store;
-
-/// The label by which the pods of a Deployment's ReplicaSets are told apart.
-const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// A ReplicaSet, or one that is about to be created, and how many pods it shall have.
 #[derive(Clone, Debug)]
@@ -111,7 +108,7 @@ impl Sets {
         let sets = store.workloads_of(deployment.meta.uid, WorkloadKind::ReplicaSet);
         let mut old: Vec<Set> = sets.map(|set| Set::new(set)).collect();
         old.sort_by_cached_key(Set::age);
-        let new = old.iter().position(|set| is_same(&set.stored.template, &deployment.template));
+        let new = old.iter().position(|set| pods::is_same(&set.stored.template, &deployment.template));
         let mut sets = Self { new: new.map(|index| old.remove(index)), old };
         let revision = sets.next_revision();
         if let Some(new) = &mut sets.new {
@@ -151,10 +148,6 @@ impl Sets {
     pub(super) fn available(&self) -> u32 {
         self.all().map(Set::available).sum()
     }
-}
-
-fn is_same(a: &Arc<PodTemplate>, b: &Arc<PodTemplate>) -> bool {
-    Arc::ptr_eq(a, b) || a == b
 }
 
 fn made(deployment: &Workload, revision: u64) -> Set {

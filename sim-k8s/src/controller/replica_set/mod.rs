@@ -18,7 +18,7 @@ use super::store::Store;
 /// Pods that one look creates or deletes at most (`BurstReplicas`).
 const BURST_REPLICAS: usize = 500;
 /// The label by which a Deployment tells the pods of its ReplicaSets apart.
-const TEMPLATE_HASH: &str = "pod-template-hash";
+pub(super) const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// The controller of ReplicaSets, or of ReplicationControllers.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Reconciler for ReplicaSets {
 
     fn concerned(&mut self, store: &Store, change: &Change, before: Option<&Object>) -> Vec<ObjectKey> {
         match &change.object {
-            Object::Pod(pod) => controllers_of(store, self.kind, pod, before),
+            Object::Pod(pod) => store.controllers_of(self.kind, pod, before),
             object => vec![object.key().clone()],
         }
     }
@@ -78,17 +78,10 @@ impl Reconciler for ReplicaSets {
         }
         let (replicas, ready, available) = pods::count(active.iter().copied(), set.min_ready, now);
         let status = WorkloadStatus { replicas, ready, available, ..set.status.clone() };
-        if status != set.status {
-            plan.then(vec![with_status(set, status)]);
-        }
+        plan.then_status(set, status);
         plan.look_again(pods::next_available(active, set.min_ready, now));
         plan
     }
-}
-
-/// The request that changes a workload's status.
-pub(super) fn with_status(workload: &Workload, status: WorkloadStatus) -> Request {
-    Request::Update(Object::Workload(Arc::new(Workload { status, ..workload.clone() })))
 }
 
 /// The pods of all sets with the owner of `set` (`getIndirectlyRelatedPods`).
@@ -100,19 +93,6 @@ fn related<'s>(store: &'s Store, set: &Workload, kind: WorkloadKind) -> Vec<&'s 
             sets.flat_map(|set| store.pods_of(set.meta.uid)).collect()
         }
     }
-}
-
-/// The workloads of `kind` that a change of a pod concerns: who controls it, who did, and if nobody does, who might.
-pub(super) fn controllers_of(store: &Store, kind: WorkloadKind, pod: &Pod, before: Option<&Object>) -> Vec<ObjectKey> {
-    let now = store.owner_of(&pod.meta, kind);
-    let then = before.and_then(|before| store.owner_of(before.meta(), kind));
-    let mut keys: Vec<ObjectKey> = now.into_iter().chain(then).map(|workload| workload.key.clone()).collect();
-    keys.dedup();
-    if pod.meta.owner.is_none() {
-        let near = store.workloads.values().filter(|w| w.kind == kind && w.key.namespace == pod.key.namespace);
-        keys.extend(near.filter(|w| w.selector.matches(&pod.labels)).map(|w| w.key.clone()));
-    }
-    keys
 }
 
 #[cfg(test)]
