@@ -14,4 +14,5 @@ pub mod icmp;
 pub mod ip;
 pub mod l4;
 pub mod packet;
+pub mod tcp_option;
 pub mod vxlan;

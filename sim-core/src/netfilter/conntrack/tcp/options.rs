@@ -1,14 +1,6 @@
 //! The TCP options that window tracking needs (RFC 7323, RFC 2018).
 
-/// Option kinds.
-const END: u8 = 0;
-const NOP: u8 = 1;
-const WINDOW_SCALE: u8 = 3;
-const SACK_PERMITTED: u8 = 4;
-const SACK: u8 = 5;
-
-/// The largest shift (RFC 7323 section 2.3).
-const MAX_SCALE: u8 = 14;
+use crate::wire::tcp_option::{MAX_SCALE, SACK, SACK_PERMITTED, WINDOW_SCALE, each};
 
 /// What a SYN says (`tcp_options`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,24 +32,6 @@ pub(super) fn highest_sack(options: &[u8], ack: u32) -> u32 {
     blocks.chunks_exact(8).fold(ack, |highest, b| {
         let right = u32::from_be_bytes([b[4], b[5], b[6], b[7]]);
         if super::after(right, highest) { right } else { highest }
-    })
-}
-
-/// Kind and value of each option up to the end or the first broken one.
-fn each(options: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
-    let mut rest = options;
-    std::iter::from_fn(move || {
-        while let Some((&NOP, after)) = rest.split_first() {
-            rest = after;
-        }
-        let (&kind, after) = rest.split_first()?;
-        let len = usize::from(*after.first()?);
-        if kind == END || len < 2 || len > rest.len() {
-            return None;
-        }
-        let value = &rest[2..len];
-        rest = &rest[len..];
-        Some((kind, value))
     })
 }
 

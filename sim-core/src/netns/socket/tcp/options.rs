@@ -1,5 +1,7 @@
 //! TCP options: read as Linux reads them, written in Linux's order.
 
+use crate::wire::tcp_option::{self, MAX_SCALE, MSS, NOP, SACK, SACK_PERMITTED, TIMESTAMPS, WINDOW_SCALE};
+
 /// The timestamps option (RFC 7323 3.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Timestamps {
@@ -60,14 +62,6 @@ pub struct Options {
     pub sack: SackBlocks,
 }
 
-const END: u8 = 0;
-const NOP: u8 = 1;
-const MSS: u8 = 2;
-const WINDOW_SCALE: u8 = 3;
-const SACK_PERMITTED: u8 = 4;
-const SACK: u8 = 5;
-const TIMESTAMPS: u8 = 8;
-
 /// Bytes a header has for options.
 pub(super) const SPACE: usize = 40;
 /// Bytes of timestamps with their padding.
@@ -78,30 +72,16 @@ impl Options {
     ///
     /// Unknown options are skipped; at a length that cannot be, reading ends with what was found so
     /// far (net/ipv4/tcp_input.c, `tcp_parse_options`).
-    pub fn parse(mut bytes: &[u8], syn: bool) -> Self {
+    pub fn parse(bytes: &[u8], syn: bool) -> Self {
         let mut options = Self::default();
-        while let [kind, rest @ ..] = bytes {
-            match *kind {
-                END => break,
-                NOP => {
-                    bytes = rest;
-                    continue;
-                }
-                _ => {}
-            }
-            let Some(len) = rest.first().map(|n| usize::from(*n)).filter(|n| (2..=bytes.len()).contains(n)) else {
-                break;
-            };
-            options.read(*kind, &bytes[2..len], syn);
-            bytes = &bytes[len..];
-        }
+        tcp_option::each(bytes).for_each(|(kind, value)| options.read(kind, value, syn));
         options
     }
 
     fn read(&mut self, kind: u8, value: &[u8], syn: bool) {
         match (kind, value) {
             (MSS, [a, b]) if syn => self.mss = Some(u16::from_be_bytes([*a, *b])).filter(|mss| *mss != 0),
-            (WINDOW_SCALE, [n]) if syn => self.window_scale = Some((*n).min(14)),
+            (WINDOW_SCALE, [n]) if syn => self.window_scale = Some((*n).min(MAX_SCALE)),
             (SACK_PERMITTED, []) if syn => self.sack_permitted = true,
             (TIMESTAMPS, v) if v.len() == 8 => {
                 self.timestamps = Some(Timestamps { value: be32(v), echo: be32(&v[4..]) });
