@@ -15,7 +15,10 @@ mod texts;
 pub use door::RestoreError;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+
+use ipnet::IpNet;
 
 use crate::capture::{Hop, Seen};
 use crate::engine::arena::{DevId, Map, NetnsId};
@@ -151,6 +154,11 @@ impl World {
     /// All netns that are there, by id.
     pub fn all_netns(&self) -> impl Iterator<Item = &Netns> {
         self.netns.iter().flatten().map(Arc::as_ref)
+    }
+
+    /// An address of a netns with the length of its prefix.
+    pub fn address_of(&self, netns: NetnsId, ip: IpAddr) -> Option<IpNet> {
+        self.netns(netns).addrs.iter().map(|addr| addr.net).find(|net| net.addr() == ip)
     }
 
     /// Lets the next event happen, if one is due at or before `until`; else time moves to `until`.

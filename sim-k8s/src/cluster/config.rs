@@ -42,6 +42,8 @@ pub struct ClusterConfig {
     pub pod_routes: bool,
     /// How long the parts of the control plane take.
     pub timings: Timings,
+    /// It has a DNS of its own, unless the objects bring one. Default yes.
+    pub dns: bool,
 }
 
 impl Default for ClusterConfig {
@@ -61,6 +63,7 @@ impl Default for ClusterConfig {
             load_balancer: LbConfig::default(),
             pod_routes: false,
             timings: Timings::default(),
+            dns: true,
         }
     }
 }

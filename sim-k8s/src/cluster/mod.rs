@@ -5,6 +5,7 @@
 //! | `underlay` | the machines before anything runs: switch, nodes, gateway, the world outside |
 //! | `agents` | the control plane's agents: who is started where |
 //! | `apply` | `kubectl apply` of manifests |
+//! | `dns` | who resolves names: CoreDNS in its pods, the name server outside |
 //! | `running` | which pods run, or ran, and in which netns |
 //! | `settled` | whether there is anything left for the control plane to do |
 //! | `view` | Services with who serves them, as the apiserver has them |
@@ -18,6 +19,7 @@
 mod agents;
 mod apply;
 mod config;
+mod dns;
 mod names;
 mod node_objects;
 mod running;
@@ -32,9 +34,10 @@ use sim_core::engine::arena::NetnsId;
 use sim_core::link::LinkConfig;
 use sim_core::world::{Happened, World};
 
-use crate::agent::{ContainerRef, ControlPlane, Notice};
+use crate::agent::{AgentId, ContainerRef, ControlPlane, Notice};
 use crate::api::{ObjectKey, ObjectRef, Objects};
 use crate::apiserver::{Apiserver, Cache, Refused, Request};
+use crate::dns::ClusterDns;
 
 pub use config::{ClusterConfig, ClusterError, MAX_NODES};
 pub use names::Names;
@@ -60,6 +63,10 @@ pub struct Cluster {
     /// The last pod of each name, as an index.
     by_key: BTreeMap<ObjectKey, usize>,
     notices: VecDeque<Notice>,
+    /// What pods are told of the cluster's DNS.
+    dns: ClusterDns,
+    /// The agents that are CoreDNS in containers.
+    coredns: BTreeMap<ContainerRef, AgentId>,
 }
 
 impl Cluster {
@@ -75,7 +82,13 @@ impl Cluster {
         let (node_objects, mut not_applied) = node_objects(config, &objects.nodes);
         let nodes_and_names = (node_objects, objects.namespaces.as_slice());
         agents::start(&mut world, &mut plane, (&underlay, &nodes), nodes_and_names, config)?;
-        not_applied.extend(apply::apply(&mut world, &mut plane, objects)?);
+        let dns = dns::cluster_dns(config);
+        dns::start(&mut world, &mut plane, underlay.world);
+        let mut objects = objects.clone();
+        if config.dns {
+            crate::dns::add_to(&mut objects, dns.nameserver);
+        }
+        not_applied.extend(apply::apply(&mut world, &mut plane, &objects)?);
         let cluster = Self {
             nodes,
             pods: Vec::new(),
@@ -85,6 +98,8 @@ impl Cluster {
             plane,
             by_key: BTreeMap::new(),
             notices: VecDeque::new(),
+            dns,
+            coredns: BTreeMap::new(),
         };
         Ok((world, cluster))
     }

@@ -56,15 +56,17 @@ impl Cluster {
         self.running().filter(move |pod| pod.workload == *workload).filter(stays)
     }
 
-    /// Passes notices on, and keeps the list of pods.
-    pub(super) fn take_notices(&mut self, world: &World) {
+    /// Passes notices on, and keeps the list of pods. Those for CoreDNS are for its agents.
+    pub(super) fn take_notices(&mut self, world: &mut World) {
         while let Some(notice) = self.plane.next_notice() {
             match &notice {
                 Notice::Started { container, netns, ips } => self.started(world.now(), container, *netns, ips),
                 Notice::Killed(container) | Notice::Exited(container, _) => self.ended(world.now(), container),
                 Notice::Stop(_) => {}
             }
-            self.notices.push_back(notice);
+            if !self.play_coredns(world, &notice) {
+                self.notices.push_back(notice);
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use sim_core::world::World;
 use super::config::{ClusterConfig, ClusterError, MAX_NODES};
 use crate::cloud::{BALANCER, GATEWAY, nat};
 use crate::command::{Command, CommandFailed};
+use crate::dns::OUTSIDE_NETWORK;
 use crate::ipam::mac;
 
 /// Clients outside the cluster, and a name server.
@@ -147,6 +148,8 @@ fn start_world(world: &mut World, gateway: NetnsId, outside: NetnsId) -> Result<
     for ip in WORLD {
         run(world, outside, &[&format!("addr add {ip}/32 dev lo")])?;
     }
-    run(world, outside, &["route add default via 192.0.2.1"])?;
+    // Whatever name is called outside, it is answered there.
+    let named = format!("route add local {OUTSIDE_NETWORK} dev lo");
+    run(world, outside, &["route add default via 192.0.2.1", &named])?;
     run(world, gateway, &["route add default via 192.0.2.2"])
 }

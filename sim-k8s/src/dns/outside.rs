@@ -10,6 +10,7 @@ use hickory_proto::op::{Edns, Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, NS, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::NameEncoding;
+use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 use sim_core::engine::arena::NetnsId;
 
@@ -26,8 +27,8 @@ const NEGATIVE_TTL: u32 = 900;
 const PAYLOAD: u16 = 512;
 /// Top-level domains beside those of countries.
 const TOP_LEVEL: [&str; 11] = ["app", "biz", "cloud", "com", "dev", "edu", "gov", "info", "int", "net", "org"];
-/// The addresses of all names: 198.51.100.64 to .127 (TEST-NET-2).
-const ADDRESSES: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 51, 100, 64), 64);
+/// The addresses of all names: 198.51.100.64 to .127 (in TEST-NET-2). Whoever lives outside has all of them.
+pub const OUTSIDE_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 64), 26);
 
 /// The address of a name of the world outside; `None` if there is no such name.
 pub fn outside_address(host: &str) -> Option<IpAddr> {
@@ -38,8 +39,9 @@ fn address(labels: &[String]) -> Option<IpAddr> {
     let [.., _, top] = labels else { return None };
     let is_country = top.len() == 2 && top.bytes().all(|b| b.is_ascii_lowercase());
     let exists = is_country || TOP_LEVEL.contains(&top.as_str());
-    let number = Sha256::digest(labels.join("."))[0] % ADDRESSES.1;
-    exists.then(|| Ipv4Addr::from_bits(ADDRESSES.0.to_bits() + u32::from(number)).into())
+    let number = u32::from_be_bytes(Sha256::digest(labels.join("."))[..4].try_into().expect("a digest has 32 bytes"));
+    let host = number & OUTSIDE_NETWORK.hostmask().to_bits();
+    exists.then(|| Ipv4Addr::from_bits(OUTSIDE_NETWORK.network().to_bits() | host).into())
 }
 
 /// The answer to a message; `None` if there is none.

@@ -24,6 +24,8 @@ pub struct Resolution {
     lookup: Lookup,
     datagrams: Option<SocketId>,
     streams: Vec<Conversation>,
+    /// Our end of the last socket that was opened.
+    local: Option<SocketAddr>,
     until: Instant,
     draws: Stream,
 }
@@ -57,8 +59,8 @@ impl Resolution {
             });
             return Err(result.unwrap_or(Err(Failure::Unrecoverable)));
         };
-        let (datagrams, streams, until) = (None, Vec::new(), Instant::NEVER);
-        let mut this = Self { netns, lookup, datagrams, streams, until, draws };
+        let (datagrams, streams, local, until) = (None, Vec::new(), None, Instant::NEVER);
+        let mut this = Self { netns, lookup, datagrams, streams, local, until, draws };
         match this.perform(world, actions) {
             Some(result) => Err(result),
             None => Ok(this),
@@ -68,6 +70,11 @@ impl Resolution {
     /// When [`Self::timed_out`] wants to be called.
     pub fn until(&self) -> Instant {
         self.until
+    }
+
+    /// Its end of the socket that it opened last.
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.local
     }
 
     /// The sockets it has at the moment.
@@ -167,6 +174,7 @@ impl Resolution {
                     let local = SocketAddr::new(any(server), 0);
                     match world.tcp_connect(self.netns, local, server, SocketOptions::default()) {
                         Ok(socket) => {
+                            self.local = world.tcp_endpoints(self.netns, socket).map(|(local, _)| local);
                             self.streams.push(Conversation { socket, server, unsent: message, received: Vec::new() });
                         }
                         Err(errno) => {
@@ -189,7 +197,9 @@ impl Resolution {
         let local = server.map_or(Ipv4Addr::UNSPECIFIED.into(), any);
         let socket = world.udp_bind(self.netns, SocketAddr::new(local, 0), false)?;
         self.datagrams = Some(socket);
-        server.map_or(Ok(()), |server| world.udp_connect(self.netns, socket, server))
+        let connected = server.map_or(Ok(()), |server| world.udp_connect(self.netns, socket, server));
+        self.local = world.udp(self.netns, socket).map(|socket| socket.local);
+        connected
     }
 
     /// The datagram socket cannot do what was wanted of it: what else was to be done is in vain.

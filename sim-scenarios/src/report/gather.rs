@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::engine::trail::DropPlace;
+use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
 
@@ -15,7 +16,10 @@ impl Report {
     pub fn of(run: &Run, loaded: &Loaded) -> Self {
         let (world, cluster) = (run.world(), run.cluster());
         let edges: Vec<EdgeReport> = run.edges().iter().map(|edge| of_edge(run, edge)).collect();
-        let reached = cluster.services();
+        // The cluster's own are no part of what was asked about.
+        let declared = |key: &ObjectKey| loaded.objects.services.iter().any(|service| service.key == *key);
+        let mut reached = cluster.services();
+        reached.retain(|service| declared(&service.key));
         let ports = reached.iter().flat_map(|service| service.ports.iter().map(move |port| (service, port)));
         let services: Vec<_> = ports.map(|(service, port)| of_service_port(run, service, port)).collect();
         let stored = cluster.objects().pods.values();

@@ -9,7 +9,7 @@ use sim_k8s::workload::Plan;
 
 use super::losses::Losses;
 use super::{Alarm, Run, RunConfig};
-use crate::workload::{Applications, Clients};
+use crate::workload::{Applications, Clients, Servers};
 
 pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result<Run, ClusterError> {
     let (mut world, cluster) = Cluster::build(objects, &config.cluster)?;
@@ -23,6 +23,7 @@ pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result
         services: objects.services.clone(),
         plan: plan.clone(),
         applications: Applications::default(),
+        outside: Servers::default(),
         clients: Clients::default(),
         edges: Vec::new(),
         calls: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! Begins calls and counts what became of them.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
@@ -9,8 +10,8 @@ use sim_k8s::workload::{Call, Caller};
 
 use super::edge::Edge;
 use super::{Alarm, LINGER, Run, resolve};
-use crate::workload::protocol::spoken;
-use crate::workload::{Ended, PATIENCE, Reason, Request};
+use crate::workload::protocol::{signature, spoken};
+use crate::workload::{Ended, Reason, Request, Server};
 
 impl Run {
     /// Makes edges of the plan: the cluster stands, and calls are made from now on.
@@ -33,9 +34,24 @@ impl Run {
             }
             self.edges.push(edge);
         }
+        self.serve_outside();
         for (index, edge) in self.edges.iter().enumerate() {
             if let Some(at) = edge.begins_at(0) {
                 self.world.alarm(at, Alarm::Begin(index).token());
+            }
+        }
+    }
+
+    /// Whoever is called outside the cluster answers there.
+    fn serve_outside(&mut self) {
+        let called = self.edges.iter().map(|edge| &edge.call).filter(|call| call.to.service().is_none());
+        let ports: BTreeSet<(Transport, u16)> = called.map(|call| (call.protocol, call.port)).collect();
+        for (transport, port) in ports {
+            let (netns, local) = (self.cluster.world_netns, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
+            let (protocol, signature) = (spoken(transport, [port]), signature::OUTSIDER.to_owned());
+            let server = Server { netns, local, transport, protocol, signature };
+            if let Err(errno) = self.outside.start(&mut self.world, server) {
+                self.not_called.push(format!("nobody outside listens on {transport} port {port}: {errno}"));
             }
         }
     }
@@ -83,20 +99,20 @@ impl Run {
         let protocol = self.protocol_of(&self.edges[index].call);
         let edge = &mut self.edges[index];
         edge.protocol = protocol;
-        let Some(to) = resolve::resolve(&self.cluster, edge) else {
+        let draws = self.world.seed().stream("resolver", call);
+        let caller = resolve::caller(&self.cluster, &edge.call, netns);
+        let (transport, host) = (edge.call.protocol, resolve::host(&edge.call, caller));
+        let Some(to) = resolve::destination(&self.cluster, edge, caller, draws) else {
             return Some(Ended::at_once(call, Reason::NoAddress));
         };
-        let (transport, host) = (edge.call.protocol, resolve::host(&edge.call.to));
         let request = Request { netns, from, to, transport, protocol, host };
-        let ended = self.clients.begin(&mut self.world, call, request);
-        self.watch(call);
-        ended
+        self.clients.begin(&mut self.world, call, request)
     }
 
-    /// Asks to be told when the patience of a call runs out, if it is still on its way.
-    pub(super) fn watch(&mut self, call: u64) {
-        if self.clients.is_waiting(call) {
-            self.world.alarm(self.world.now() + PATIENCE, Alarm::Patience(call).token());
+    /// Sets the alarms that calls ask for.
+    pub(super) fn set_alarms(&mut self) {
+        for (at, call) in self.clients.take_alarms() {
+            self.world.alarm(at, Alarm::Patience(call).token());
         }
     }
 

@@ -39,7 +39,7 @@ pub use edge::{Edge, Tally};
 pub use losses::Place;
 
 use crate::fault::Planned;
-use crate::workload::{Applications, Clients};
+use crate::workload::{Applications, Clients, Servers};
 use losses::Losses;
 
 /// How long the world goes on after the last call, so that connections close.
@@ -83,6 +83,8 @@ pub struct Run {
     /// The calls to make, until they have become edges.
     plan: Plan,
     applications: Applications,
+    /// Those that answer outside the cluster.
+    outside: Servers,
     clients: Clients,
     edges: Vec<Edge>,
     /// The edge of each call on its way.
@@ -173,8 +175,10 @@ impl Run {
             Happened::Alarm(token) => self.alarm(Alarm::of(token)),
             Happened::Wake(netns, socket) => {
                 self.applications.wake(&mut self.world, netns, socket);
+                self.outside.wake(&mut self.world, netns, socket);
                 self.play_applications();
                 let ended = self.clients.wake(&mut self.world, netns, socket);
+                self.set_alarms();
                 self.finish(ended);
             }
         }
@@ -192,12 +196,9 @@ impl Run {
                 None
             }
             Alarm::Begin(edge) => self.begin(edge),
-            Alarm::Patience(call) => {
-                let ended = self.clients.impatient(&mut self.world, call);
-                self.watch(call);
-                ended
-            }
+            Alarm::Patience(call) => self.clients.ring(&mut self.world, call),
         };
+        self.set_alarms();
         self.finish(ended);
     }
 

@@ -1,41 +1,64 @@
-//! Names become addresses, as DNS does it in a cluster.
+//! Whom a call goes to: a name that is resolved, or an address of the cluster's for those outside.
 
 use std::net::SocketAddr;
 
-use sim_k8s::cluster::Cluster;
-use sim_k8s::workload::{Caller, Target, Why};
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::rng::Stream;
+use sim_k8s::cluster::{Cluster, Pod, Service};
+use sim_k8s::workload::{Call, Caller, Target, Why};
 
 use super::edge::Edge;
+use crate::workload::Destination;
 
-/// The DNS name of whom is called.
-pub(super) fn host(target: &Target) -> String {
-    match target {
-        Target::Service(key) => format!("{}.{}.svc.cluster.local", key.name, key.namespace),
-        Target::Outside(name) => (*name).to_owned(),
+/// The pod that calls from `netns`, if it is one.
+pub(super) fn caller<'c>(cluster: &'c Cluster, call: &Call, netns: NetnsId) -> Option<&'c Pod> {
+    match &call.from {
+        Caller::Workload(workload) => cluster.running().find(|pod| pod.workload == *workload && pod.netns == netns),
+        Caller::Node | Caller::World => None,
     }
 }
 
-/// The address that the next call of `edge` goes to; `None` if the name stands for none.
-///
-/// Inside, a Service's name is its cluster address, and a headless one's is those of its ready endpoints, of which the
-/// client takes any (Kubernetes DNS-Based Service Discovery, sections 2.3.1 and 2.4.1). From outside, a call goes to an
-/// external address, or to a node port of any node.
-pub(super) fn resolve(cluster: &Cluster, edge: &mut Edge) -> Option<SocketAddr> {
-    let service = cluster.service(edge.call.to.service()?)?;
-    let port = service.ports.iter().find(|p| p.port == edge.call.port && p.protocol == edge.call.protocol)?;
-    let mut any = |n: usize| edge.draws.below(n as u32) as usize;
+/// The name by which the called one is called: a Service of the caller's namespace by its name alone.
+pub(super) fn host(call: &Call, caller: Option<&Pod>) -> String {
+    match (&call.to, caller) {
+        (Target::Outside(name), _) => (*name).to_owned(),
+        (Target::Service(key), Some(pod)) if pod.key.namespace == key.namespace => key.name.clone(),
+        (Target::Service(key), Some(_)) => format!("{}.{}", key.name, key.namespace),
+        (Target::Service(key), None) => format!("{}.{}.svc.cluster.local", key.name, key.namespace),
+    }
+}
+
+/// Where the next call of `edge` goes; `None` if nothing leads there. Inside it goes to a name; from outside to an external
+/// address, or to a node port of any node.
+pub(super) fn destination(
+    cluster: &Cluster,
+    edge: &mut Edge,
+    caller: Option<&Pod>,
+    draws: Stream,
+) -> Option<Destination> {
+    let service = match &edge.call.to {
+        Target::Service(key) => Some(cluster.service(key)?),
+        Target::Outside(_) => None,
+    };
     if edge.call.from == Caller::World {
-        let external = service.external_ips.first().map(|ip| SocketAddr::new(*ip, port.port));
-        let at_node = |number| SocketAddr::new(cluster.nodes[any(cluster.nodes.len())].public_ip, number);
-        return external.or_else(|| port.node_port.map(at_node));
+        return from_outside(cluster, &service?, edge).map(Destination::Address);
     }
-    if let Some(ip) = service.cluster_ip {
-        return Some(SocketAddr::new(ip, port.port));
-    }
-    let endpoint = *port.endpoints.get(any(port.endpoints.len()))?;
-    // An environment value names a port, which the client takes as it is; a Service port is known by its SRV record.
-    Some(match edge.call.why {
-        Why::Environment { .. } => SocketAddr::new(endpoint.ip(), edge.call.port),
-        _ => endpoint,
-    })
+    let port = service.map_or(edge.call.port, |service| port(&service, &edge.call));
+    Some(Destination::Name(port, Box::new((cluster.resolver(caller), draws))))
+}
+
+fn from_outside(cluster: &Cluster, service: &Service, edge: &mut Edge) -> Option<SocketAddr> {
+    let port = service.ports.iter().find(|p| p.port == edge.call.port && p.protocol == edge.call.protocol)?;
+    let external = service.external_ips.first().map(|ip| SocketAddr::new(*ip, port.port));
+    let any = edge.draws.below(cluster.nodes.len() as u32) as usize;
+    external.or_else(|| port.node_port.map(|number| SocketAddr::new(cluster.nodes[any].public_ip, number)))
+}
+
+/// The port that is called. An environment value names one, which the client takes as it is; that of a headless Service is
+/// known by its SRV record.
+fn port(service: &Service, call: &Call) -> u16 {
+    let endpoints = service.ports.iter().filter(|p| p.port == call.port && p.protocol == call.protocol);
+    let named = matches!(call.why, Why::Environment { .. }) || service.cluster_ip.is_some();
+    let first = endpoints.flat_map(|port| &port.endpoints).next();
+    first.filter(|_| !named).map_or(call.port, |endpoint| endpoint.port())
 }

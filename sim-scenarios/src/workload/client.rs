@@ -6,11 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::errno::Errno;
+use sim_core::engine::rng::Stream;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::world::World;
 use sim_k8s::api::Protocol as Transport;
+use sim_k8s::dns::{self, Libc, Resolution, Resolved, Resolver, Source};
 
 use super::protocol::{Protocol, signature};
 
@@ -29,13 +31,22 @@ pub struct Request {
     /// The address it calls from; `None`: whichever the route says.
     pub from: Option<IpAddr>,
     /// Whom it calls.
-    pub to: SocketAddr,
+    pub to: Destination,
     /// By which transport.
     pub transport: Transport,
     /// What it speaks.
     pub protocol: &'static Protocol,
-    /// The DNS name it calls.
+    /// The name it calls.
     pub host: String,
+}
+
+/// Whom a call goes to.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// An address.
+    Address(SocketAddr),
+    /// A port of what the name of the request stands for. Who tells what that is, and the draws of asking.
+    Name(u16, Box<(Resolver, Stream)>),
 }
 
 /// A call that was answered.
@@ -52,8 +63,10 @@ pub struct Answer {
 pub enum Reason {
     /// There is no pod to call from: none of the caller's fits on a node.
     NoCaller,
-    /// The name stands for no address: a headless Service without endpoints (what a resolver calls NXDOMAIN).
+    /// Nothing outside leads to what is called.
     NoAddress,
+    /// The name could not be resolved.
+    Dns(dns::Failure),
     /// The network said so.
     Errno(&'static str),
     /// Nothing came in time.
@@ -72,7 +85,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoCaller => "no pod of the caller runs",
-            Self::NoAddress => "NXDOMAIN",
+            Self::NoAddress => "no address from outside",
+            Self::Dns(failure) => return failure.fmt(f),
             Self::Errno(name) => name,
             Self::TimedOut => "timed out",
             Self::Cut => "cut short",
@@ -121,14 +135,32 @@ impl Ended {
 pub struct Clients {
     calls: BTreeMap<u64, Call>,
     by_socket: BTreeMap<(NetnsId, Socket), u64>,
+    /// When calls want to be told that time has gone by.
+    alarms: Vec<(Instant, u64)>,
 }
 
 #[derive(Clone, Debug)]
 struct Call {
     request: Request,
+    begun: Instant,
+    /// When patience runs out.
+    until: Instant,
+    phase: Phase,
+}
+
+/// How far a call has come.
+#[derive(Clone, Debug)]
+enum Phase {
+    /// Its name is being resolved.
+    Resolves(Box<Resolution>),
+    /// It talks to whom it called.
+    Talks(Talk),
+}
+
+#[derive(Clone, Debug)]
+struct Talk {
     socket: Socket,
     local: SocketAddr,
-    begun: Instant,
     /// The request has been sent so often.
     sent: u32,
     /// Times patience has run out.
@@ -136,95 +168,206 @@ struct Call {
     answer: Vec<u8>,
 }
 
+/// What a step of a call led to: nothing yet, or its end.
+type Step = Result<Option<Answer>, Reason>;
+
 impl Clients {
     /// Whether no call is on its way.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Begins call number `call`, unlike all before it. The caller of this function then tells [`Self::impatient`] each time
-    /// [`PATIENCE`] has gone by. A call may end at once.
+    /// Begins call number `call`, unlike all before it. It may end at once.
     pub fn begin(&mut self, world: &mut World, call: u64, request: Request) -> Option<Ended> {
-        match self.open(world, call, request) {
-            Ok(()) => self.go_on(world, call),
-            Err(errno) => Some(Ended::at_once(call, errno.into())),
-        }
-    }
-
-    fn open(&mut self, world: &mut World, call: u64, request: Request) -> Result<(), Errno> {
-        let netns = request.netns;
-        let local = SocketAddr::new(request.from.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0);
-        let (socket, local) = match request.transport {
-            Transport::Tcp => {
-                let id = world.tcp_connect(netns, local, request.to, SocketOptions::default())?;
-                (Socket::Tcp(id), world.tcp_endpoints(netns, id).map_or(local, |(local, _)| local))
-            }
-            Transport::Udp => {
-                let id = world.udp_bind(netns, local, false)?;
-                if let Err(errno) = world.udp_connect(netns, id, request.to) {
-                    world.close(netns, id);
-                    return Err(errno);
-                }
-                (Socket::Udp(id), world.udp(netns, id).map_or(local, |socket| socket.local))
-            }
-            Transport::Sctp => return Err(Errno::ENOTSUP),
-        };
         let begun = world.now();
-        self.by_socket.insert((netns, socket), call);
-        self.calls.insert(call, Call { request, socket, local, begun, sent: 0, waited: 0, answer: Vec::new() });
-        Ok(())
+        let Request { netns, host, .. } = &request;
+        let step = match &request.to {
+            Destination::Address(to) => Ok(Ok(vec![to.ip()])),
+            Destination::Name(_, told) => Resolution::begin(world, *netns, &told.0, host, told.1.clone())
+                .map_or_else(Ok, |resolution| Err(Phase::Resolves(Box::new(resolution)))),
+        };
+        let phase = match step {
+            Err(phase) => phase,
+            Ok(resolved) => match open(world, &request, resolved) {
+                Ok(talk) => Phase::Talks(talk),
+                Err(reason) => return Some(Ended::at_once(call, reason)),
+            },
+        };
+        self.calls.insert(call, Call { request, begun, until: Instant::NEVER, phase });
+        self.go_on(world, call, |this, world| this.go_on(world, None))
     }
 
     /// Something happened to a socket: goes on with the call whose it is.
     pub fn wake(&mut self, world: &mut World, netns: NetnsId, socket: Socket) -> Option<Ended> {
         let call = *self.by_socket.get(&(netns, socket))?;
-        self.go_on(world, call)
+        self.go_on(world, call, |this, world| this.go_on(world, Some(socket)))
     }
 
-    /// [`PATIENCE`] has gone by for this call, if it is still on its way.
-    pub fn impatient(&mut self, world: &mut World, call: u64) -> Option<Ended> {
+    /// The time of an alarm of this call has come, if it is still on its way.
+    pub fn ring(&mut self, world: &mut World, call: u64) -> Option<Ended> {
+        let due = self.calls.get(&call).is_some_and(|this| this.until <= world.now());
+        if due { self.go_on(world, call, Call::impatient) } else { None }
+    }
+
+    /// When [`Self::ring`] is to be called for which call. Each is told once.
+    pub fn take_alarms(&mut self) -> Vec<(Instant, u64)> {
+        std::mem::take(&mut self.alarms)
+    }
+
+    fn go_on(
+        &mut self,
+        world: &mut World,
+        call: u64,
+        step: impl FnOnce(&mut Call, &mut World) -> Step,
+    ) -> Option<Ended> {
         let this = self.calls.get_mut(&call)?;
-        this.waited += 1;
-        let outcome = match this.socket {
-            _ if this.waited == ATTEMPTS => Err(Reason::TimedOut),
-            // TCP repeats by itself.
-            Socket::Tcp(_) => return None,
-            _ => this.send(world),
-        };
-        outcome.err().map(|reason| self.end(world, call, Err(reason)))
-    }
-
-    /// Whether patience may still run out for this call.
-    pub fn is_waiting(&self, call: u64) -> bool {
-        self.calls.contains_key(&call)
-    }
-
-    fn go_on(&mut self, world: &mut World, call: u64) -> Option<Ended> {
-        let this = self.calls.get_mut(&call)?;
-        match this.go_on(world) {
-            Ok(None) => None,
-            Ok(Some(answer)) => Some(self.end(world, call, Ok(answer))),
-            Err(reason) => Some(self.end(world, call, Err(reason))),
+        let (netns, before) = (this.request.netns, this.until);
+        for socket in this.sockets() {
+            self.by_socket.remove(&(netns, socket));
         }
-    }
-
-    fn end(&mut self, world: &mut World, call: u64, outcome: Result<Answer, Reason>) -> Ended {
-        let this = self.calls.remove(&call).expect("only calls on their way end");
-        let netns = this.request.netns;
-        self.by_socket.remove(&(netns, this.socket));
-        match this.socket {
-            Socket::Tcp(id) => world.tcp_close(netns, id),
-            Socket::Udp(id) | Socket::Raw(id) => world.close(netns, id),
+        let done = step(this, world);
+        if let Ok(None) = done {
+            self.by_socket.extend(this.sockets().map(|socket| ((netns, socket), call)));
+            if this.until != before && this.until < Instant::NEVER {
+                self.alarms.push((this.until, call));
+            }
+            return None;
         }
-        let attempt = Some(Attempt { netns, local: this.local, begun: this.begun });
-        Ended { call, outcome: outcome.map_err(|reason| Failure { reason, attempt }) }
+        let this = self.calls.remove(&call)?;
+        let attempt = this.local().map(|local| Attempt { netns, local, begun: this.begun });
+        this.close(world);
+        let outcome = done.map(|answer| answer.expect("it has ended"));
+        Some(Ended { call, outcome: outcome.map_err(|reason| Failure { reason, attempt }) })
     }
 }
 
+/// Opens a socket to the best of the addresses.
+fn open(world: &mut World, request: &Request, resolved: Resolved) -> Result<Talk, Reason> {
+    let mut ips = resolved.map_err(Reason::Dns)?;
+    let netns = request.netns;
+    let port = match &request.to {
+        Destination::Address(to) => to.port(),
+        Destination::Name(port, _) => *port,
+    };
+    if ips.len() > 1 {
+        let sources: BTreeMap<IpAddr, Option<Source>> = ips.iter().map(|ip| (*ip, source(world, netns, *ip))).collect();
+        dns::sort(Libc::Glibc, &mut ips, |ip| sources[&ip]);
+    }
+    let to = SocketAddr::new(*ips.first().ok_or(Reason::Dns(dns::Failure::NoData))?, port);
+    let local = SocketAddr::new(request.from.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0);
+    let (socket, local) = match request.transport {
+        Transport::Tcp => {
+            let id = world.tcp_connect(netns, local, to, SocketOptions::default())?;
+            (Socket::Tcp(id), world.tcp_endpoints(netns, id).map_or(local, |(local, _)| local))
+        }
+        Transport::Udp => {
+            let id = world.udp_bind(netns, local, false)?;
+            if let Err(errno) = world.udp_connect(netns, id, to) {
+                world.close(netns, id);
+                return Err(errno.into());
+            }
+            (Socket::Udp(id), world.udp(netns, id).map_or(local, |socket| socket.local))
+        }
+        Transport::Sctp => return Err(Errno::ENOTSUP.into()),
+    };
+    Ok(Talk { socket, local, sent: 0, waited: 0, answer: Vec::new() })
+}
+
+/// Where packets to `ip` would come from: what `getaddrinfo` finds out by connecting a socket.
+fn source(world: &mut World, netns: NetnsId, ip: IpAddr) -> Option<Source> {
+    let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let socket = world.udp_bind(netns, any, false).ok()?;
+    let connected = world.udp_connect(netns, socket, SocketAddr::new(ip, dns::PORT));
+    let local = world.udp(netns, socket).map(|socket| socket.local.ip());
+    world.close(netns, socket);
+    let ip = local.filter(|_| connected.is_ok())?;
+    Some(Source { ip, prefix: world.address_of(netns, ip).map_or(32, |net| net.prefix_len()) })
+}
+
 impl Call {
-    /// Sends and receives what can be; the answer if it is whole.
-    fn go_on(&mut self, world: &mut World) -> Result<Option<Answer>, Reason> {
+    /// What happened, or that it has just begun, leads on.
+    fn go_on(&mut self, world: &mut World, socket: Option<Socket>) -> Step {
+        if let Phase::Resolves(resolution) = &mut self.phase {
+            let resolved = socket.and_then(|socket| resolution.woken(world, socket));
+            return self.resolved(world, resolved);
+        }
+        self.talk(world)
+    }
+
+    /// Patience has run out.
+    fn impatient(&mut self, world: &mut World) -> Step {
+        match &mut self.phase {
+            Phase::Resolves(resolution) => {
+                let resolved = resolution.timed_out(world);
+                self.resolved(world, resolved)
+            }
+            Phase::Talks(talk) => {
+                talk.waited += 1;
+                self.until = world.now() + PATIENCE;
+                match talk.socket {
+                    _ if talk.waited == ATTEMPTS => Err(Reason::TimedOut),
+                    // TCP repeats by itself.
+                    Socket::Tcp(_) => Ok(None),
+                    _ => talk.send(world, &self.request).map(|()| None),
+                }
+            }
+        }
+    }
+
+    fn resolved(&mut self, world: &mut World, resolved: Option<Resolved>) -> Step {
+        match (resolved, &self.phase) {
+            (Some(resolved), _) => {
+                self.phase = Phase::Talks(open(world, &self.request, resolved)?);
+                self.until = Instant::NEVER;
+                self.talk(world)
+            }
+            (None, Phase::Resolves(resolution)) => {
+                self.until = resolution.until();
+                Ok(None)
+            }
+            (None, Phase::Talks(_)) => Ok(None),
+        }
+    }
+
+    fn talk(&mut self, world: &mut World) -> Step {
+        let Phase::Talks(talk) = &mut self.phase else { return Ok(None) };
+        if self.until == Instant::NEVER {
+            self.until = world.now() + PATIENCE;
+        }
+        let by = talk.go_on(world, &self.request)?;
+        Ok(by.map(|by| Answer { by, latency: world.now().since(self.begun) }))
+    }
+
+    fn sockets(&self) -> impl Iterator<Item = Socket> {
+        match &self.phase {
+            Phase::Resolves(resolution) => resolution.sockets().collect::<Vec<_>>(),
+            Phase::Talks(talk) => vec![talk.socket],
+        }
+        .into_iter()
+    }
+
+    /// Its end of what it tried last.
+    fn local(&self) -> Option<SocketAddr> {
+        match &self.phase {
+            Phase::Resolves(resolution) => resolution.local(),
+            Phase::Talks(talk) => Some(talk.local),
+        }
+    }
+
+    fn close(self, world: &mut World) {
         let netns = self.request.netns;
+        match self.phase {
+            Phase::Resolves(mut resolution) => resolution.close(world),
+            Phase::Talks(Talk { socket: Socket::Tcp(id), .. }) => world.tcp_close(netns, id),
+            Phase::Talks(Talk { socket: Socket::Udp(id) | Socket::Raw(id), .. }) => world.close(netns, id),
+        }
+    }
+}
+
+impl Talk {
+    /// Sends and receives what can be; once the answer is whole, who gave it.
+    fn go_on(&mut self, world: &mut World, request: &Request) -> Result<Option<Option<usize>>, Reason> {
+        let netns = request.netns;
         if let Socket::Tcp(id) = self.socket {
             if let Some(errno) = world.tcp_take_error(netns, id) {
                 return Err(errno.into());
@@ -234,7 +377,7 @@ impl Call {
             }
         }
         if self.sent == 0 {
-            self.send(world)?;
+            self.send(world, request)?;
         }
         loop {
             let received = match self.socket {
@@ -246,8 +389,8 @@ impl Call {
                 Err(errno) => return Err(errno.into()),
                 Ok(data) => {
                     self.answer.extend(&data);
-                    if let Some(answer) = self.whole_answer(world, data.is_empty()) {
-                        return Ok(Some(answer));
+                    if let Some(by) = self.whole_answer(request, data.is_empty()) {
+                        return Ok(Some(by));
                     }
                     if data.is_empty() || self.answer.len() > READ {
                         return Err(Reason::Cut);
@@ -257,26 +400,26 @@ impl Call {
         }
     }
 
-    fn send(&mut self, world: &mut World) -> Result<(), Reason> {
+    fn send(&mut self, world: &mut World, request: &Request) -> Result<(), Reason> {
         self.sent += 1;
-        let netns = self.request.netns;
-        let request = (self.request.protocol.request)(&self.request.host);
+        let netns = request.netns;
+        let bytes = (request.protocol.request)(&request.host);
         match self.socket {
             Socket::Udp(id) | Socket::Raw(id) => world
-                .udp_send(netns, id, None, &request)
+                .udp_send(netns, id, None, &bytes)
                 .map_err(|error| error.errno.map_or(Reason::TimedOut, Reason::from)),
-            Socket::Tcp(id) if request.is_empty() && !self.request.protocol.greets => {
+            Socket::Tcp(id) if bytes.is_empty() && !request.protocol.greets => {
                 world.tcp_shutdown(netns, id).map_err(Reason::from)
             }
-            Socket::Tcp(_) if request.is_empty() => Ok(()),
-            Socket::Tcp(id) => world.tcp_send(netns, id, &request).map(|_| ()).map_err(Reason::from),
+            Socket::Tcp(_) if bytes.is_empty() => Ok(()),
+            Socket::Tcp(id) => world.tcp_send(netns, id, &bytes).map(|_| ()).map_err(Reason::from),
         }
     }
 
-    /// The answer, if what was received so far is one: signed, or empty where that is the answer.
-    fn whole_answer(&self, world: &World, ended: bool) -> Option<Answer> {
+    /// Who gave the answer, if what was received so far is one: signed, or empty where that is the answer.
+    fn whole_answer(&self, request: &Request, ended: bool) -> Option<Option<usize>> {
         let by = signature::signed_by(&self.answer);
-        let silence = ended && self.answer.is_empty() && (self.request.protocol.answer)("", &[]).is_empty();
-        (by.is_some() || silence).then(|| Answer { by, latency: world.now().since(self.begun) })
+        let silence = ended && self.answer.is_empty() && (request.protocol.answer)("", &[]).is_empty();
+        (by.is_some() || silence || signature::is_outsiders(&self.answer)).then_some(by)
     }
 }

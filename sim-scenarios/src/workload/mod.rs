@@ -10,6 +10,6 @@ pub mod protocol;
 mod server;
 
 pub use application::{Applications, Refused};
-pub use client::{Answer, Attempt, Clients, Ended, Failure, PATIENCE, Reason, Request};
+pub use client::{Answer, Attempt, Clients, Destination, Ended, Failure, PATIENCE, Reason, Request};
 pub use habits::{Habits, OnStop};
 pub use server::{Server, ServerId, Servers};

@@ -42,6 +42,7 @@ impl Bench {
     }
 
     pub(super) fn with(yaml: &str, config: ClusterConfig) -> Self {
+        let config = ClusterConfig { dns: false, ..config };
         let objects = objects(yaml);
         let (mut world, cluster) = Cluster::build(&objects, &config).unwrap_or_else(|error| panic!("{error}"));
         world.capture(true);

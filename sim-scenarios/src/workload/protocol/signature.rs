@@ -11,6 +11,14 @@ pub fn sign(pod: usize, key: &ObjectKey) -> String {
     format!("pod {pod} ({}/{name})", key.namespace)
 }
 
+/// The signature of whoever answers outside the cluster.
+pub const OUTSIDER: &str = "someone outside";
+
+/// Whether an answer comes from outside the cluster.
+pub fn is_outsiders(answer: &[u8]) -> bool {
+    answer.windows(OUTSIDER.len()).any(|window| window == OUTSIDER.as_bytes())
+}
+
 /// The number of the pod that signed `answer`; `None` if there is no signature, or not yet all of it.
 pub fn signed_by(answer: &[u8]) -> Option<usize> {
     let after = |text: &[u8]| answer.windows(text.len()).position(|w| w == text).map(|at| &answer[at + text.len()..]);

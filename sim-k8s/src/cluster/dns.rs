@@ -1,0 +1,86 @@
+//! Who resolves names: CoreDNS in its pods, the name server of the world outside, and what programs are told of them.
+
+use sim_core::engine::arena::NetnsId;
+use sim_core::world::World;
+
+use super::{Cluster, ClusterConfig, Pod};
+use crate::agent::{ContainerRef, ControlPlane, Notice, Signal};
+use crate::dns::{self, ClusterDns, CoreDns, CoreDnsConfig, Libc, OutsideResolver, ResolvConf, Resolver};
+
+/// The domain of every cluster here.
+const DOMAIN: &str = "cluster.local";
+/// What a machine is told of name servers, the nodes and those outside: the one outside.
+const MACHINE: &str = "nameserver 8.8.8.8\n";
+
+/// Starts the name server of the world outside.
+pub(super) fn start(world: &mut World, plane: &mut ControlPlane, outside: NetnsId) {
+    let conf = ResolvConf::parse(MACHINE);
+    for ip in conf.nameservers {
+        plane.spawn(world, "name server outside", Box::new(OutsideResolver::new(outside, ip)));
+    }
+}
+
+/// What kubelets know of the cluster's DNS.
+pub(super) fn cluster_dns(config: &ClusterConfig) -> ClusterDns {
+    ClusterDns { nameserver: dns::nameserver(config.service_network), domain: DOMAIN.to_owned() }
+}
+
+impl Cluster {
+    /// How the programs of a pod resolve names; without one, those of a machine.
+    pub fn resolver(&self, pod: Option<&Pod>) -> Resolver {
+        let machine = ResolvConf::parse(MACHINE);
+        let Some(pod) = pod else { return Resolver::new(Libc::Glibc, machine) };
+        let mut resolver = Resolver::new(Libc::Glibc, self.resolv_conf(pod, &machine));
+        resolver.hosts = pod.template.dns.host_aliases.clone();
+        resolver
+    }
+
+    fn resolv_conf(&self, pod: &Pod, machine: &ResolvConf) -> ResolvConf {
+        ResolvConf::of_pod(&pod.template, &pod.key.namespace, &self.dns, machine)
+    }
+
+    /// Plays CoreDNS in its containers; whether that was such a container.
+    pub(super) fn play_coredns(&mut self, world: &mut World, notice: &Notice) -> bool {
+        match notice {
+            Notice::Started { container, netns, ips } => {
+                let pod = self.by_key.get(&container.pod).map(|index| &self.pods[*index]);
+                let image = pod.and_then(|pod| pod.template.containers.get(container.container));
+                if !image.is_some_and(dns::runs_coredns) {
+                    return false;
+                }
+                let machine = ResolvConf::parse(MACHINE);
+                let conf = pod.map_or(machine.clone(), |pod| self.resolv_conf(pod, &machine));
+                let upstream = conf.nameservers.first().or(machine.nameservers.first());
+                let config = CoreDnsConfig {
+                    upstream: *upstream.expect("a machine is told of a name server"),
+                    ..CoreDnsConfig::default()
+                };
+                let agent = CoreDns::new(config, container.clone(), *netns, ips.clone());
+                // It goes when its node goes: its name ends with the node's.
+                let node = pod.map_or("", |pod| self.nodes[pod.node].name.as_str());
+                let name = format!("coredns {} {node}", container.pod);
+                let agent = self.plane.spawn(world, name, Box::new(agent));
+                self.coredns.insert(container.clone(), agent);
+                true
+            }
+            Notice::Stop(container) => self.signal_coredns(world, container, Signal::Stop),
+            Notice::Killed(container) => {
+                let was = self.signal_coredns(world, container, Signal::Kill);
+                self.coredns.remove(container);
+                was
+            }
+            Notice::Exited(container, code) => {
+                if let Some(agent) = self.coredns.remove(container) {
+                    self.plane.retire(agent);
+                }
+                self.plane.exited(world, container, *code);
+                true
+            }
+        }
+    }
+
+    fn signal_coredns(&mut self, world: &mut World, container: &ContainerRef, signal: Signal) -> bool {
+        let agent = self.coredns.get(container).copied();
+        agent.inspect(|agent| self.plane.signal(world, *agent, signal)).is_some()
+    }
+}
