@@ -133,6 +133,8 @@ pub struct Container {
     pub sidecar: bool,
     /// Its image, for example `nginx:1.27`.
     pub image: String,
+    /// What the `sleep`s of its command take together; zero if it has none, or no command.
+    pub sleeps: Duration,
     /// The ports it declares.
     pub ports: Vec<ContainerPort>,
     /// What it asks for (`resources.requests`; where that is silent, `resources.limits`).

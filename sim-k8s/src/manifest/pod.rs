@@ -36,6 +36,8 @@ pub(super) const APPLIED_FIELDS: &[&str] = &[
     "spec.restartPolicy",
     "spec.containers[].name",
     "spec.containers[].image",
+    "spec.containers[].command",
+    "spec.containers[].args",
     "spec.containers[].startupProbe",
     "spec.containers[].livenessProbe",
     "spec.containers[].readinessProbe",
@@ -139,16 +141,17 @@ fn container(
     sidecar: bool,
     ports: Vec<ContainerPort>,
 ) -> Container {
-    let mut probe = |field: &str, probe: &Option<K8sProbe>, kind| {
+    let mut probed = |field: &str, probe: &Option<K8sProbe>, kind| {
         probe.as_ref().and_then(|probe| check.probe(&format!("{path}.{field}"), probe, &ports, kind))
     };
     Container {
         name: from.name.clone(),
         sidecar,
         image: from.image.clone().unwrap_or_default(),
-        startup_probe: probe("startupProbe", &from.startup_probe, ProbeKind::OneSuccess),
-        liveness_probe: probe("livenessProbe", &from.liveness_probe, ProbeKind::OneSuccess),
-        readiness_probe: probe("readinessProbe", &from.readiness_probe, ProbeKind::Readiness),
+        sleeps: probe::sleeps(words(from)),
+        startup_probe: probed("startupProbe", &from.startup_probe, ProbeKind::OneSuccess),
+        liveness_probe: probed("livenessProbe", &from.liveness_probe, ProbeKind::OneSuccess),
+        readiness_probe: probed("readinessProbe", &from.readiness_probe, ProbeKind::Readiness),
         lifecycle: check.lifecycle(&format!("{path}.lifecycle"), from.lifecycle.as_ref(), &ports),
         ports,
         requests: check.requests(path, from.resources.as_ref()),
@@ -175,14 +178,18 @@ impl Taken {
     }
 }
 
+/// The command of a container with its arguments.
+fn words(container: &K8sContainer) -> impl Iterator<Item = &String> {
+    container.command.iter().flatten().chain(container.args.iter().flatten())
+}
+
 /// The init containers that end.
 fn init_containers(check: &mut Check<'_>, path: &str, spec: &PodSpec, taken: &mut Taken) -> Vec<InitContainer> {
     let all = spec.init_containers.iter().flatten().enumerate();
     let ending = all.filter(|(_, container)| container.restart_policy.as_deref() != Some("Always"));
     let ending = ending.map(|(index, container)| {
         taken.name(check, &format!("{path}[{index}]"), &container.name);
-        let words = container.command.iter().flatten().chain(container.args.iter().flatten());
-        InitContainer { name: container.name.clone(), runs: probe::sleeps(words) }
+        InitContainer { name: container.name.clone(), runs: probe::sleeps(words(container)) }
     });
     ending.collect()
 }

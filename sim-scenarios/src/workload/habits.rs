@@ -1,6 +1,10 @@
 //! What an application does around its start and its end.
 
 use sim_core::engine::time::Duration;
+use sim_k8s::api::{Container, RestartPolicy};
+
+/// How long a container works that is to end and does not say by a `sleep` when.
+const WORKS: Duration = Duration::from_secs(5);
 
 /// The habits of an application. Default: it listens at once, and at the stop signal it drains and ends.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -49,6 +53,14 @@ const IMAGES: &[(&str, OnStop)] = &[
 ];
 
 impl Habits {
+    /// The habits of a container in a pod with this restart policy. Where containers are not started again once they are
+    /// done, they end, and well: after the time their command sleeps, or 5 s.
+    pub fn of(container: &Container, policy: RestartPolicy) -> Self {
+        let ends = policy != RestartPolicy::Always && !container.sidecar;
+        let works = if container.sleeps == Duration::ZERO { WORKS } else { container.sleeps };
+        Self { ends_after: ends.then_some((works, 0)), ..Self::of_image(&container.image) }
+    }
+
     /// The habits that an image is known for, by its name without registry, tag and digest; else the default.
     pub fn of_image(image: &str) -> Self {
         let name = image.rsplit('/').next().unwrap_or_default();
@@ -69,5 +81,15 @@ mod tests {
         assert_eq!(on_stop("registry.k8s.io:5000/library/busybox@sha256:00"), OnStop::Ignore);
         assert_eq!(on_stop("gcr.io/shop/frontend:v1"), OnStop::Drain);
         assert_eq!(on_stop(""), OnStop::Drain);
+    }
+
+    #[test]
+    fn who_is_not_started_again_ends() {
+        let sleeps = |secs| Container { sleeps: Duration::from_secs(secs), ..Container::default() };
+        let ends = |container: &Container, policy| Habits::of(container, policy).ends_after;
+        assert_eq!(ends(&sleeps(30), RestartPolicy::Never), Some((Duration::from_secs(30), 0)));
+        assert_eq!(ends(&sleeps(0), RestartPolicy::OnFailure), Some((WORKS, 0)));
+        assert_eq!(ends(&sleeps(30), RestartPolicy::Always), None);
+        assert_eq!(ends(&Container { sidecar: true, ..sleeps(30) }, RestartPolicy::Never), None);
     }
 }

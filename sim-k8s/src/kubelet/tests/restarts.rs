@@ -48,6 +48,14 @@ fn a_pod_that_is_never_started_again_runs_its_course() {
         bench.delete("a");
         assert!(bench.pod("a").is_none(), "at once");
     }
+    // A sidecar does not keep it alive. (Here it ends too, and is started again whatever the policy.)
+    let mut bench = Bench::new(1, ends(20, 0));
+    let sidecar = Container { sidecar: true, ..container("proxy") };
+    let policy = RestartPolicy::Never;
+    bench.create("a", PodTemplate { restart_policy: policy, ..template(vec![sidecar, container("main")]) });
+    bench.run_to(58_000);
+    assert_eq!((bench.status("a").phase, bench.world.netns_id("default/a")), (Phase::Succeeded, None));
+    assert!(bench.told.iter().filter(|(_, told)| told == "a/0 started").count() > 1);
     let mut bench = Bench::new(1, ends(5, 1));
     let policy = RestartPolicy::OnFailure;
     bench.create("a", PodTemplate { restart_policy: policy, ..template(vec![container("main")]) });
