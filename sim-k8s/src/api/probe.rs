@@ -48,6 +48,18 @@ pub enum Handler {
     Sleep(Duration),
 }
 
+impl Handler {
+    /// The TCP port of the pod that it goes to, if it does.
+    pub(super) fn pod_port(&self) -> Option<u16> {
+        match self {
+            Self::HttpGet(HttpGet { host: None, port, .. })
+            | Self::TcpSocket { host: None, port }
+            | Self::Grpc { port, .. } => Some(*port),
+            _ => None,
+        }
+    }
+}
+
 /// An HTTP GET of a kubelet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HttpGet {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use sim_core::engine::time::Duration;
 
 use super::{
-    Affinity, InitContainer, Labels, Lifecycle, PodDns, Probe, Resources, RestartPolicy, Toleration,
+    Affinity, Handler, InitContainer, Labels, Lifecycle, PodDns, Probe, Resources, RestartPolicy, Toleration,
     TopologySpreadConstraint,
 };
 
@@ -149,6 +149,16 @@ pub struct Container {
     pub readiness_probe: Option<Probe>,
     /// What is done after its start and before its end.
     pub lifecycle: Lifecycle,
+}
+
+impl Container {
+    /// The ports of its pod that its probes and hooks go to, all of TCP.
+    pub fn probed_ports(&self) -> impl Iterator<Item = u16> {
+        let probes = [&self.startup_probe, &self.liveness_probe, &self.readiness_probe];
+        let handlers = probes.into_iter().flatten().map(|probe| &probe.handler);
+        let hooks = [&self.lifecycle.post_start, &self.lifecycle.pre_stop];
+        handlers.chain(hooks.into_iter().flatten()).filter_map(Handler::pod_port)
+    }
 }
 
 /// A port a container listens on.

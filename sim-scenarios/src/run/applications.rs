@@ -1,5 +1,6 @@
 //! Plays the applications in pods: started, stopped, killed.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use sim_k8s::agent::{ContainerRef, Notice};
@@ -47,11 +48,12 @@ impl Run {
             signature: signature.clone(),
         };
         let servers = self.ports_of(pod, container.container).into_iter().map(server).collect();
-        let habits = Habits::of_image(&pod.template.containers[container.container].image);
+        let habits = Habits::of(&pod.template.containers[container.container], pod.template.restart_policy);
         self.applications.start(&mut self.world, container, servers, habits);
     }
 
-    /// What a container listens on: what it declares, and of a pod's first one what Services lead to and nobody declares.
+    /// What a container listens on: what it declares, where its probes go, and of a pod's first one what Services lead to
+    /// and nobody declares.
     fn ports_of(&self, pod: &Pod, container: usize) -> Vec<(Transport, u16)> {
         let declares = |index: usize, port: (Transport, u16)| {
             pod.template.containers[index].ports.iter().any(|p| (p.protocol, p.port) == port)
@@ -60,7 +62,9 @@ impl Run {
         let first = pod.template.containers.iter().position(|container| !container.sidecar);
         let served = served_ports(&pod.template, &pod.labels, &pod.key.namespace, &self.services);
         let own = |port: &(Transport, u16)| declares(container, *port) || (first == Some(container) && !others(*port));
-        served.into_iter().filter(own).collect()
+        let probed = pod.template.containers[container].probed_ports().map(|port| (Transport::Tcp, port));
+        let probed: BTreeSet<_> = probed.filter(|port| !served.contains(port)).collect();
+        served.into_iter().filter(own).chain(probed).collect()
     }
 
     /// What a pod speaks at a port: that is told by its number, or by those of the Service ports that lead to it.
