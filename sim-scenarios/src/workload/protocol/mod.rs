@@ -81,10 +81,10 @@ pub fn spoken(transport: Transport, ports: impl IntoIterator<Item = u16>) -> &'s
 pub fn shown(request: &[u8]) -> Option<&'static Protocol> {
     let first_line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
     match first_line {
-        _ if request.starts_with(grpc::PREFACE) => Some(&grpc::GRPC),
-        line if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") => Some(&http::HTTP),
         // A record's type, and the major version of every TLS (RFC 8446, section 5.1).
         [20..=23, 3, ..] => Some(&tls::TLS),
+        _ if request.starts_with(grpc::PREFACE) => Some(&grpc::GRPC),
+        line if line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0") => Some(&http::HTTP),
         _ => None,
     }
 }
