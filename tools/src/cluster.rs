@@ -17,11 +17,14 @@ pub(crate) struct ClusterArgs {
     /// How many nodes the cluster has
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_NODES)))]
     nodes: u32,
+    /// Over how many zones the nodes are dealt in turn; 0: they have none
+    #[arg(long, default_value_t = 0)]
+    zones: u32,
 }
 
 impl ClusterArgs {
     /// The cluster that was asked for.
     pub(crate) fn config(&self) -> ClusterConfig {
-        ClusterConfig { nodes: self.nodes, seed: Seed(self.seed), ..ClusterConfig::default() }
+        ClusterConfig { nodes: self.nodes, zones: self.zones, seed: Seed(self.seed), ..ClusterConfig::default() }
     }
 }

@@ -91,7 +91,8 @@ impl Apiserver {
                 if pod.node_name.is_some() || pod.is_terminating() {
                     return Err(Refused::Conflict);
                 }
-                pod.node_name = Some(node);
+                // Condition `PodScheduled` is true (`assignPod`, pkg/registry/core/pod/storage/storage.go).
+                (pod.node_name, pod.status.unschedulable) = (Some(node), None);
                 Ok(())
             }),
             Request::PatchNode { node, patch } => self.patch_node(&node, patch),

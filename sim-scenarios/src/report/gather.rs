@@ -8,7 +8,7 @@ use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
 
-use super::{Calls, DropReport, EdgeReport, EndpointReport, FailureReport, Latency, Report, ServiceReport};
+use super::{Calls, DropReport, EdgeReport, EndpointReport, FailureReport, Latency, Report, ServiceReport, outside};
 use crate::run::{Edge, Place, Run, Tally};
 
 impl Report {
@@ -40,6 +40,7 @@ impl Report {
             ok: edges.iter().all(|edge| edge.calls.failed == 0) && services.iter().all(|s| !s.endpoints.is_empty()),
             services,
             edges,
+            outside: outside::of_run(run),
             drops: drops(run),
             not_applied: kinds.chain(fields).chain(cluster.not_applied.iter().cloned()).collect(),
             faults: run.struck().to_vec(),

@@ -3,10 +3,13 @@
 //! Everything is sorted or in the order of the manifests, so two equal runs have equal reports.
 
 mod gather;
+mod outside;
 mod table;
 mod text;
 
 use serde::Serialize;
+
+pub use outside::{Advice, NodeReport, OutsideReport, Patch};
 
 /// What came of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -35,6 +38,8 @@ pub struct Report {
     pub edges: Vec<EdgeReport>,
     /// Every Service port, called or not.
     pub services: Vec<ServiceReport>,
+    /// Services that are called from outside by way of nodes, by name.
+    pub outside: Vec<OutsideReport>,
     /// Packets dropped.
     pub drops: Vec<DropReport>,
     /// Kinds and fields of the manifests that have no effect.

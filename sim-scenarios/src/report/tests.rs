@@ -57,6 +57,7 @@ fn report() -> Report {
             ),
         ],
         services: services(),
+        outside: Vec::new(),
         drops: vec![DropReport { reason: "NETFILTER_DROP".into(), place: "n1/eth0, FORWARD".into(), count: 6 }],
         not_applied: vec!["v1 ServiceAccount (11 objects)".into()],
         faults: vec!["at 5s: delete pod shop/web-0".into()],

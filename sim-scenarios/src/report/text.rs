@@ -4,6 +4,7 @@ use std::fmt;
 
 use sim_core::engine::time::Duration;
 
+use super::outside;
 use super::table::table;
 use super::{EdgeReport, EndpointReport, Report};
 
@@ -20,6 +21,7 @@ impl fmt::Display for Report {
         )?;
         f.write_str(&edges(self))?;
         f.write_str(&spread(self))?;
+        f.write_str(&outside::text(&self.outside))?;
         f.write_str(&drops(self))?;
         list(f, "Pods that fit on no node", &self.pending)?;
         list(f, "Faults", &self.faults)?;

@@ -8,6 +8,7 @@ use sim_k8s::cluster::{Cluster, ClusterError};
 use sim_k8s::workload::Plan;
 
 use super::losses::Losses;
+use super::ways::Ways;
 use super::{Alarm, Run, RunConfig};
 use crate::workload::{Applications, Clients, Servers};
 
@@ -31,6 +32,7 @@ pub(super) fn build(objects: &Objects, plan: &Plan, config: RunConfig) -> Result
         began: None,
         over: Instant::NEVER,
         losses: Losses::default(),
+        ways: Ways::default(),
         seen: Vec::new(),
         faults: Vec::new(),
         fault_draws,

@@ -122,7 +122,14 @@ impl Run {
         let edge = self.calls.remove(&call).expect("every call has an edge");
         self.over = self.over.max(self.world.now() + LINGER);
         match outcome {
-            Ok(answer) => self.edges[edge].tally.answered(answer),
+            Ok(answer) => {
+                let mut way = None;
+                if self.edges[edge].call.from == Caller::World {
+                    self.collect();
+                    way = self.ways.take(answer.local);
+                }
+                self.edges[edge].tally.answered(answer, way);
+            }
             Err(failure) => {
                 self.collect();
                 let place = failure.attempt.and_then(|attempt| self.losses.place(attempt));

@@ -7,6 +7,7 @@ use sim_core::engine::time::{Duration, Instant};
 use sim_k8s::workload::{Call, Why};
 
 use super::losses::Place;
+use super::ways::Way;
 use crate::workload::protocol::{Protocol, spoken};
 use crate::workload::{Answer, Reason};
 
@@ -48,6 +49,8 @@ pub struct Tally {
     pub sent: u64,
     /// Answers, by the number of the pod that gave them; under `None` those without a signature.
     pub answered_by: BTreeMap<Option<usize>, u64>,
+    /// The same of calls from outside, by their way as far as it was seen.
+    pub ways: BTreeMap<(Way, Option<usize>), u64>,
     /// Failures, by reason and place.
     pub failures: BTreeMap<(Reason, Option<Place>), u64>,
     /// Latencies of the answers, in the order they came.
@@ -55,8 +58,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub(super) fn answered(&mut self, answer: Answer) {
+    pub(super) fn answered(&mut self, answer: Answer, way: Option<Way>) {
         *self.answered_by.entry(answer.by).or_default() += 1;
+        if let Some(way) = way {
+            *self.ways.entry((way, answer.by)).or_default() += 1;
+        }
         self.latencies.push(answer.latency);
     }
 

@@ -92,7 +92,7 @@ impl Losses {
 }
 
 /// Both ends of a frame's packet, and whether it resets a connection.
-fn flow(frame: &[u8]) -> Option<([SocketAddr; 2], bool)> {
+pub(super) fn flow(frame: &[u8]) -> Option<([SocketAddr; 2], bool)> {
     let packet = frame.get(ETH_LEN..)?;
     let ip = IpHeader::read(packet)?;
     let l4 = packet.get(usize::from(ip.header_len)..)?;

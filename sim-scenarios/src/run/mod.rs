@@ -13,6 +13,7 @@
 //! | `faults` | does to it what was planned |
 //! | `resolve` | names become addresses |
 //! | `losses` | where the packets of a call went missing |
+//! | `ways` | by which node calls from outside came in |
 //! | `names` | what addresses are called in a capture |
 
 mod applications;
@@ -23,6 +24,7 @@ mod faults;
 mod losses;
 mod names;
 mod resolve;
+mod ways;
 
 use std::collections::BTreeMap;
 
@@ -37,10 +39,12 @@ use sim_k8s::workload::Plan;
 
 pub use edge::{Edge, Tally};
 pub use losses::Place;
+pub use ways::Way;
 
 use crate::fault::Planned;
 use crate::workload::{Applications, Clients, Servers};
 use losses::Losses;
+use ways::Ways;
 
 /// How long the world goes on after the last call, so that connections close.
 const LINGER: Duration = Duration::from_secs(1);
@@ -57,7 +61,8 @@ pub struct RunConfig {
     pub duration: Duration,
     /// Calls begin after this time at the latest, settled or not. Default 10 min.
     pub patience: Duration,
-    /// Whether taps copy what they see. Without it a failed call does not know where its packets were lost. Default on.
+    /// Whether taps copy what they see. Without it a failed call does not know where its packets were lost, nor
+    /// one from outside which node it entered at. Default on.
     pub capture: bool,
 }
 
@@ -95,6 +100,7 @@ pub struct Run {
     /// Nothing more happens after this, unless a call is on its way.
     over: Instant,
     losses: Losses,
+    ways: Ways,
     seen: Vec<Seen>,
     not_called: Vec<String>,
     /// What is done to it, and the draws of those faults that leave something open.
@@ -220,6 +226,8 @@ impl Run {
     fn collect(&mut self) {
         let seen = self.world.drain_seen();
         self.losses.see(&seen);
+        let nodes = &self.cluster.nodes;
+        self.ways.see(&seen, self.cluster.world_netns, |netns| nodes.iter().position(|node| node.netns == netns));
         self.seen.extend(seen);
     }
 

@@ -56,6 +56,8 @@ pub struct Answer {
     pub by: Option<usize>,
     /// Time from the first packet to the answer.
     pub latency: Duration,
+    /// The caller's end.
+    pub local: SocketAddr,
 }
 
 /// Why a call failed.
@@ -335,7 +337,8 @@ impl Call {
             self.until = world.now() + PATIENCE;
         }
         let by = talk.go_on(world, &self.request)?;
-        Ok(by.map(|by| Answer { by, latency: world.now().since(self.begun) }))
+        let local = talk.local;
+        Ok(by.map(|by| Answer { by, latency: world.now().since(self.begun), local }))
     }
 
     fn sockets(&self) -> impl Iterator<Item = Socket> {

@@ -134,6 +134,7 @@ fn a_pod_that_fits_nowhere_says_why_and_waits_for_a_change() {
     bench.create(Object::Node(Arc::new(node("n2", ""))));
     bench.run(at(120_200));
     assert_eq!(bench.node_of("p"), Some("n2"), "long after its backoff it is tried at once");
+    assert_eq!(bench.pod("p").status.unschedulable, None);
 }
 
 #[test]
