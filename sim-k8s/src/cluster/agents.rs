@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use sim_core::world::World;
 
-use super::underlay::{Underlay, networks};
+use super::underlay::{Underlay, networks, networks_outside};
 use super::{ClusterConfig, ClusterError, Node};
 use crate::agent::ControlPlane;
 use crate::api::{self, Namespace};
@@ -39,7 +39,8 @@ pub(super) fn start(
         plane.spawn(world, name, agent);
     }
     plane.spawn(world, "scheduler", Box::new(Scheduler::new(namespaces)));
-    let elsewhere = networks(config).into_iter().chain([config.service_network]).collect();
+    let inside = networks(config).into_iter().chain([config.service_network]);
+    let elsewhere = inside.chain(networks_outside()).collect();
     let (gateway, balancer) = (underlay.gateway, underlay.balancer);
     let balancers = LoadBalancers::new(config.load_balancer.clone(), gateway, balancer, elsewhere);
     plane.spawn(world, "service-controller", Box::new(balancers));

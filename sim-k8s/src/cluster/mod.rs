@@ -34,6 +34,8 @@ use sim_core::engine::arena::NetnsId;
 use sim_core::link::LinkConfig;
 use sim_core::world::{Happened, World};
 
+use underlay::Underlay;
+
 use crate::agent::{AgentId, ContainerRef, ControlPlane, Notice};
 use crate::api::{ObjectKey, ObjectRef, Objects};
 use crate::apiserver::{Apiserver, Cache, Refused, Request};
@@ -59,6 +61,7 @@ pub struct Cluster {
     pub world_netns: NetnsId,
     /// The address calls from there come from.
     pub world_ip: IpAddr,
+    underlay: Underlay,
     plane: ControlPlane,
     /// The last pod of each name, as an index.
     by_key: BTreeMap<ObjectKey, usize>,
@@ -95,6 +98,7 @@ impl Cluster {
             not_applied,
             world_netns: underlay.world,
             world_ip: underlay::world_ip(),
+            underlay,
             plane,
             by_key: BTreeMap::new(),
             notices: VecDeque::new(),
@@ -153,6 +157,7 @@ impl Cluster {
             }
         }
         if leaves {
+            self.underlay.remove_node(world, &self.nodes[node]);
             let object = ObjectRef::node(name.as_str());
             // Someone may have deleted it before.
             let _ = self.plane.kubectl(world, Request::Delete { object, uid: None, grace: None });

@@ -1,5 +1,6 @@
 //! What a cluster does: packets on every way through it, and what it refuses.
 
+mod balancers;
 mod bench;
 mod churn;
 mod cloud;

@@ -60,6 +60,12 @@ pub(super) fn networks(config: &ClusterConfig) -> [IpNet; 2] {
     [config.pod_network, IpNet::new_assert(GATEWAY, NODE_PREFIX).trunc()]
 }
 
+/// The networks that the world outside has already: no load balancer may have an address of theirs.
+pub(super) fn networks_outside() -> Vec<IpNet> {
+    let net = |a, b, c| IpNet::new_assert(IpAddr::from([a, b, c, 0]), 24);
+    WORLD.map(|ip| IpNet::from(IpAddr::from(ip))).into_iter().chain([net(192, 0, 2), net(203, 0, 113)]).collect()
+}
+
 /// The address of the clients outside that a call from there comes from.
 pub(super) fn world_ip() -> IpAddr {
     WORLD[1].into()
@@ -117,6 +123,14 @@ impl Underlay {
         }
         nat::attach(ip, public_ip).iter().try_for_each(|command| command.run(world, &[self.gateway]))?;
         Ok((node, link))
+    }
+
+    /// A machine is given back: the cloud takes its address outside away. Its netns stays, for whoever looks at it.
+    pub(super) fn remove_node(&self, world: &mut World, node: &Node) {
+        for command in nat::detach(node.ip, node.public_ip) {
+            // Someone may have changed the gateway's rules by hand.
+            let _ = command.run(world, &[self.gateway]);
+        }
     }
 
     /// Joins a host to the switch and gives it its address.

@@ -155,14 +155,8 @@ impl LoadBalancers {
             (Object::Service(service), _) => self.enqueue(&service.key),
             (Object::Node(new), Some(Object::Node(old))) if !gone && !is_reason(&old, new) => {}
             (Object::Node(_), _) => {
-                let now = self.nodes_now();
-                let ip = |node: &String| self.targets.get(node).map(|target| target.ip);
-                let is_as_known = |live: &Live| {
-                    live.nodes.len() == now.len() && live.nodes.iter().all(|node| now.get(node).copied() == ip(node))
-                };
-                let services =
-                    self.balancers.iter().filter(|(_, live)| !is_as_known(live)).map(|(service, _)| service.clone());
-                services.collect::<Vec<_>>().iter().for_each(|service| self.enqueue(service));
+                let services: Vec<ObjectKey> = self.balancers.keys().cloned().collect();
+                services.iter().for_each(|service| self.enqueue_if_nodes_differ(service));
             }
             _ => {}
         }
@@ -176,6 +170,8 @@ impl LoadBalancers {
                 match asked {
                     Some((asked, nodes)) => {
                         let done = self.ensure(cx, &asked, &nodes);
+                        // Nodes that came while the cloud was at it.
+                        self.enqueue_if_nodes_differ(&service);
                         done.unwrap_or_else(|why| self.retry(cx, service, why));
                     }
                     None => self.take_down(cx, &service),
@@ -222,6 +218,17 @@ impl LoadBalancers {
     fn enqueue(&mut self, service: &ObjectKey) {
         if !self.queue.contains(service) {
             self.queue.push_back(service.clone());
+        }
+    }
+
+    /// Looks after a Service if its balancer has other nodes than it is to have.
+    fn enqueue_if_nodes_differ(&mut self, service: &ObjectKey) {
+        let Some(live) = self.balancers.get(service) else { return };
+        let now = self.nodes_now();
+        let ip = |node: &String| self.targets.get(node).map(|target| target.ip);
+        let is_same = live.nodes.len() == now.len() && live.nodes.iter().all(|node| now.get(node).copied() == ip(node));
+        if !is_same {
+            self.enqueue(service);
         }
     }
 

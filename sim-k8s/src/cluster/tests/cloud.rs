@@ -42,3 +42,12 @@ fn a_node_reaches_the_world_under_its_own_address_outside() {
     let entries = bench.world.netns(gateway).show_conntrack(bench.world.now()).join("\n");
     assert!(entries.contains("dst=203.0.113.12"), "{entries}");
 }
+
+#[test]
+fn a_node_that_leaves_loses_its_address_outside() {
+    let mut bench = Bench::new(ECHO, 2);
+    let rules = |bench: &Bench| bench.world.iptables_save(bench.world.netns_id("gw").expect("there is one"), false);
+    assert!(rules(&bench).contains("203.0.113.12"));
+    bench.cluster.power_off(&mut bench.world, 1, true);
+    assert!(!rules(&bench).contains("203.0.113.12") && rules(&bench).contains("203.0.113.11"));
+}
