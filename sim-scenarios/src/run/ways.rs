@@ -59,9 +59,11 @@ impl Ways {
 
     fn follow(&mut self, packet: PacketId, netns: NetnsId, node: impl Fn(NetnsId) -> Option<usize>) {
         let Some(client) = self.packets.get(&packet) else { return };
-        match self.ways.get_mut(client).filter(|(known, _)| *known == packet) {
-            Some((_, way)) => way.reached = netns,
-            None => {
+        match self.ways.get_mut(client) {
+            Some((last, way)) if *last == packet => way.reached = netns,
+            // Packets of a client follow each other closely: this one is overtaken by a later one that has entered.
+            Some((last, _)) if *last > packet => {}
+            _ => {
                 let Some(entered) = node(netns) else { return };
                 self.ways.insert(*client, (packet, Way { entered, reached: netns }));
                 if self.ways.len() > CLIENTS {
