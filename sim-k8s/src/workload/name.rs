@@ -1,4 +1,4 @@
-//! Names of pods: the form Kubernetes gives them, without its randomness.
+//! Names that are made up: the form Kubernetes gives them, without its randomness.
 //!
 //! Kubernetes hashes the pod template and draws the rest; here both come from the workload's own name, so a pod keeps its name
 //! through every seed and every change that is not about it.

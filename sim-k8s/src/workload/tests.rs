@@ -1,4 +1,4 @@
-use super::{Caller, Node, Plan, Why, infer_calls, place, pods, served_ports};
+use super::{Caller, Plan, Why, infer_calls, served_ports};
 use crate::manifest::{Loaded, SourceFile, load};
 
 /// What a file of the repository, or beside it, says; `None`, said on stderr, where it is absent.
@@ -31,30 +31,27 @@ fn told(plan: &Plan) -> String {
     text
 }
 
-/// Every Service port is called, and each call leads to a port that some placed pod serves.
+/// Every Service port is called, and each call leads to a port that some workload's pods serve.
 fn every_port_is_called_and_served(loaded: &Loaded, plan: &Plan) {
-    let nodes = Node::numbered(3);
-    let placement = place(pods(&loaded.objects.workloads, &nodes).expect("few pods"), &nodes);
-    assert_eq!(placement.unplaced, []);
     for service in &loaded.objects.services {
         let Some(selector) = service.pod_selector() else { continue };
+        let workloads = || loaded.objects.workloads.iter();
+        let behind = || {
+            let near = workloads().filter(|workload| workload.key.namespace == service.key.namespace);
+            near.map(|workload| &workload.template).filter(|template| selector.matches(&template.labels))
+        };
         for port in &service.ports {
             let called = |c: &&super::Call| {
                 c.to.service() == Some(&service.key) && c.port == port.port && c.protocol == port.protocol
             };
             assert!(plan.calls.iter().any(|c| called(&c)), "{} {}", service.key, port.port);
-            let behind = placement
-                .placed
-                .iter()
-                .filter(|(pod, _)| pod.key.namespace == service.key.namespace && selector.matches(&pod.labels));
-            let mut serving = 0;
-            for (pod, _) in behind {
-                let target = super::target_port(port, &pod.template).expect("a port of the pod");
-                let served = served_ports(&pod.template, &pod.labels, &pod.key.namespace, &loaded.objects.services);
+            assert!(behind().count() > 0, "{} {}", service.key, port.port);
+            for template in behind() {
+                let target = super::target_port(port, template).expect("a port of the pod");
+                let namespace = &service.key.namespace;
+                let served = served_ports(template, &template.labels, namespace, &loaded.objects.services);
                 assert!(served.contains(&(port.protocol, target)));
-                serving += 1;
             }
-            assert!(serving > 0, "{} {}", service.key, port.port);
         }
     }
 }
