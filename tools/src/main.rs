@@ -12,6 +12,7 @@ mod rules;
 mod run;
 mod shell;
 mod terminal;
+mod tour;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Command {
     Shell(shell::ShellArgs),
     /// Tries truth tables of packet flows on kube-proxy's rules
     Flows(flows::FlowsArgs),
+    /// Shows the life of a packet, stop by stop
+    Tour(tour::TourArgs),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Rules(args) => rules::execute(args, &interrupt),
         Command::Shell(args) => shell::execute(args, &interrupt),
         Command::Flows(args) => flows::execute(args, &interrupt),
+        Command::Tour(args) => tour::execute(args, &interrupt),
     });
     ExitCode::from(ended.unwrap_or_else(|problem| {
         terminal::complain(&problem.shown(&command_line(std::env::args_os().skip(1))));

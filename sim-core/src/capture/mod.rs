@@ -6,7 +6,9 @@
 
 pub mod decision;
 pub mod filter;
+pub mod layers;
 pub mod pcapng;
+mod words;
 
 use bytes::Bytes;
 
@@ -51,6 +53,14 @@ impl Seen {
         match self {
             Self::Hop(hop) => hop.packet,
             Self::Loss(loss) => loss.packet,
+        }
+    }
+
+    /// What was decided since the packet's last tap.
+    pub fn decisions(&self) -> &[Decision] {
+        match self {
+            Self::Hop(hop) => &hop.decisions,
+            Self::Loss(loss) => &loss.decisions,
         }
     }
 

@@ -11,13 +11,13 @@ use super::Run;
 
 impl Run {
     /// The names of all addresses there are: pods as `namespace/name`, nodes and whatever else has an address by its netns
-    /// (and device, if that is not `eth0`), Services as `name.namespace.svc`, a node's address for the outside as
+    /// (and device, if that is neither `eth0` nor `lo`), Services as `name.namespace.svc`, a node's address for the outside as
     /// `n1/public`.
     pub fn names(&self) -> BTreeMap<IpAddr, String> {
         let mut names = BTreeMap::new();
         for (netns, dev, ip) in self.world.addresses().filter(|(_, _, ip)| !ip.is_loopback()) {
             let name = match dev {
-                "eth0" => netns.to_owned(),
+                "eth0" | "lo" => netns.to_owned(),
                 dev => format!("{netns}/{dev}"),
             };
             names.entry(ip).or_insert(name);

@@ -1,5 +1,6 @@
 //! A session at a cluster: places, time, and the words of all tools.
 
+use sim_core::capture::Seen;
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::world::World;
@@ -85,8 +86,7 @@ impl<'s> Session<'s> {
         config: RunConfig,
         stop: &'s dyn Fn() -> bool,
     ) -> Result<Self, ClusterError> {
-        // Nobody takes what the taps would see.
-        let run = Run::new(objects, plan, RunConfig { capture: false, ..config })?;
+        let run = Run::new(objects, plan, config)?;
         let place = run.cluster().nodes[0].netns;
         let net = Network { run, probes: 0, stop };
         Ok(Self { net, place })
@@ -96,6 +96,16 @@ impl<'s> Session<'s> {
     pub fn settle(&mut self) {
         let stop = self.net.stop;
         self.net.run.settle(|_| stop());
+    }
+
+    /// The run.
+    pub fn run(&self) -> &Run {
+        &self.net.run
+    }
+
+    /// Takes what the taps saw since the last call; see [`RunConfig::capture`].
+    pub fn take_seen(&mut self) -> Vec<Seen> {
+        self.net.run.take_seen()
     }
 
     /// Lets time pass until `at`, or until told to stop.

@@ -57,6 +57,8 @@ pub(super) struct Captures {
 /// One file.
 struct Sink {
     blocks: PcapNg,
+    /// The names it has been told.
+    names: BTreeMap<IpAddr, String>,
     buffer: Vec<u8>,
     file: Growing,
 }
@@ -99,6 +101,8 @@ impl Captures {
         if let Some(filter) = &mut self.filter {
             filter.resolve(|kind, name| run.ends(kind, name));
         }
+        let names = run.names();
+        self.sinks().for_each(|sink| sink.learn(&names));
         let filter = self.filter.as_ref();
         for seen in seen.iter().filter(|seen| filter.is_none_or(|filter| filter.accepts(seen, run.world()))) {
             self.all.add(seen, run, ALL_AT)?;
@@ -145,10 +149,19 @@ impl Sink {
     fn begin(path: &Path, snaplen: u32, comment: &str, names: &BTreeMap<IpAddr, String>) -> Result<Self, OutputError> {
         let mut buffer = Vec::new();
         let blocks = PcapNg::begin(snaplen, comment, &mut buffer);
-        blocks.names(names.iter().map(|(ip, name)| (*ip, name.as_str())), &mut buffer);
-        let mut sink = Self { blocks, buffer, file: Growing::create(path)? };
+        let mut sink = Self { blocks, names: BTreeMap::new(), buffer, file: Growing::create(path)? };
+        sink.learn(names);
         sink.flush()?;
         Ok(sink)
+    }
+
+    /// Takes up names that are new or have changed: pods come and go.
+    fn learn(&mut self, names: &BTreeMap<IpAddr, String>) {
+        let new: Vec<_> = names.iter().filter(|(ip, name)| self.names.get(ip) != Some(name)).collect();
+        if !new.is_empty() {
+            self.blocks.names(new.iter().map(|(ip, name)| (**ip, name.as_str())), &mut self.buffer);
+            self.names.extend(new.into_iter().map(|(ip, name)| (*ip, name.clone())));
+        }
     }
 
     fn add(&mut self, seen: &Seen, run: &Run, flush_at: usize) -> Result<(), OutputError> {

@@ -13,7 +13,6 @@
 //! Further words for things with addresses are given by whoever reads an expression. Like Wireshark's display filters and
 //! unlike BPF, every test looks into VXLAN packets, too, and is true if it is for the outer or for the inner headers.
 
-mod layers;
 mod parse;
 
 use std::collections::BTreeSet;
@@ -22,9 +21,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::layers::{Layer, layers};
 use super::{Direction, End, Names, Seen};
 use crate::wire::eth::MacAddr;
-use layers::{Layer, layers};
 
 /// A filter.
 #[derive(Clone, Debug)]

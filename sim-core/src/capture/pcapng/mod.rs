@@ -3,9 +3,7 @@
 //! Here only bytes are made: every call adds whole blocks to a buffer of the caller, who writes and clears it.
 
 mod block;
-mod comment;
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::{Direction, Hop, Loss, Names, Seen, Tap};
@@ -39,7 +37,6 @@ pub struct PcapNg {
     taps: Vec<(NetnsId, Option<DevId>)>,
     ids: Map<(NetnsId, Option<DevId>), u32>,
     snaplen: u32,
-    text: String,
 }
 
 impl PcapNg {
@@ -55,7 +52,7 @@ impl PcapNg {
         block.text(COMMENT, &[], comment, &[]);
         block.text(4, &[], APPLICATION, &[]);
         block.end();
-        Self { taps: Vec::new(), ids: Map::default(), snaplen, text: String::new() }
+        Self { taps: Vec::new(), ids: Map::default(), snaplen }
     }
 
     /// Says whose an address is (name resolution block). Readers that go through the file once show a name from here on.
@@ -84,12 +81,10 @@ impl PcapNg {
         block.option(2, &flags(hop).to_le_bytes());
         block.option(5, &hop.packet.0.to_le_bytes());
         for decision in &hop.decisions {
-            self.text.clear();
-            comment::decision(&mut self.text, decision, hop.netns, names);
-            block.text(COMMENT, &[], &self.text, &[]);
+            comment(&mut block, &decision.words(hop.netns, names));
         }
         if !hop.decisions.is_empty() {
-            comment(&mut block, &mut self.text, format_args!("event {}", hop.event));
+            comment(&mut block, &format!("event {}", hop.event));
         }
         block.end();
     }
@@ -104,12 +99,10 @@ impl PcapNg {
         verdict[1..].copy_from_slice(&TC_ACT_SHOT.to_le_bytes());
         block.option(7, &verdict);
         for decision in &loss.decisions {
-            self.text.clear();
-            comment::decision(&mut self.text, decision, place.netns, names);
-            block.text(COMMENT, &[], &self.text, &[]);
+            comment(&mut block, &decision.words(place.netns, names));
         }
-        comment(&mut block, &mut self.text, format_args!("dropped: {} at {}", place.reason.name(), place.stage));
-        comment(&mut block, &mut self.text, format_args!("event {}", loss.event));
+        comment(&mut block, &format!("dropped: {} at {}", place.reason.name(), place.stage));
+        comment(&mut block, &format!("event {}", loss.event));
         block.end();
     }
 
@@ -123,7 +116,7 @@ impl PcapNg {
             block.timestamp(end.as_nanos());
             for (place, n) in here() {
                 let text = format!("{n} × {} at {}", place.reason.name(), place.stage);
-                block.text(COMMENT, &[], &text, &[]);
+                comment(&mut block, &text);
             }
             block.option(5, &dropped.to_le_bytes());
             block.end();
@@ -167,10 +160,8 @@ impl PcapNg {
     }
 }
 
-fn comment(block: &mut Block<'_>, scratch: &mut String, text: std::fmt::Arguments<'_>) {
-    scratch.clear();
-    scratch.write_fmt(text).expect("a string takes all text");
-    block.text(COMMENT, &[], scratch, &[]);
+fn comment(block: &mut Block<'_>, text: &str) {
+    block.text(COMMENT, &[], text, &[]);
 }
 
 /// `epb_flags` (section 4.3.1): direction in bits 0 and 1, how it was received in bits 2 to 4.

@@ -1,6 +1,6 @@
-//! What a filter looks at: the headers of a frame, and of the frame inside if it is a VXLAN packet.
+//! The headers of a frame, and of the frame inside if it is a VXLAN packet.
 
-use crate::capture::End;
+use super::End;
 use crate::wire::arp::Arp;
 use crate::wire::eth::{ETH_LEN, ETHERTYPE_ARP, EthHeader};
 use crate::wire::ip::{IpHeader, UDP};
@@ -11,25 +11,26 @@ const VXLAN_PORTS: [u16; 2] = [8472, 4789];
 
 /// The headers of one frame.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layer {
-    pub(super) eth: EthHeader,
+pub struct Layer {
+    /// The Ethernet header.
+    pub eth: EthHeader,
     /// IP protocol.
-    pub(super) proto: Option<u8>,
+    pub proto: Option<u8>,
     /// Source and destination, of ARP sender and target.
-    pub(super) ends: Option<[End; 2]>,
+    pub ends: Option<[End; 2]>,
     /// The VXLAN network of the frame inside.
-    pub(super) vni: Option<u32>,
+    pub vni: Option<u32>,
 }
 
 impl Layer {
     /// Whether its protocol is `proto`, if that matters.
-    pub(super) fn is(&self, proto: Option<u8>) -> bool {
+    pub fn is(&self, proto: Option<u8>) -> bool {
         proto.is_none_or(|proto| self.proto == Some(proto))
     }
 }
 
 /// The layers of a frame from the outermost; a frame inside a frame inside a frame is not looked at.
-pub(super) fn layers(frame: &[u8]) -> Vec<Layer> {
+pub fn layers(frame: &[u8]) -> Vec<Layer> {
     let Some((outer, inside)) = layer(frame) else { return Vec::new() };
     let inner = inside.and_then(layer).map(|(inner, _)| inner);
     std::iter::once(outer).chain(inner).collect()

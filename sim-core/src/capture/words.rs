@@ -2,15 +2,19 @@
 
 use std::fmt::{self, Write};
 
-use crate::capture::{Decision, End, Names, Ruled, Translated};
+use super::{Decision, End, Names, Ruled, Translated};
 use crate::engine::arena::NetnsId;
 use crate::netfilter::conntrack::Dir;
 use crate::netfilter::rules::{CtState, Verdict};
 use crate::netfilter::text::rule;
 
-/// Adds the words for a decision of a netns.
-pub(super) fn decision(out: &mut String, decision: &Decision, netns: NetnsId, names: &dyn Names) {
-    write(out, decision, netns, names).expect("a string takes all text");
+impl Decision {
+    /// The decision of a netns in words, one line: `POSTROUTING conntrack: confirmed`.
+    pub fn words(&self, netns: NetnsId, names: &dyn Names) -> String {
+        let mut out = String::new();
+        write(&mut out, self, netns, names).expect("a string takes all text");
+        out
+    }
 }
 
 fn write(out: &mut String, decision: &Decision, netns: NetnsId, names: &dyn Names) -> fmt::Result {

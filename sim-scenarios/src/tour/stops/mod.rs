@@ -1,0 +1,5 @@
+//! The stops. Each shows one thing, and says what must be so for it to be shown.
+
+pub(super) mod egress;
+pub(super) mod pods;
+pub(super) mod services;
