@@ -1,13 +1,15 @@
 //! Leads through a stop: carries commands out, collects what is seen, tells it, and judges it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
+use sim_core::capture::layers::layers;
 use sim_core::capture::{Decision, Hop, Loss, Seen, Translated};
 use sim_core::engine::time::Duration;
 use sim_core::wire::packet::PacketId;
 use sim_k8s::api::{ObjectKey, Objects};
-use sim_k8s::cluster::{ClusterConfig, ClusterError};
+use sim_k8s::cluster::{ClusterConfig, ClusterError, Pod, Service};
 use sim_k8s::workload::Plan;
 
 use super::{Stop, Visit, pcapng, story};
@@ -16,6 +18,8 @@ use crate::shell::session::Session;
 
 /// After each command so much time passes, so that connections close and answers come.
 const PAUSE: Duration = Duration::from_secs(2);
+/// How often a connection is opened at most, for one that goes a certain way.
+const ATTEMPTS: usize = 16;
 /// The port all servers of the tour listen on, and all its Services.
 const PORT: u16 = 80;
 
@@ -54,6 +58,25 @@ impl Sent {
         })
     }
 
+    /// Of this what became of packets that bore this address somewhere.
+    pub(super) fn about(&self, ip: IpAddr) -> Self {
+        let bears =
+            |seen: &&Seen| layers(seen.frame()).iter().filter_map(|layer| layer.ends).flatten().any(|end| end.ip == ip);
+        let packets: BTreeSet<PacketId> = self.seen.iter().filter(bears).map(Seen::packet).collect();
+        self.keep(|packet| packets.contains(&packet))
+    }
+
+    /// Of this what became of the packet that is so many after the first.
+    pub(super) fn only(&self, number: usize) -> Self {
+        let packet = self.packets(false).get(number).copied();
+        self.keep(|other| Some(other) == packet)
+    }
+
+    fn keep(&self, wanted: impl Fn(PacketId) -> bool) -> Self {
+        let seen = self.seen.iter().filter(|seen| wanted(seen.packet())).cloned().collect();
+        Self { printed: self.printed.clone(), seen }
+    }
+
     /// Packets that are not ARP, or those that are, in the order in which they appear.
     pub(super) fn packets(&self, arp: bool) -> Vec<PacketId> {
         let mut packets = Vec::new();
@@ -88,11 +111,29 @@ impl Guide<'_> {
         self.run().cluster().pod(&key).expect("a pod of the tour").ip
     }
 
+    /// The pod that has an address now.
+    pub(super) fn pod_at(&self, ip: IpAddr) -> Option<&Pod> {
+        self.run().cluster().running().find(|pod| pod.ip == ip)
+    }
+
+    /// The name of the pod that has an address now, else the address.
+    pub(super) fn pod_name(&self, ip: IpAddr) -> String {
+        self.pod_at(ip).map_or_else(|| ip.to_string(), |pod| pod.key.name.clone())
+    }
+
     /// The cluster address of a Service.
     pub(super) fn service(&self, name: &str) -> IpAddr {
+        self.look_up(name).cluster_ip.expect("one that is reached by its address")
+    }
+
+    /// The address of a Service's load balancer.
+    pub(super) fn external(&self, name: &str) -> IpAddr {
+        *self.look_up(name).external_ips.first().expect("one of type LoadBalancer")
+    }
+
+    fn look_up(&self, name: &str) -> Service {
         let key = ObjectKey { namespace: "default".into(), name: name.into() };
-        let service = self.run().cluster().service(&key).expect("a Service of the tour");
-        service.cluster_ip.expect("one that is reached by its address")
+        self.run().cluster().service(&key).expect("a Service of the tour")
     }
 
     /// A netns' device as captures call it: `n1/cni0`.
@@ -137,6 +178,23 @@ impl Guide<'_> {
         self.story.truncate(told);
         self.say(&format!("… and {} times more.", others.len()));
         std::iter::once(first).chain(others).collect()
+    }
+
+    /// Opens connections, one after the other, until one is as wanted; that one is told.
+    pub(super) fn connect_until(&mut self, from: &str, to: IpAddr, wanted: impl Fn(&Self, &Sent) -> bool) -> Sent {
+        let told = self.story.len();
+        for before in 0..ATTEMPTS {
+            self.story.truncate(told);
+            let sent = self.connect(from, to);
+            if wanted(self, &sent) {
+                if before > 0 {
+                    self.say(&format!("… the first that came this way; tried before: {before}."));
+                }
+                return sent;
+            }
+        }
+        self.must("one of the connections takes this way", false);
+        Sent { printed: String::new(), seen: Vec::new() }
     }
 
     /// Sends one echo request from a place.

@@ -1,6 +1,6 @@
 //! A tour of the life of a packet: stops at which something is sent, seen hop by hop, and judged.
 //!
-//! All stops look at one cluster, `examples/tour`; whatever a stop does can be typed into a shell ([`crate::shell`]), and its
+//! Most stops look at one cluster, `examples/tour`, the others at `examples/balanced`; whatever a stop does can be typed into a shell ([`crate::shell`]), and its
 //! transcript says what. A new stop is a function and a line of [`STOPS`].
 
 mod guide;
@@ -19,6 +19,8 @@ use guide::Guide;
 
 /// The manifests of the cluster that is looked at.
 const CLUSTER: &str = include_str!("../../../examples/tour/tour.yaml");
+/// Those of the cluster that is looked at from outside, and while it changes.
+const BALANCED: &str = include_str!("../../../examples/balanced/balanced.yaml");
 
 /// A stop of the tour.
 pub struct Stop {
@@ -27,6 +29,8 @@ pub struct Stop {
     /// What it shows, in one or two sentences.
     pub shows: &'static str,
     run: fn(&mut Guide<'_>),
+    /// The manifests of its cluster.
+    manifests: &'static str,
     /// What is special about its cluster.
     cluster: fn(&mut ClusterConfig),
 }
@@ -47,6 +51,9 @@ pub const STOPS: &[Stop] = &[
     Stop::new("pod-egress-dropped", stops::egress::POD_DROPPED, stops::egress::pod_dropped)
         .in_cluster(stops::egress::without_masquerade),
     Stop::new("pod-egress", stops::egress::POD, stops::egress::pod),
+    Stop::new("load-balancer", stops::outside::BALANCER, stops::outside::balancer).balanced(),
+    Stop::new("lb-second-hop", stops::outside::SECOND_HOP, stops::outside::second_hop).balanced(),
+    Stop::new("lb-local", stops::outside::LOCAL, stops::outside::local).balanced(),
     Stop::new("no-endpoints", stops::services::NO_ENDPOINTS, stops::services::no_endpoints),
 ];
 
@@ -89,7 +96,11 @@ pub enum TourError {
 
 impl Stop {
     const fn new(name: &'static str, shows: &'static str, run: fn(&mut Guide<'_>)) -> Self {
-        Self { name, shows, run, cluster: |_| {} }
+        Self { name, shows, run, manifests: CLUSTER, cluster: |_| {} }
+    }
+
+    const fn balanced(self) -> Self {
+        Self { manifests: BALANCED, ..self }
     }
 
     const fn in_cluster(self, cluster: fn(&mut ClusterConfig)) -> Self {
@@ -101,7 +112,7 @@ impl Stop {
     /// # Errors
     /// None that a user could mend; see [`TourError`].
     pub fn visit(&self) -> Result<Visit, TourError> {
-        let file = SourceFile { name: "tour.yaml".into(), text: CLUSTER.into() };
+        let file = SourceFile { name: "manifests".into(), text: self.manifests.into() };
         let loaded = load(&[file]).map_err(TourError::Manifests)?;
         let mut config = ClusterConfig { nodes: 2, ..ClusterConfig::default() };
         (self.cluster)(&mut config);
