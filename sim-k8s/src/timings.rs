@@ -42,6 +42,9 @@ pub struct Timings {
     /// of 1 s (kubernetes/community sig-scalability/slos/api_call_latency.md); a quiet apiserver with etcd on SSD needs
     /// this.
     pub call: Span,
+    /// From one node's joining to the next one's, as the cluster is made. Default 20 ms: longer than a write takes, so
+    /// that nodes get their pod networks in the order of their names.
+    pub join: Duration,
     /// From a write to the moment a watcher hears of it. Default 2 to 20 ms; no objective exists (slos/watch_latency.md).
     pub watch: Span,
     /// What the scheduler needs for one pod, one after the other. Default 5 to 15 ms: 9 ms at the median, 25 ms at the 99th
@@ -66,6 +69,7 @@ impl Default for Timings {
     fn default() -> Self {
         Self {
             call: Span::millis(5, 20),
+            join: Duration::from_millis(20),
             watch: Span::millis(2, 20),
             scheduling: Span::millis(5, 15),
             pod_backoff: Span::secs(1, 10),

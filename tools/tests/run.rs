@@ -116,7 +116,7 @@ fn bad_usage_is_refused() {
     fs::create_dir(folder.path().join("empty")).unwrap();
     for (words, told) in [
         (&["hello.yaml", "--nodes", "0"][..], "'--nodes <NODES>'"),
-        (&["hello.yaml", "--nodes", "1000"], "a cluster has 1 to "),
+        (&["hello.yaml", "--nodes", "1000"], "1000 is not in 1..=244"),
         (&["hello.yaml", "--duration", "soon"], "a whole number with a unit"),
         (&["hello.yaml", "--duration", "0s"], "nothing happens in no time"),
         (&["hello.yaml", "--traffic", "traffic.yaml"], "traffic.yaml:1:10"),

@@ -59,13 +59,13 @@ fn a_service_answers_until_a_rule_forbids_it() {
 fn words_that_are_not_understood_are_told_with_what_would_be_and_the_next_command_follows() {
     let output = shell(&["-c", "tcpdump\u{1b}[31m; nowhere: ip route", "-c", "kubectl get nodes"], "");
     let said = stderr(&output);
-    assert!(said.contains("understood: ip, bridge, iptables") && !said.contains('\u{1b}'), "{said}");
-    assert!(stdout(&output).starts_with("NAME   STATUS"), "{output:?}");
+    assert!(said.contains("understood: ip, bridge, ipset, iptables") && !said.contains('\u{1b}'), "{said}");
+    assert!(stdout(&output).starts_with("NAME   STATUS   ROLES"), "{output:?}");
     assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
 fn the_session_is_at_the_moment_it_was_told() {
-    let output = shell(&["--at", "10s", "-c", "run 5s; kubectl get svc"], "");
+    let output = shell(&["--cold", "--at", "10s", "-c", "run 5s; kubectl get svc"], "");
     assert!(stdout(&output).contains("web    ClusterIP   10.96.1.1    <none>        80/TCP    15s"), "{output:?}");
 }

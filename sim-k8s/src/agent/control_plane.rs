@@ -108,11 +108,22 @@ impl ControlPlane {
 
     /// Adds an agent, which starts at once. Its name is its identity for random draws.
     pub fn spawn(&mut self, world: &mut World, name: impl Into<String>, agent: Box<dyn Agent>) -> AgentId {
+        self.spawn_at(world, world.now(), name, agent)
+    }
+
+    /// Adds an agent that starts at `at`.
+    pub fn spawn_at(
+        &mut self,
+        world: &mut World,
+        at: Instant,
+        name: impl Into<String>,
+        agent: Box<dyn Agent>,
+    ) -> AgentId {
         let name = name.into();
         let id = AgentId(self.agents.len() as u32);
         let (draws, api) = (self.seed.stream(&name, 0), self.seed.stream(&name, 1));
         self.agents.push(Slot { name, agent: Some(agent), draws, api, limiter: None, cut: None });
-        self.schedule(world, world.now(), Due::Start(id));
+        self.schedule(world, at, Due::Start(id));
         id
     }
 

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use sim_core::engine::time::Instant;
 use sim_core::world::World;
 
 use super::underlay::{Underlay, networks, networks_outside};
@@ -47,14 +48,22 @@ pub(super) fn start(
     if config.pod_routes {
         plane.spawn(world, "route-controller", Box::new(RouteController::new(gateway)));
     }
+    let mut joins = world.now();
     for (node, object) in nodes.iter().zip(objects) {
-        start_node(world, plane, node, object, config);
+        start_node(world, plane, (node, joins), object, config);
+        joins += config.timings.join;
     }
     Ok(())
 }
 
-/// Starts the agents of one node.
-fn start_node(world: &mut World, plane: &mut ControlPlane, node: &Node, object: api::Node, config: &ClusterConfig) {
+/// Starts the agents of one node, which joins at that moment.
+fn start_node(
+    world: &mut World,
+    plane: &mut ControlPlane,
+    (node, joins): (&Node, Instant),
+    object: api::Node,
+    config: &ClusterConfig,
+) {
     let Node { name, netns, ip, .. } = node;
     let uplink = Uplink { dev: "eth0".into(), ip: *ip, mtu: UPLINK_MTU };
     let proxied = kubeproxy::Node {
@@ -73,8 +82,13 @@ fn start_node(world: &mut World, plane: &mut ControlPlane, node: &Node, object: 
     };
     let flannel = flannel::Config { network: config.pod_network, ..config.flannel.clone() };
     let proxier = kubeproxy::proxier("iptables").expect("a mode of kube-proxy");
-    plane.spawn(world, format!("kubelet {name}"), Box::new(Kubelet::new(kubelet)));
-    plane.spawn(world, format!("flannel {name}"), Box::new(Flannel::new(flannel, name.as_str(), *netns, uplink)));
+    plane.spawn_at(world, joins, format!("kubelet {name}"), Box::new(Kubelet::new(kubelet)));
+    plane.spawn_at(
+        world,
+        joins,
+        format!("flannel {name}"),
+        Box::new(Flannel::new(flannel, name.as_str(), *netns, uplink)),
+    );
     let proxy = KubeProxy::new(proxier, config.kube_proxy.clone(), proxied, *netns);
-    plane.spawn(world, format!("kube-proxy {name}"), Box::new(proxy));
+    plane.spawn_at(world, joins, format!("kube-proxy {name}"), Box::new(proxy));
 }

@@ -31,8 +31,8 @@ fn the_first_event_that_differs_is_found_and_shown() {
 #[test]
 fn a_difference_before_the_first_step_is_told_too() {
     let mut meddled = run(1);
-    let client = meddled.cluster().pods[0].netns;
-    meddled.world_mut().sysctl(client, "net.ipv4.ip_default_ttl", "9").unwrap();
+    let node = meddled.cluster().nodes[0].netns;
+    meddled.world_mut().sysctl(node, "net.ipv4.ip_default_ttl", "9").unwrap();
     let difference = compare([run(1), meddled], |_| true).unwrap();
     assert_eq!(difference.event, 0);
     assert!(difference.was[0].starts_with("the cluster as built"), "{difference:?}");

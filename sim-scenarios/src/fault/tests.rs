@@ -7,6 +7,7 @@ fn a_fault_is_written_as_it_is_shown() {
         "delete pod shop/web-0",
         "delete a pod of deployment shop/web",
         "scale statefulset default/db 5",
+        "node n2 drain",
         "node n2 off",
         "node n2 leave",
         "link n1 down",

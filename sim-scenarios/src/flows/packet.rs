@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::errno::Errno;
 use sim_core::netns::socket::tcp::SocketOptions;
-use sim_core::wire::build;
 use sim_core::wire::eth::{ETHERTYPE_IPV4, EthHeader};
 use sim_core::wire::ip::{self, IpHeader};
 use sim_core::wire::l4::{SYN, TcpHeader};
 use sim_core::wire::packet::PacketId;
+use sim_core::wire::{build, checksum};
 use sim_core::world::World;
 use sim_k8s::api::Protocol;
 
@@ -83,7 +83,7 @@ impl First {
     }
 }
 
-/// An INIT chunk: tag 1, window 65535, one stream each way, TSN 1. Nobody on the way looks at its checksum.
+/// An INIT chunk: tag 1, window 65535, one stream each way, TSN 1. Conntrack looks at its checksum.
 fn sctp_init(port: u16) -> Vec<u8> {
     let mut bytes = [SRC_PORT.to_be_bytes(), port.to_be_bytes()].concat();
     bytes.extend([0; 8]);
@@ -92,5 +92,6 @@ fn sctp_init(port: u16) -> Vec<u8> {
     bytes.extend(65_535u32.to_be_bytes());
     bytes.extend([0, 1, 0, 1]);
     bytes.extend(1u32.to_be_bytes());
+    checksum::set_sctp_checksum(&mut bytes);
     bytes
 }

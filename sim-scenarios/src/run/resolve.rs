@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::rng::Stream;
-use sim_k8s::cluster::{Cluster, Pod, Service};
+use sim_k8s::cluster::{Cluster, Node, Pod, Service};
 use sim_k8s::workload::{Call, Caller, Target, Why};
 
 use super::edge::Edge;
@@ -29,7 +29,7 @@ pub(super) fn host(call: &Call, caller: Option<&Pod>) -> String {
 }
 
 /// Where the next call of `edge` goes; `None` if nothing leads there. Inside it goes to a name; from outside to an external
-/// address, or to a node port of any node.
+/// address, or to a node port of any node that the cluster has at that moment.
 pub(super) fn destination(
     cluster: &Cluster,
     edge: &mut Edge,
@@ -50,8 +50,10 @@ pub(super) fn destination(
 fn from_outside(cluster: &Cluster, service: &Service, edge: &mut Edge) -> Option<SocketAddr> {
     let port = service.ports.iter().find(|p| p.port == edge.call.port && p.protocol == edge.call.protocol)?;
     let external = service.external_ips.first().map(|ip| SocketAddr::new(*ip, port.port));
-    let any = edge.draws.below(cluster.nodes.len() as u32) as usize;
-    external.or_else(|| port.node_port.map(|number| SocketAddr::new(cluster.nodes[any].public_ip, number)))
+    let known = |node: &&Node| cluster.objects().nodes.contains_key(&node.name);
+    let nodes: Vec<&Node> = cluster.nodes.iter().filter(known).collect();
+    let any = nodes.get(edge.draws.below(nodes.len() as u32) as usize);
+    external.or_else(|| Some(SocketAddr::new(any?.public_ip, port.node_port?)))
 }
 
 /// The port that is called. An environment value names one, which the client takes as it is; that of a headless Service is
