@@ -1,6 +1,6 @@
 //! What is done to a run at a given moment: pods deleted, workloads scaled, nodes switched off, wires cut.
 //!
-//! A fault is one file: how it is written, and what it does. They are all listed in [`KINDS`].
+//! A fault is one file: how it is written, and what it does. They are all listed in `KINDS`.
 
 mod file;
 mod link;
