@@ -56,6 +56,17 @@ fn a_service_answers_until_a_rule_forbids_it() {
 }
 
 #[test]
+fn a_machine_looks_up_names_of_the_world_and_knows_none_of_the_cluster() {
+    let output = shell(&["-c", "nc -zv www.example.com 80; nc -zv web.default.svc.cluster.local 80"], "");
+    let said = stderr(&output);
+    let [found, unknown] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert!(found.starts_with("Connection to www.example.com ("), "{said}");
+    assert!(found.ends_with(") 80 port [tcp/*] succeeded!"), "{said}");
+    let wanted = "nc: getaddrinfo for host \"web.default.svc.cluster.local\" port 80: Name or service not known";
+    assert_eq!((unknown, output.status.code()), (wanted, Some(1)));
+}
+
+#[test]
 fn words_that_are_not_understood_are_told_with_what_would_be_and_the_next_command_follows() {
     let output = shell(&["-c", "tcpdump\u{1b}[31m; nowhere: ip route", "-c", "kubectl get nodes"], "");
     let said = stderr(&output);

@@ -170,6 +170,11 @@ impl Guide<'_> {
         self.send(&format!("{from}: nc -zv -w 1 {} {}", to.ip(), to.port()))
     }
 
+    /// Opens a connection to a name and closes it.
+    pub(super) fn connect_by_name(&mut self, from: &str, to: &str) -> Sent {
+        self.send(&format!("{from}: nc -zv -w 1 {to} {PORT}"))
+    }
+
     /// Opens a connection so many times, one after the other; what they printed is told once.
     pub(super) fn connect_often(&mut self, times: usize, from: &str, to: IpAddr) -> Vec<Sent> {
         let first = self.connect(from, to);

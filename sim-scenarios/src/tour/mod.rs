@@ -43,10 +43,12 @@ pub const STOPS: &[Stop] = &[
     Stop::new("cross-node", stops::pods::CROSS_NODE, stops::pods::cross_node)
         .in_cluster(stops::pods::routed_by_the_cloud),
     Stop::new("overlay", stops::pods::OVERLAY, stops::pods::overlay),
+    Stop::new("churn", stops::services::CHURN, stops::services::churn).balanced(),
     Stop::new("selector", stops::services::SELECTOR, stops::services::selector),
     Stop::new("service-dnat", stops::services::SERVICE_DNAT, stops::services::service_dnat),
     Stop::new("service-same-node", stops::services::SAME_NODE, stops::services::same_node),
     Stop::new("hairpin", stops::services::HAIRPIN, stops::services::hairpin),
+    Stop::new("dns", stops::services::DNS, stops::services::dns).balanced(),
     Stop::new("node-egress", stops::egress::NODE, stops::egress::node),
     Stop::new("pod-egress-dropped", stops::egress::POD_DROPPED, stops::egress::pod_dropped)
         .in_cluster(stops::egress::without_masquerade),

@@ -1,12 +1,14 @@
 //! Services.
 
+use std::net::IpAddr;
+
 use sim_core::capture::layers::layers;
 use sim_core::capture::{Decision, Direction};
 use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::hooks::Hook;
 
 use super::pods::{is_connected, places};
-use crate::tour::guide::Guide;
+use crate::tour::guide::{Guide, Sent};
 
 pub(crate) const SELECTOR: &str = "Labels choose the endpoints, endpoints become rules: of three pods each connection gets one, by chance. \
     No process is asked on the way.";
@@ -18,6 +20,13 @@ pub(crate) const HAIRPIN: &str = "A pod that calls its own Service meets itself.
     another address than the pod's own: hence hairpin ports and masquerading.";
 pub(crate) const NO_ENDPOINTS: &str = "A Service without endpoints refuses at once: a REJECT rule answers, and the client need not wait for a \
     timeout.";
+pub(crate) const CHURN: &str = "Pods die, and others take their place with other addresses. The Service keeps its own: the rules on every \
+    node follow the endpoints, and clients need not know.";
+pub(crate) const DNS: &str = "A name becomes an address before anything else happens. The pod asks a Service, 10.96.0.10, whose endpoints are \
+    CoreDNS pods, and the answer is an address that is on no device again.";
+
+/// The cluster address of the cluster's DNS.
+const NAME_SERVER: &str = "10.96.0.10";
 
 pub(crate) fn selector(guide: &mut Guide<'_>) {
     guide.look("kubectl get services -o wide");
@@ -39,6 +48,65 @@ pub(crate) fn selector(guide: &mut Guide<'_>) {
     );
     let chances = rules.lines().filter(|line| line.contains("--mode random")).count();
     guide.must("the rules draw twice: one in three, then one in two", chances == 2);
+}
+
+pub(crate) fn churn(guide: &mut Guide<'_>) {
+    let vip = guide.service("spread");
+    let rules = |guide: &mut Guide<'_>| guide.look_for("n1: iptables -t nat -S", &["--comment \"default/spread -> "]);
+    let endpoints = |guide: &Guide<'_>| -> Vec<(String, IpAddr)> {
+        let pods = guide.run().cluster().running().filter(|pod| pod.workload.key.name.starts_with("spread"));
+        pods.map(|pod| (pod.key.name.clone(), pod.ip)).collect()
+    };
+    guide.look_for("kubectl get endpointslices", &["NAME", "spread"]);
+    let (old, old_rules) = (endpoints(guide), rules(guide));
+    let before = guide.connect("client", vip).about(vip);
+    let deletes: Vec<_> = old.iter().map(|(pod, _)| format!("kubectl delete pod {pod}")).collect();
+    guide.look(&deletes.join("; "));
+    guide.look("run 60s");
+    guide.look_for("kubectl get endpointslices", &["NAME", "spread"]);
+    let (new, new_rules) = (endpoints(guide), rules(guide));
+    let after = guide.connect("client", vip).about(vip);
+    guide.walk(&after, 1);
+    let to = |sent: &Sent| sent.translations().find(|nat| !nat.source).map(|nat| nat.after.ip);
+    let [went, goes] = [&before, &after].map(to);
+    let among = |pods: &[(String, IpAddr)], ip: Option<IpAddr>| pods.iter().any(|pod| Some(pod.1) == ip);
+    let names = |rules: &str, pods: &[(String, IpAddr)]| {
+        pods.iter().filter(|pod| rules.contains(&format!("{}:80\"", pod.1))).count()
+    };
+    guide.must("four pods died, and four others came", (old.len(), new.len()) == (4, 4));
+    guide.must(
+        "no name and no address is the same",
+        old.iter().all(|(pod, ip)| new.iter().all(|new| new.0 != *pod && new.1 != *ip)),
+    );
+    guide.must("the Service's address is the same", guide.service("spread") == vip);
+    guide.must("it is reached as before", is_connected(&before) && is_connected(&after));
+    guide.must("then by one of the old pods, now by one of the new", among(&old, went) && among(&new, goes));
+    guide.must("the rules named the four old pods", (names(&old_rules, &old), names(&old_rules, &new)) == (4, 0));
+    guide.must("now they name the four new ones alone", (names(&new_rules, &old), names(&new_rules, &new)) == (0, 4));
+}
+
+pub(crate) fn dns(guide: &mut Guide<'_>) {
+    let vip = guide.service("lone");
+    let server: IpAddr = NAME_SERVER.parse().expect("an address");
+    guide.look("kubectl get services -n kube-system");
+    guide.look_for("kubectl get pods -n kube-system -o wide", &["NAME", "coredns"]);
+    let sent = guide.connect_by_name("client", "lone");
+    let [asked, called] = [server, vip].map(|ip| sent.about(ip));
+    guide.walk(&asked.only(0), 1);
+    guide.say("Together with the question for AAAA it is answered:");
+    guide.walk(&asked.only(2), 1);
+    guide.walk(&called, 1);
+    let lone = guide.pod("lone");
+    let to = |sent: &Sent| sent.translations().find(|nat| !nat.source).map(|nat| nat.after.ip);
+    let coredns = to(&asked).and_then(|ip| guide.pod_at(ip)).is_some_and(|pod| pod.key.name.starts_with("coredns"));
+    guide.must("the name became the Service's address", sent.printed.contains(&format!("lone ({vip})")));
+    guide.must("it is connected", is_connected(&sent));
+    guide.must("the name server is a Service, a CoreDNS pod answers", coredns);
+    guide.must("two questions, A and AAAA, and their answers: four packets", asked.packets(false).len() == 4);
+    guide.must("then the call goes to the Service's pod", to(&called) == Some(lone));
+    guide
+        .must("only after the answer", called.hops().next().map(|hop| hop.at) >= asked.hops().last().map(|hop| hop.at));
+    guide.must("nothing was dropped", sent.losses().count() == 0);
 }
 
 pub(crate) fn service_dnat(guide: &mut Guide<'_>) {
