@@ -217,8 +217,6 @@ impl Bench {
         let target = match first.protocol {
             // It stays where it was sent, and no other rule is asked.
             _ if answers == dst => "ACCEPT".to_owned(),
-            // Of SCTP conntrack knows no ports.
-            Protocol::Sctp => format!("DNAT --to-destination {}", answers.ip()),
             _ => format!("DNAT --to-destination {answers}"),
         };
         let rule = format!("PREROUTING -p {protocol} -d {} --dport {} -j {target}", dst.ip(), dst.port());
