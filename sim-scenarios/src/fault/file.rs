@@ -6,6 +6,9 @@ use sim_k8s::manifest::{Finding, ListFile, SourceFile, shown};
 
 use super::{Planned, read};
 
+/// Nothing is planned for later than this: a run lasts until its last fault.
+const LATEST: Duration = Duration::from_secs(24 * 3600);
+
 /// One entry of the file.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -35,6 +38,10 @@ pub fn read_faults(file: &SourceFile) -> Result<Vec<Planned>, Vec<Finding>> {
     for (index, entry) in list.iter().enumerate() {
         let at = entry.at.parse::<Duration>().map_err(|error| {
             entries.fault(index, "at", format!("\"{}\" is no time", shown(&entry.at)), &error.to_string());
+        });
+        let at = at.and_then(|at| {
+            let late = || entries.fault(index, "at", format!("{at} is too late"), "write a time of the first 24 hours");
+            (at <= LATEST).then_some(at).ok_or_else(late)
         });
         let fault = read(&entry.what).map_err(|usage| {
             let message = format!("\"{}\" is not understood", shown(&entry.what));

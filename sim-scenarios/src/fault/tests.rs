@@ -23,8 +23,7 @@ fn a_fault_is_written_as_it_is_shown() {
 
 #[test]
 fn what_is_not_understood_is_told_with_its_place() {
-    let text =
-        "- {at: 5s, do: node n2 off}\n- at: soon\n  do: delete everything\n- {at: 1s, do: link n1 loss 2000000}\n";
+    let text = "- {at: 5s, do: node n2 off}\n- at: soon\n  do: delete everything\n- {at: 1s, do: link n1 loss 2000000}\n- {at: 99999m, do: node n1 off}\n";
     let file = SourceFile { name: "faults.yaml".into(), text: text.into() };
     let faults: String = read_faults(&file).expect_err("refused").iter().map(|fault| format!("{fault}\n")).collect();
     insta::assert_snapshot!(faults);
