@@ -9,7 +9,6 @@
 //! | `running` | which pods run, or ran, and in which netns |
 //! | `settled` | whether there is anything left for the control plane to do |
 //! | `view` | Services with who serves them, as the apiserver has them |
-//! | `names` | what people call an address |
 //!
 //! What comes out of [`Cluster::build`] is a [`World`] at time 0 in which machines were racked and agents are about to
 //! start. Whoever lets the world go on hands what [happened](sim_core::world::Happened) to [`Cluster::handle`], and plays
@@ -20,7 +19,6 @@ mod agents;
 mod apply;
 mod config;
 mod dns;
-mod names;
 mod node_objects;
 mod running;
 mod settled;
@@ -42,7 +40,6 @@ use crate::apiserver::{Apiserver, Cache, Refused, Request};
 use crate::dns::ClusterDns;
 
 pub use config::{ClusterConfig, ClusterError, MAX_NODES};
-pub use names::Names;
 pub use node_objects::node_objects;
 pub use running::Pod;
 pub use underlay::Node;

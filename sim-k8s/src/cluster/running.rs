@@ -60,6 +60,8 @@ impl Cluster {
     pub(super) fn take_notices(&mut self, world: &mut World) {
         while let Some(notice) = self.plane.next_notice() {
             match &notice {
+                // Deleted by force before its kubelet heard of it: soon killed, and nobody plays it until then.
+                Notice::Started { container, .. } if !self.exists(container) => continue,
                 Notice::Started { container, netns, ips } => self.started(world.now(), container, *netns, ips),
                 Notice::Killed(container) | Notice::Exited(container, _) => self.ended(world.now(), container),
                 Notice::Stop(_) => {}
@@ -68,6 +70,11 @@ impl Cluster {
                 self.notices.push_back(notice);
             }
         }
+    }
+
+    /// Whether the apiserver has the pod of a container, and no other of its name.
+    fn exists(&self, container: &ContainerRef) -> bool {
+        self.objects().pods.get(&container.pod).is_some_and(|pod| pod.meta.uid == container.uid)
     }
 
     fn started(&mut self, now: Instant, container: &ContainerRef, netns: NetnsId, ips: &[IpAddr]) {
@@ -94,8 +101,7 @@ impl Cluster {
     }
 
     fn first_seen(&self, now: Instant, container: &ContainerRef, netns: NetnsId, ips: &[IpAddr]) -> Pod {
-        let stored = self.objects().pods.get(&container.pod).filter(|pod| pod.meta.uid == container.uid);
-        let stored = stored.expect("a kubelet starts pods that exist, and deletes them itself");
+        let stored = &self.objects().pods[&container.pod];
         let node = self.nodes.iter().position(|node| stored.node_name.as_ref() == Some(&node.name));
         let node = node.expect("a kubelet starts the pods of its node");
         Pod {

@@ -12,7 +12,6 @@ use bench::Bench;
 use sim_core::engine::errno::Errno;
 
 use super::*;
-use crate::api::{ObjectKey, Protocol};
 
 /// Two echo servers on each of two nodes, and Services of each sort before them.
 const ECHO: &str = "
@@ -207,22 +206,6 @@ fn a_headless_service_has_endpoints_and_no_address() {
     assert!(!rules.contains("default/headless"));
 }
 
-#[test]
-fn addresses_have_names() {
-    let bench = Bench::new(ECHO, 2);
-    let cluster = &bench.cluster;
-    let names = Names::of(cluster);
-    let name = |addr| names.at(addr, Protocol::Udp);
-    assert_eq!(name(bench.vip("echo")), "svc default/echo:7");
-    assert_eq!(name(udp(ip("192.0.2.77"), 7)), "svc default/echo:7");
-    assert_eq!(name(udp(ip("203.0.113.12"), 30007)), "svc default/echo:7");
-    assert_eq!(name(udp(ip("203.0.113.12"), 22)), "n2");
-    let pod = cluster.pod(&ObjectKey::new("default", "echo-1")).expect("it runs");
-    assert_eq!(name(udp(pod.ip, 7000)), "default/echo-1");
-    assert_eq!(name(udp(ip("8.8.8.8"), 53)), "8.8.8.8");
-    assert_eq!(bench.world.netns(pod.netns).name, "default/echo-1");
-}
-
 /// A DaemonSet in its nodes' netns and one with a host port, each with a Service.
 const HOST: &str = "
 apiVersion: apps/v1
@@ -276,7 +259,6 @@ fn a_host_network_pod_has_its_nodes_netns_and_serves_a_service() {
     assert_eq!((agents[1].netns, agents[1].ip), (bench.cluster.nodes[1].netns, bench.cluster.nodes[1].ip));
     let answers: std::collections::BTreeSet<String> = (0..20).map(|_| bench.call(client.netns, vip).0).collect();
     assert_eq!(answers, agents.iter().map(|pod| pod.key.to_string()).collect());
-    assert_eq!(Names::of(&bench.cluster).at(udp(agents[1].ip, 9100), Protocol::Udp), agents[1].key.to_string());
 }
 
 #[test]

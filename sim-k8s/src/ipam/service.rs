@@ -83,16 +83,6 @@ impl ClusterIps {
             self.offsets.release(offset, service);
         }
     }
-
-    /// The address that the apiserver takes for the Service `default/kubernetes`: the first one.
-    pub fn kubernetes(&self) -> Option<IpAddr> {
-        nth(self.net, 1)
-    }
-
-    /// The address that kubeadm takes for `kube-system/kube-dns`: the tenth.
-    pub fn kube_dns(&self) -> Option<IpAddr> {
-        nth(self.net, 10)
-    }
 }
 
 /// The node ports of a cluster.
@@ -156,7 +146,6 @@ mod tests {
     #[test]
     fn who_does_not_ask_gets_an_address_above_the_kept_part() {
         let mut ips = ips("10.96.0.0/12");
-        assert_eq!((ips.kubernetes(), ips.kube_dns()), (Some(ip("10.96.0.1")), Some(ip("10.96.0.10"))));
         assert_eq!(ips.allocate("a"), Ok(ip("10.96.1.1")));
         assert_eq!(ips.request(ip("10.96.1.2"), "b"), Ok(()));
         assert_eq!(ips.allocate("c"), Ok(ip("10.96.1.3")));

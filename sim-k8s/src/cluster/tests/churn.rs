@@ -163,3 +163,27 @@ fn pods_of_a_node_that_is_deleted_are_replaced_within_a_minute_or_so() {
     assert_eq!(bench.on_node("web", 0).len(), 3);
     assert!(endpoints(&bench).iter().all(|(_, e)| e.node_name.as_deref() == Some("n1")));
 }
+
+#[test]
+fn containers_of_a_pod_that_was_deleted_by_force_have_no_application_once_they_start() {
+    let mut bench = Bench::new(WEB, 2);
+    edit(&mut bench, |web| web.replicas = 4);
+    let coming = |bench: &Bench| {
+        let pods = bench.cluster.objects().pods.values();
+        pods.filter(|pod| pod.status.ips.is_empty() && pod.node_name.is_some()).map(|pod| pod.key.clone()).next()
+    };
+    while coming(&bench).is_none() {
+        bench.run(Duration::from_millis(5));
+    }
+    let pod = coming(&bench).expect("it is bound");
+    // Its kubelet hears of it, and then of nothing more.
+    bench.run(Duration::from_millis(30));
+    for kubelet in ["kubelet n1", "kubelet n2"] {
+        let agent = bench.cluster.control_plane().agent_named(kubelet).expect("it runs");
+        bench.cluster.control_plane().cut_watches(agent);
+    }
+    let request = Request::Delete { object: ObjectRef::pod(pod.clone()), uid: None, grace: Some(Duration::ZERO) };
+    bench.cluster.kubectl(&mut bench.world, request).expect("it is there");
+    bench.run(Duration::from_secs(10));
+    assert_eq!(bench.cluster.pod(&pod), None);
+}
