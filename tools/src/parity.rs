@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sim_core::engine::rng::Seed;
 use sim_scenarios::lab::canon::compact;
 use sim_scenarios::lab::compare::first_diff;
+use sim_scenarios::lab::kernel::{Emulator, Kernel};
 use sim_scenarios::lab::run::RunError;
 use sim_scenarios::lab::side_by_side::side_by_side;
 use sim_scenarios::lab::spec::{Document, SpecError};
@@ -105,7 +106,7 @@ fn one(file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcom
     let source = read(file)?;
     let in_spec = |error: &SpecError| Problem::in_spec(&source.name, &source.text, error);
     let document = Document::read(&source.text).map_err(|e| in_spec(&e))?;
-    let everyhop = match document.run(SEED, &|| interrupt.pressed()) {
+    let everyhop = match Emulator(SEED).run(&document.asked, &|| interrupt.pressed()) {
         Ok(result) => result,
         Err(RunError::Interrupted) => return Err(interrupted()),
         Err(error @ RunError::Step { place, .. }) => return Err(in_spec(&SpecError::new(place, error.to_string()))),
@@ -115,7 +116,8 @@ fn one(file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcom
         let text = compact(&json!({ "spec": document.source, "result": everyhop }));
         write_whole(path, text.as_bytes())?;
     }
-    let Some((kernel, everyhop)) = document.compared(&everyhop) else { return Ok(Outcome::Agrees(false)) };
+    let Some(kernel) = &document.result else { return Ok(Outcome::Agrees(false)) };
+    let (kernel, everyhop) = document.asked.compared(kernel, &everyhop);
     Ok(match first_diff(&kernel, &everyhop) {
         None => Outcome::Agrees(true),
         Some(at) => {

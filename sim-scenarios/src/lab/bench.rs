@@ -134,13 +134,11 @@ pub trait Bench: Sockets {
     /// Traces every packet of `netns` through its rules from now on.
     fn start_trace(&mut self, netns: &str) -> Result<(), Refused>;
 
-    /// Simulated time.
+    /// The bench's time.
     fn now(&self) -> Instant;
-    /// When the next event is due, if there is any.
-    fn next_event(&self) -> Option<Instant>;
-    /// Runs everything that is due up to and including `until`, which then is the time; whether something
-    /// happened to a socket.
-    fn run_until(&mut self, until: Instant) -> bool;
+    /// Lets time pass until something happens and says whether a socket may have been touched, or until `until` and says
+    /// `None`.
+    fn advance(&mut self, until: Instant) -> Option<bool>;
 
     /// What the taps saw since the last call, in the order of the taps.
     fn drain_hops(&mut self) -> Vec<Hop>;

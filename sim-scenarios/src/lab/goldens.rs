@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sim_core::engine::rng::Seed;
 
 use super::compare::first_diff;
+use super::kernel::{Emulator, Kernel};
 use super::spec::Document;
 
 /// Goldens of the second series that do not agree yet, by the beginning of their names. The list only shrinks.
@@ -26,8 +27,8 @@ fn difference(path: &Path) -> Option<String> {
     let text = String::from_utf8(std::fs::read(path).unwrap()).unwrap();
     let told = || -> Result<Option<String>, String> {
         let golden = Document::read(&text).map_err(|e| e.to_string())?;
-        let everyhop = golden.run(Seed(1), &|| false).map_err(|e| e.to_string())?;
-        let (kernel, everyhop) = golden.compared(&everyhop).ok_or("it holds no result")?;
+        let everyhop = Emulator(Seed(1)).run(&golden.asked, &|| false).map_err(|e| e.to_string())?;
+        let (kernel, everyhop) = golden.asked.compared(golden.result.as_ref().ok_or("it holds no result")?, &everyhop);
         Ok(first_diff(&kernel, &everyhop).map(|at| at.to_string()))
     };
     told().unwrap_or_else(Some)

@@ -8,18 +8,19 @@
 //! There are two kinds of specs: steps in a cluster ([`run`]), and a script for one pod's TCP ([`script`]).
 //!
 //! Reading order: [`spec`] (what is asked for), [`cluster`] and [`topology`] (what is built), [`mod@bench`]
-//! (what it is built on), [`run`] (what is done), [`hops`], [`decode`], [`conntrack`], [`trace`] (what was
+//! (what it is built on), [`kernel`] (who does it), [`run`] (what is done), [`hops`], [`decode`], [`conntrack`], [`trace`] (what was
 //! seen), [`canon`] (its text), [`compare`] and [`side_by_side`] (where it differs).
 
 pub mod bench;
 pub mod canon;
 pub mod cluster;
 pub mod compare;
+mod compared;
 pub mod conntrack;
 pub mod decode;
-mod document;
 pub mod forge;
 pub mod hops;
+pub mod kernel;
 pub mod run;
 pub mod script;
 pub mod side_by_side;

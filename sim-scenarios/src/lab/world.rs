@@ -234,16 +234,13 @@ impl Bench for LabWorld {
         self.world.now()
     }
 
-    fn next_event(&self) -> Option<Instant> {
-        self.world.next_at()
-    }
-
-    fn run_until(&mut self, until: Instant) -> bool {
+    fn advance(&mut self, until: Instant) -> Option<bool> {
+        let due = self.world.next_at().filter(|&at| at <= until);
         let mut woken = false;
-        while let Some(happened) = self.world.step(until) {
+        while let Some(happened) = self.world.step(due.unwrap_or(until)) {
             woken |= matches!(happened, Happened::Wake(..));
         }
-        woken
+        due.map(|_| woken)
     }
 
     fn drain_hops(&mut self) -> Vec<Hop> {

@@ -137,8 +137,8 @@ impl<'a> Runner<'a> {
         for server in &self.spec.servers {
             self.start_server(server).map_err(refused(format!("starting the server {}", server.key())))?;
         }
-        let now = self.bench.now();
-        self.bench.run_until(now + Duration::from_millis(20));
+        let settled = self.bench.now() + Duration::from_millis(20);
+        while self.bench.advance(settled).is_some() {}
         self.drain();
         self.seen.clear();
         Ok(())
@@ -157,13 +157,7 @@ impl<'a> Runner<'a> {
                 }
             }
             self.drain();
-            match self.bench.next_event().filter(|&at| at <= end) {
-                Some(at) => woken = self.bench.run_until(at),
-                None => {
-                    self.bench.run_until(end);
-                    return None;
-                }
-            }
+            woken = self.bench.advance(end)?;
         }
         None
     }
@@ -185,13 +179,9 @@ impl<'a> Runner<'a> {
             if self.drain() {
                 last = self.bench.now();
             }
-            let over = (last + quiet).min(end);
-            match self.bench.next_event().filter(|&at| at <= over) {
-                Some(at) => woken = self.bench.run_until(at),
-                None => {
-                    self.bench.run_until(over);
-                    return;
-                }
+            match self.bench.advance((last + quiet).min(end)) {
+                Some(touched) => woken = touched,
+                None => return,
             }
         }
     }

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use sim_core::engine::rng::Seed;
 
+use crate::lab::kernel::{Emulator, Kernel};
 use crate::lab::spec::Document;
 
 /// Runs steps after a handshake of connection `k` with the pod's port 80, accepted as `A`; per step what the pod sent, as
@@ -23,7 +24,7 @@ fn script(sysctl: Value, steps: &[Value]) -> Vec<(Vec<String>, Value)> {
         json!({"k": {"pod": 80, "peer": 40000}, "m": {"pod": 80, "peer": 40001}, "q": {"pod": 41000, "peer": 81}});
     let spec = json!({"conns": conns, "sysctl": sysctl, "script": steps}).to_string();
     let document = Document::read(&spec).unwrap_or_else(|e| panic!("{e}: {spec}"));
-    let result = document.run(Seed(7), &|| false).unwrap_or_else(|e| panic!("{e}"));
+    let result = Emulator(Seed(7)).run(&document.asked, &|| false).unwrap_or_else(|e| panic!("{e}"));
     result.as_array().into_iter().flatten().map(|r| (sent(r), r["saw"].clone())).collect()
 }
 

@@ -1,0 +1,22 @@
+//! Two results of one spec, made ready to be compared.
+
+use serde_json::Value;
+
+use super::compare::mask;
+use super::script::forgive;
+use super::spec::Asked;
+
+impl Asked {
+    /// The kernel's result and ours as they are to be compared: without what the spec ignores, and with the kernel's value
+    /// where the bench allows a difference.
+    pub fn compared(&self, kernel: &Value, everyhop: &Value) -> (Value, Value) {
+        match self {
+            Self::Steps(spec) => (mask(kernel, &spec.ignore), mask(everyhop, &spec.ignore)),
+            Self::Script(script) => {
+                let kernel = mask(kernel, &script.ignore);
+                let everyhop = forgive(&kernel, &mask(everyhop, &script.ignore));
+                (kernel, everyhop)
+            }
+        }
+    }
+}
