@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use sim_core::engine::rng::Seed;
-use sim_k8s::cloud::lb::LbConfig;
-use sim_k8s::cluster::{ClusterConfig, MAX_NODES};
-use sim_k8s::flannel;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use sim_k8s::cluster::MAX_NODES;
+use sim_scenarios::run::{Balancer, ClusterOptions, Network};
 
 /// Manifests and the cluster they are applied to.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,48 +22,43 @@ pub(crate) struct ClusterArgs {
     #[arg(long, default_value_t = 0)]
     zones: u32,
     /// How packets come to the pods of another node
-    #[arg(long, value_enum, default_value_t = Network::Vxlan)]
+    #[arg(long, default_value = "vxlan", value_parser = network())]
     network: Network,
     /// What the cloud's load balancers do with a packet
-    #[arg(long, value_enum, default_value_t = Balancer::Passthrough)]
+    #[arg(long, default_value = "passthrough", value_parser = balancer())]
     load_balancer: Balancer,
 }
 
-/// flannel's backend, or none.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Network {
-    /// flannel's overlay
-    Vxlan,
-    /// flannel's routes from node to node
-    HostGw,
-    /// the cloud's routes; nothing is encapsulated
-    Routes,
+fn network() -> impl TypedValueParser<Value = Network> {
+    one_of([
+        ("vxlan", "flannel's overlay", Network::Vxlan),
+        ("host-gw", "flannel's routes from node to node", Network::HostGw),
+        ("routes", "the cloud's routes; nothing is encapsulated", Network::Routes),
+    ])
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Balancer {
-    /// hands it to a node as it is; the node answers the client itself
-    Passthrough,
-    /// translates both addresses; the answer comes back through it
-    Nat,
+fn balancer() -> impl TypedValueParser<Value = Balancer> {
+    one_of([
+        ("passthrough", "hands it to a node as it is; the node answers the client itself", Balancer::Passthrough),
+        ("nat", "translates both addresses; the answer comes back through it", Balancer::Nat),
+    ])
+}
+
+/// One of these words, each with what it means.
+fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
+    words: [(&'static str, &'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    let shown = words.map(|(word, help, _)| PossibleValue::new(word).help(help));
+    PossibleValuesParser::new(shown).map(move |word| {
+        let found = words.iter().find(|(known, ..)| *known == word);
+        found.expect("the parser takes no other word").2
+    })
 }
 
 impl ClusterArgs {
-    /// The cluster that was asked for.
-    pub(crate) fn config(&self) -> ClusterConfig {
-        let (nodes, zones, seed) = (self.nodes, self.zones, Seed(self.seed));
-        let mut config = ClusterConfig { nodes, zones, seed, ..ClusterConfig::default() };
-        let (backend, pod_routes) = match self.network {
-            Network::Vxlan => ("vxlan", false),
-            Network::HostGw => ("host-gw", false),
-            Network::Routes => ("alloc", true),
-        };
-        config.flannel.backend = flannel::backend(backend).expect("a backend of flannel");
-        config.pod_routes = pod_routes;
-        config.load_balancer = match self.load_balancer {
-            Balancer::Passthrough => LbConfig::passthrough(),
-            Balancer::Nat => LbConfig::nat(),
-        };
-        config
+    /// What was chosen about the cluster.
+    pub(crate) fn options(&self) -> ClusterOptions {
+        let Self { seed, nodes, zones, network, load_balancer, .. } = *self;
+        ClusterOptions { seed, nodes, zones, network, load_balancer }
     }
 }

@@ -8,6 +8,7 @@ mod output;
 mod parity;
 mod problem;
 mod progress;
+mod replay;
 mod rules;
 mod run;
 mod shell;
@@ -34,6 +35,8 @@ struct Cli {
 enum Command {
     /// Brings Kubernetes manifests up in simulated time and lets their traffic flow
     Run(run::RunArgs),
+    /// Runs once more what left a folder, and checks that it is the same run
+    Replay(replay::ReplayArgs),
     /// Runs specs of the reference lab and compares with what the Linux kernel did
     Parity(parity::ParityArgs),
     /// Prints one node's rules as iptables-save does
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     let ended = Interrupt::watch().map_err(|e| Problem::failed(format!("cannot watch for Ctrl-C: {e}")));
     let ended = ended.and_then(|interrupt| match &cli.command {
         Command::Run(args) => run::execute(args, &interrupt),
+        Command::Replay(args) => replay::execute(args, &interrupt),
         Command::Parity(args) => parity::execute(args, &interrupt),
         Command::Rules(args) => rules::execute(args, &interrupt),
         Command::Shell(args) => shell::execute(args, &interrupt),

@@ -34,7 +34,7 @@ pub(crate) struct RulesArgs {
 /// Files or a node's name that are no good.
 pub(crate) fn execute(args: &RulesArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
     let loaded = load(&input::manifests(&args.cluster.paths)?).map_err(|findings| input::mistakes(&findings))?;
-    let config = RunConfig { cluster: args.cluster.config(), capture: false, ..RunConfig::default() };
+    let config = RunConfig { cluster: args.cluster.options().config(), capture: false, ..RunConfig::default() };
     let run = Run::new(&loaded.objects, &Plan::default(), config);
     let mut run = run.map_err(|error| Problem::bad_input(error.to_string()))?;
     run.settle(|_| interrupt.pressed());

@@ -3,21 +3,21 @@
 mod captures;
 mod folder;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 
-use sim_core::engine::time::Duration;
-use sim_k8s::manifest::{Loaded, load};
-use sim_k8s::workload::{Plan, infer_calls, read_traffic};
+use sim_core::engine::time::{Duration, NotADuration};
 use sim_scenarios::determinism::{Difference, compare};
-use sim_scenarios::fault::{Planned, read_faults};
 use sim_scenarios::report::Report;
-use sim_scenarios::run::{Run, RunConfig};
+use sim_scenarios::run::{Recipe, Run, Scenario, VERSION};
 
 use crate::cluster::ClusterArgs;
 use crate::input;
 use crate::interrupt::Interrupt;
 use crate::problem::{FAILED, FINE, Problem};
 use crate::progress::Progress;
+use crate::replay;
 use crate::terminal::{printable, say};
 use captures::{CaptureArgs, Captures};
 
@@ -32,7 +32,7 @@ pub(crate) struct RunArgs {
     cluster: ClusterArgs,
     /// How long calls are begun after the cluster has settled, in simulated time
     #[arg(long, default_value = "30s", value_parser = duration)]
-    duration: Duration,
+    duration: NonZeroU64,
     /// A folder for all.pcapng, run.json and each node's rules
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -53,25 +53,23 @@ pub(crate) struct RunArgs {
 }
 
 /// Events between two looks at Ctrl-C and two writes of hops.
-const STRETCH: u64 = 10_000;
+pub(crate) const STRETCH: u64 = 10_000;
 
 /// Runs the command.
 ///
 /// # Errors
 /// Why it ended early.
 pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
-    let loaded = load(&input::manifests(&args.cluster.paths)?).map_err(|findings| input::mistakes(&findings))?;
-    let plan = plan(args, &loaded)?;
-    let faults = faults(args)?;
-    let new_run = |capture| new_run(args, &loaded, &plan, &faults, capture);
-    let mut run = new_run(true)?;
+    let mut recipe = recipe(args)?;
+    let scenario = read(&recipe)?;
+    let mut run = begin(&scenario, true)?;
     args.out.as_deref().map_or(Ok(()), folder::prepare)?;
     let mut captures = Captures::begin(&args.captures, args.out.as_deref(), &run)?;
     if args.check_determinism {
         // The two differ in what must not matter.
-        check([run.clone(), new_run(false)?], args, interrupt)?;
+        check([run.clone(), begin(&scenario, false)?], args, interrupt)?;
     }
-    let progress = Progress::new("running", args.duration);
+    let progress = Progress::new("running", run.config().duration);
     loop {
         let more = run.advance(STRETCH);
         let seen = run.take_seen();
@@ -88,8 +86,12 @@ pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Probl
         progress.at(&run);
     }
     drop(progress);
-    let mut report = Report::of(&run, &loaded);
-    let files = captures.map_or(Ok(Vec::new()), |captures| captures.finish(&run))?;
+    let mut report = Report::of(&run, &scenario.loaded);
+    let mut files = captures.map_or(Ok(Vec::new()), |captures| captures.finish(&run))?;
+    recipe.fingerprint = Some(report.fingerprint.clone());
+    for folder in folders(args) {
+        files.push(replay::write(folder, &recipe)?);
+    }
     match &args.out {
         Some(folder) => folder::fill(folder, &run, &mut report, files)?,
         None => report.files = folder::names(&files),
@@ -102,27 +104,43 @@ pub(crate) fn execute(args: &RunArgs, interrupt: &Interrupt) -> Result<u8, Probl
     Ok(if report.ok { FINE } else { FAILED })
 }
 
-/// The calls to make.
-fn plan(args: &RunArgs, loaded: &Loaded) -> Result<Plan, Problem> {
-    let Some(file) = &args.traffic else { return Ok(infer_calls(&loaded.objects)) };
-    let calls = read_traffic(&input::read(file)?, &loaded.objects).map_err(|findings| input::mistakes(&findings))?;
-    Ok(Plan { calls, not_called: Vec::new() })
+/// What the run is made from.
+fn recipe(args: &RunArgs) -> Result<Recipe, Problem> {
+    let text = |file: &Option<PathBuf>| file.as_deref().map(input::read).transpose();
+    Ok(Recipe {
+        version: VERSION.to_owned(),
+        cluster: args.cluster.options(),
+        duration_ns: args.duration,
+        manifests: input::manifests(&args.cluster.paths)?,
+        traffic: text(&args.traffic)?,
+        faults: text(&args.faults)?,
+        fingerprint: None,
+    })
 }
 
-/// What is done to the run.
-fn faults(args: &RunArgs) -> Result<Vec<Planned>, Problem> {
-    let Some(file) = &args.faults else { return Ok(Vec::new()) };
-    read_faults(&input::read(file)?).map_err(|findings| input::mistakes(&findings))
+/// The folders from which the run can be replayed.
+fn folders(args: &RunArgs) -> BTreeSet<&Path> {
+    args.out.as_deref().into_iter().chain(args.captures.folder()).collect()
 }
 
-fn new_run(args: &RunArgs, loaded: &Loaded, plan: &Plan, faults: &[Planned], capture: bool) -> Result<Run, Problem> {
-    let config = RunConfig { cluster: args.cluster.config(), duration: args.duration, capture, ..RunConfig::default() };
-    let run = Run::new(&loaded.objects, plan, config).map_err(|error| Problem::bad_input(error.to_string()))?;
-    Ok(run.with_faults(faults.to_vec()))
+/// Reads the texts of a recipe.
+///
+/// # Errors
+/// What is wrong with them.
+pub(crate) fn read(recipe: &Recipe) -> Result<Scenario, Problem> {
+    recipe.scenario().map_err(|findings| input::mistakes(&findings))
+}
+
+/// Begins a run.
+///
+/// # Errors
+/// What no cluster can give.
+pub(crate) fn begin(scenario: &Scenario, capture: bool) -> Result<Run, Problem> {
+    scenario.run(capture).map_err(|error| Problem::bad_input(error.to_string()))
 }
 
 fn check(runs: [Run; 2], args: &RunArgs, interrupt: &Interrupt) -> Result<(), Problem> {
-    let progress = Progress::new("running twice", args.duration);
+    let progress = Progress::new("running twice", runs[0].config().duration);
     let difference = compare(runs, |run| {
         progress.at(run);
         !interrupt.pressed()
@@ -154,11 +172,8 @@ fn shown(report: &Report, args: &RunArgs) -> String {
     format!("{report}{checked}to see it again: {again}\n")
 }
 
-/// How long something lasts: not no time at all.
-fn duration(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(Duration::ZERO) => Err("nothing happens in no time".into()),
-        Ok(duration) => Ok(duration),
-        Err(error) => Err(error.to_string()),
-    }
+/// How long something lasts, in ns: not no time at all.
+fn duration(text: &str) -> Result<NonZeroU64, String> {
+    let duration: Duration = text.parse().map_err(|error: NotADuration| error.to_string())?;
+    NonZeroU64::new(duration.as_nanos()).ok_or_else(|| "nothing happens in no time".into())
 }

@@ -47,7 +47,7 @@ pub(crate) fn execute(args: &ShellArgs, interrupt: &Interrupt) -> Result<u8, Pro
     let loaded = load(&input::manifests(&args.cluster.paths)?).map_err(|findings| input::mistakes(&findings))?;
     let plan = infer_calls(&loaded.objects);
     // Nobody takes what the taps would see.
-    let config = RunConfig { cluster: args.cluster.config(), capture: false, ..RunConfig::default() };
+    let config = RunConfig { cluster: args.cluster.options().config(), capture: false, ..RunConfig::default() };
     let stop = || interrupt.pressed();
     let session = Session::new(&loaded.objects, &plan, config, &stop);
     let mut session = session.map_err(|error| Problem::bad_input(error.to_string()))?;

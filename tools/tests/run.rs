@@ -57,7 +57,7 @@ fn with_a_folder_the_run_is_the_same_and_all_of_it_is_there() {
     assert_eq!((ran.status.code(), text(&ran.stderr)), (Some(0), String::new()));
     let with: Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(with["fingerprint"], without["fingerprint"]);
-    let names = ["all.pcapng", "rules/n1.rules", "rules/n2.rules", "run.json"];
+    let names = ["all.pcapng", "replay.json", "rules/n1.rules", "rules/n2.rules", "run.json"];
     assert_eq!(files(folder.path()), names.map(|name| folder.path().join("out").join(name)));
     assert_eq!(with["files"], serde_json::json!(names.map(|name| format!("out/{name}"))));
     assert_eq!(text(&fs::read(folder.path().join("out/run.json")).unwrap()), text(&ran.stdout));

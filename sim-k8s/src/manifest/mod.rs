@@ -53,7 +53,8 @@ use part::Part;
 use priority::PriorityClasses;
 
 /// The text of one file. The library opens no files.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SourceFile {
     /// Name to be used in messages.
     pub name: String,

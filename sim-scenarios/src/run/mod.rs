@@ -6,6 +6,7 @@
 //!
 //! | room | what it is |
 //! | --- | --- |
+//! | `recipe` | all that a run is made from, to be replayed |
 //! | `build` | puts a run together |
 //! | `applications` | plays the applications in pods: started, stopped, killed |
 //! | `calls` | begins calls and counts what became of them |
@@ -23,6 +24,7 @@ mod edge;
 mod faults;
 mod losses;
 mod names;
+mod recipe;
 mod resolve;
 mod ways;
 
@@ -39,6 +41,7 @@ use sim_k8s::workload::Plan;
 
 pub use edge::{Edge, Tally};
 pub use losses::Place;
+pub use recipe::{Balancer, ClusterOptions, Network, Recipe, Scenario, VERSION};
 pub use ways::Way;
 
 use crate::fault::Planned;

@@ -36,6 +36,13 @@ pub(super) struct CaptureArgs {
     snaplen: u32,
 }
 
+impl CaptureArgs {
+    /// The folder asked for, beside that of `--out`.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.capture.as_deref()
+    }
+}
+
 /// Reads the expression; what is wrong is shown with a mark under it.
 fn filter(text: &str) -> Result<Filter, String> {
     Filter::parse(text, &["pod", "service"]).map_err(|FilterError { column, message }| {

@@ -1,0 +1,185 @@
+//! All that a run is made from, as values that go into a file.
+//!
+//! A run is a function of version, scenario and seed, so nothing of it has to be stored: it is replayed.
+
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
+use sim_core::engine::rng::Seed;
+use sim_core::engine::time::Duration;
+use sim_k8s::cloud::lb::LbConfig;
+use sim_k8s::cluster::{ClusterConfig, ClusterError};
+use sim_k8s::flannel;
+use sim_k8s::manifest::{Finding, Loaded, SourceFile, load};
+use sim_k8s::workload::{Plan, infer_calls, read_traffic};
+
+use super::{Run, RunConfig};
+use crate::fault::{Planned, read_faults};
+
+/// This version of everyhop.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a run is made from. Serialized it is `replay.json`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The version of everyhop that ran it: another one may make another run of the rest.
+    pub version: String,
+    /// The cluster.
+    pub cluster: ClusterOptions,
+    /// Calls begin within this time after the cluster has settled, in ns.
+    pub duration_ns: NonZeroU64,
+    /// The manifests. The names of files are those of messages.
+    pub manifests: Vec<SourceFile>,
+    /// Who calls whom; without it the manifests' environment says so.
+    pub traffic: Option<SourceFile>,
+    /// What is done to the run meanwhile.
+    pub faults: Option<SourceFile>,
+    /// The hash of everything that happened, in 16 hexadecimal digits, once the run is over.
+    pub fingerprint: Option<String>,
+}
+
+/// What one may choose about a cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterOptions {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// How many nodes it has.
+    pub nodes: u32,
+    /// Over how many zones they are dealt in turn; 0: they have none.
+    pub zones: u32,
+    /// How packets come to the pods of another node.
+    pub network: Network,
+    /// What the cloud's load balancers do with a packet.
+    pub load_balancer: Balancer,
+}
+
+/// flannel's backend, or none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// flannel's overlay.
+    Vxlan,
+    /// flannel's routes from node to node.
+    HostGw,
+    /// The cloud's routes; nothing is encapsulated.
+    Routes,
+}
+
+/// A kind of load balancer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balancer {
+    /// Hands a packet to a node as it is; the node answers the client itself.
+    Passthrough,
+    /// Translates both addresses; the answer comes back through it.
+    Nat,
+}
+
+/// A recipe whose texts have been read.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// What the manifests hold.
+    pub loaded: Loaded,
+    plan: Plan,
+    faults: Vec<Planned>,
+    config: RunConfig,
+}
+
+impl Recipe {
+    /// Reads the texts.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the first kind of text in which something is.
+    pub fn scenario(&self) -> Result<Scenario, Vec<Finding>> {
+        let loaded = load(&self.manifests)?;
+        let plan = match &self.traffic {
+            Some(file) => Plan { calls: read_traffic(file, &loaded.objects)?, not_called: Vec::new() },
+            None => infer_calls(&loaded.objects),
+        };
+        let faults = self.faults.as_ref().map_or(Ok(Vec::new()), read_faults)?;
+        let duration = Duration::from_nanos(self.duration_ns.get());
+        let config = RunConfig { cluster: self.cluster.config(), duration, ..RunConfig::default() };
+        Ok(Scenario { loaded, plan, faults, config })
+    }
+}
+
+impl Scenario {
+    /// The run, before its first event; `capture` as in [`RunConfig`].
+    ///
+    /// # Errors
+    /// What the objects ask for and no cluster can give.
+    pub fn run(&self, capture: bool) -> Result<Run, ClusterError> {
+        let config = RunConfig { capture, ..self.config.clone() };
+        Ok(Run::new(&self.loaded.objects, &self.plan, config)?.with_faults(self.faults.clone()))
+    }
+}
+
+impl ClusterOptions {
+    /// The cluster that was chosen.
+    pub fn config(self) -> ClusterConfig {
+        let Self { seed, nodes, zones, .. } = self;
+        let mut config = ClusterConfig { nodes, zones, seed: Seed(seed), ..ClusterConfig::default() };
+        let (backend, pod_routes) = match self.network {
+            Network::Vxlan => ("vxlan", false),
+            Network::HostGw => ("host-gw", false),
+            Network::Routes => ("alloc", true),
+        };
+        config.flannel.backend = flannel::backend(backend).expect("a backend of flannel");
+        config.pod_routes = pod_routes;
+        config.load_balancer = match self.load_balancer {
+            Balancer::Passthrough => LbConfig::passthrough(),
+            Balancer::Nat => LbConfig::nat(),
+        };
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = include_str!("../../../examples/hello/hello.yaml");
+
+    fn recipe() -> Recipe {
+        let cluster =
+            ClusterOptions { seed: 7, nodes: 2, zones: 0, network: Network::HostGw, load_balancer: Balancer::Nat };
+        let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
+        Recipe {
+            version: VERSION.into(),
+            cluster,
+            duration_ns: NonZeroU64::new(1_000_000_001).unwrap(),
+            manifests: vec![file("hello.yaml", HELLO)],
+            traffic: None,
+            faults: Some(file("faults.yaml", "- {at: 500ms, do: node n2 off}\n")),
+            fingerprint: None,
+        }
+    }
+
+    fn fingerprint(recipe: &Recipe, capture: bool) -> u64 {
+        let mut run = recipe.scenario().unwrap().run(capture).unwrap();
+        while run.advance(1000) {}
+        run.world().fingerprint().value()
+    }
+
+    #[test]
+    fn a_recipe_that_went_through_a_file_makes_the_same_run() {
+        let text = serde_json::to_string(&recipe()).unwrap();
+        let read: Recipe = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, recipe());
+        let [first, again] = [fingerprint(&recipe(), true), fingerprint(&read, false)];
+        assert_eq!(first, again);
+        let other = Recipe { duration_ns: NonZeroU64::new(2_000_000_000).unwrap(), ..recipe() };
+        assert_ne!(first, fingerprint(&other, false), "every member of a recipe counts");
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_recipe_is_told_with_its_file() {
+        let broken = |file: &str| SourceFile { name: file.into(), text: "- {at: never, do: nothing}".into() };
+        let told = |recipe: Recipe| recipe.scenario().unwrap_err()[0].to_string();
+        assert!(told(Recipe { faults: Some(broken("f.yaml")), ..recipe() }).starts_with("f.yaml:1:"));
+        assert!(told(Recipe { traffic: Some(broken("t.yaml")), ..recipe() }).starts_with("t.yaml:1:"));
+        assert!(told(Recipe { manifests: vec![broken("m.yaml")], ..recipe() }).starts_with("m.yaml:1:"));
+    }
+}
