@@ -30,6 +30,10 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
+fn read(page: &Path) -> String {
+    String::from_utf8(fs::read(page).unwrap()).unwrap()
+}
+
 /// A fenced block: what it is marked as, the number of its first line, and its lines.
 struct Block {
     kind: String,
@@ -38,7 +42,7 @@ struct Block {
 }
 
 fn blocks(page: &Path) -> Vec<Block> {
-    let text = fs::read_to_string(page).unwrap();
+    let text = read(page);
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     for (number, line) in (1..).zip(text.lines()) {
@@ -55,8 +59,9 @@ fn blocks(page: &Path) -> Vec<Block> {
 
 /// Carries `line` out in `folder`, with our program first on the path.
 fn shell(folder: &Path, line: &str) -> Output {
-    let path = format!("{}:{}", Path::new(EVERYHOP).parent().unwrap().display(), std::env::var("PATH").unwrap());
-    Command::new("sh").args(["-c", line]).current_dir(folder).env("PATH", path).output().unwrap()
+    let bin = Path::new(EVERYHOP).parent().unwrap().display();
+    let line = format!("PATH='{bin}':$PATH; {line}");
+    Command::new("sh").args(["-c", &line]).current_dir(folder).output().unwrap()
 }
 
 /// Whether `line` is what is shown, `…` being any text.
@@ -85,6 +90,7 @@ fn missing(line: &str) -> Option<&'static str> {
 
 #[test]
 fn what_a_page_shows_is_what_is_printed() {
+    let mut wrong = Vec::new();
     for page in pages() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["examples", "wireshark"] {
@@ -100,10 +106,12 @@ fn what_a_page_shows_is_what_is_printed() {
             let ran = shell(folder.path(), command);
             let printed = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
             let lines: Vec<_> = printed.lines().map(str::trim_end).collect();
-            let at = format!("{}:{}", page.display(), block.number);
-            assert!(all_fit(shown, &lines), "{at}: {command} prints\n{printed}");
+            if !all_fit(shown, &lines) {
+                wrong.push(format!("{}:{}: {command} prints\n{printed}", page.display(), block.number));
+            }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
@@ -125,7 +133,7 @@ fn commands_for_the_readers_machine_are_understood() {
 
 /// Targets of Markdown links and pictures, without those of other sites.
 fn links(page: &Path) -> Vec<String> {
-    let text = fs::read_to_string(page).unwrap();
+    let text = read(page);
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
 }
@@ -144,7 +152,7 @@ fn every_link_leads_somewhere() {
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             assert!(target.exists(), "{}: {link}", page.display());
             if !heading.is_empty() {
-                let text = fs::read_to_string(&target).unwrap();
+                let text = read(&target);
                 let mut headings = text.lines().filter(|line| line.starts_with('#'));
                 let found = headings.any(|line| anchor(line.trim_start_matches('#')) == heading);
                 assert!(found, "{}: {link}", page.display());
