@@ -2,9 +2,10 @@
 //!
 //! Start with [`run::Run`]: servers and clients ([`workload`]) in a cluster, from one seed. [`report`] says what came of it,
 //! [`determinism`] whether it comes twice, [`fault`] what is done to it meanwhile. [`shell`] answers the words of `ip`,
-//! `iptables` and their like, [`tour`] shows the life of a packet with them. [`flows`] puts tables of packets to
+//! `iptables` and their like, [`tour`] shows the life of a packet with them, [`explain`] what became of any. [`flows`] puts tables of packets to
 //! kube-proxy's rules. [`lab`] runs the specs of the reference lab, to be compared with a kernel.
 pub mod determinism;
+pub mod explain;
 pub mod fault;
 pub mod flows;
 pub mod lab;

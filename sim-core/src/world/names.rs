@@ -41,18 +41,26 @@ impl World {
             .flat_map(|ns| ns.addrs.iter().map(move |a| (ns.name.as_str(), ns.dev_name(a.dev), a.net.addr())))
     }
 
+    /// The other end of a veth or of a wire; `None` for devices that have none, or are gone.
+    pub fn peer(&self, netns: NetnsId, dev: DevId) -> Option<(NetnsId, DevId)> {
+        match &self.find_netns(netns)?.devs.get(dev)?.kind {
+            DevKind::Veth(veth) => veth.peer,
+            DevKind::Eth(eth) => Some(self.links.get(eth.link.index())?.far_end(eth.end)),
+            _ => None,
+        }
+    }
+
     fn description(&self, netns: NetnsId, dev: &Dev) -> String {
-        let place =
-            |(netns, dev): (NetnsId, DevId)| format!("{}/{}", self.netns_name(netns), self.dev_name(netns, dev));
+        let peer = |kind: &str, alone: &str| match self.peer(netns, dev.id) {
+            Some((netns, dev)) => format!("{kind} to {}/{}", self.netns_name(netns), self.dev_name(netns, dev)),
+            None => alone.to_owned(),
+        };
         let kind = match &dev.kind {
             DevKind::Loopback => "loopback".into(),
             DevKind::Bridge(_) => "bridge".into(),
             DevKind::Vxlan(vxlan) => format!("vxlan, VNI {}, UDP port {}", vxlan.vni, vxlan.port),
-            DevKind::Veth(veth) => veth.peer.map_or_else(|| "veth".into(), |peer| format!("veth to {}", place(peer))),
-            DevKind::Eth(eth) => match self.links.get(eth.link.index()) {
-                Some(link) => format!("wire to {}", place(link.far_end(eth.end))),
-                None => "network card".into(),
-            },
+            DevKind::Veth(_) => peer("veth", "veth"),
+            DevKind::Eth(_) => peer("wire", "network card"),
         };
         let port = dev.port.map(|port| format!(", port of {}", self.dev_name(netns, port.bridge))).unwrap_or_default();
         format!("{kind}{port}, MTU {}", dev.mtu)

@@ -5,14 +5,15 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use sim_core::capture::layers::layers;
-use sim_core::capture::{Decision, Hop, Loss, Seen, Translated};
+use sim_core::capture::{Decision, Hop, Loss, Names, Seen, Translated};
 use sim_core::engine::time::Duration;
 use sim_core::wire::packet::PacketId;
 use sim_k8s::api::{ObjectKey, Objects};
 use sim_k8s::cluster::{ClusterConfig, ClusterError, Pod, Service};
 use sim_k8s::workload::Plan;
 
-use super::{Stop, Visit, pcapng, story};
+use super::{Stop, Visit, pcapng};
+use crate::explain::{PacketWalk, is_arp};
 use crate::run::{Run, RunConfig};
 use crate::shell::session::Session;
 
@@ -80,7 +81,7 @@ impl Sent {
     /// Packets that are not ARP, or those that are, in the order in which they appear.
     pub(super) fn packets(&self, arp: bool) -> Vec<PacketId> {
         let mut packets = Vec::new();
-        for seen in self.seen.iter().filter(|seen| story::is_arp(seen) == arp) {
+        for seen in self.seen.iter().filter(|seen| is_arp(seen.frame()) == arp) {
             if !packets.contains(&seen.packet()) {
                 packets.push(seen.packet());
             }
@@ -138,7 +139,8 @@ impl Guide<'_> {
 
     /// A netns' device as captures call it: `n1/cni0`.
     pub(super) fn place(&self, seen: &Seen) -> String {
-        story::place(seen, self.run().world())
+        let (netns, dev) = seen.tap();
+        self.run().world().tap(netns, dev).name
     }
 
     /// Says something.
@@ -219,8 +221,7 @@ impl Guide<'_> {
     /// Tells the walks of the first `packets` packets of what was sent (ARP aside), and how many more there were.
     pub(super) fn walk(&mut self, sent: &Sent, packets: usize) {
         let ids = sent.packets(false);
-        let text: Vec<_> = ids.iter().take(packets).map(|id| story::walk(*id, &sent.seen, self.run())).collect();
-        self.tell(format_args!("{}", text.concat()));
+        ids.iter().take(packets).for_each(|id| self.tell_walk(*id, &sent.seen));
         match ids.len().saturating_sub(packets) {
             0 => {}
             1 => self.say("… and 1 packet more."),
@@ -230,8 +231,12 @@ impl Guide<'_> {
 
     /// Tells the walks of ARP messages.
     pub(super) fn walk_arp(&mut self, sent: &Sent) {
-        let text: Vec<_> = sent.packets(true).iter().map(|id| story::walk(*id, &sent.seen, self.run())).collect();
-        self.tell(format_args!("{}", text.concat()));
+        sent.packets(true).iter().for_each(|id| self.tell_walk(*id, &sent.seen));
+    }
+
+    fn tell_walk(&mut self, packet: PacketId, seen: &[Seen]) {
+        let walk = PacketWalk::of(packet, seen, self.run());
+        self.tell(format_args!("{walk}"));
     }
 
     /// Something that must be so.

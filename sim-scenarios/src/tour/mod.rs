@@ -5,7 +5,6 @@
 
 mod guide;
 mod stops;
-mod story;
 
 use std::fmt;
 
