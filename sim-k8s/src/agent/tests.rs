@@ -44,7 +44,7 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64) -> Self {
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         Self { world: World::new(Seed(seed)), plane: ControlPlane::new(Seed(seed), Timings::default(), apiserver) }
     }
 

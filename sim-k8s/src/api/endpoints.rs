@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Meta, ObjectKey, Protocol};
+use super::{IpFamily, Meta, ObjectKey, Protocol};
 
-/// A list of endpoints that share their ports.
+/// A list of endpoints that share their ports and their family.
 #[derive(Clone, PartialEq, Debug)]
 pub struct EndpointSlice {
     /// Namespace and name of the slice.
@@ -15,6 +15,8 @@ pub struct EndpointSlice {
     pub managed_by: Option<String>,
     /// The Service it belongs to: label `kubernetes.io/service-name`, or the name of the Endpoints object.
     pub service: Option<ObjectKey>,
+    /// The family of its addresses (`addressType`); `None`: they are names (`FQDN`), which kube-proxy does not use.
+    pub family: Option<IpFamily>,
     /// Ports of every endpoint of the list.
     pub ports: Vec<EndpointPort>,
     /// The endpoints.

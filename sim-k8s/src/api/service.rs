@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Labels, Meta, ObjectKey, Protocol, Selector};
+use super::{IpFamily, IpFamilyPolicy, Labels, Meta, ObjectKey, Protocol, Selector};
 
 /// A Service with every default filled in; addresses and node ports that the manifest leaves open are
 /// still open here (allocation is the apiserver's part).
@@ -24,6 +24,10 @@ pub struct Service {
     pub service_type: ServiceType,
     /// The cluster addresses asked for.
     pub cluster_ip: ClusterIp,
+    /// Its address families, the primary one first (`ipFamilies`); none: the apiserver's choice.
+    pub ip_families: Vec<IpFamily>,
+    /// How many families it wants; `None`: the apiserver's choice.
+    pub ip_family_policy: Option<IpFamilyPolicy>,
     /// The ports, at least one unless the Service is headless or an external name.
     pub ports: Vec<ServicePort>,
     /// Which pods stand behind it; `None` when someone else writes the endpoints.

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::api::{ClusterIp, Node, Service, ServiceType, Taint, TaintEffect, TrafficPolicy};
+use crate::api::{ClusterIp, IpFamily, Node, Service, ServiceType, Taint, TaintEffect, TrafficPolicy};
 use crate::ipam::{ClusterIps, IpamError, NodePorts};
+
+use super::families;
 
 /// A new node that is not ready takes no pods until the node lifecycle controller has seen it ready
 /// (plugin/pkg/admission/nodetaint).
@@ -22,7 +24,9 @@ pub(super) fn taint(node: &mut Node) {
 /// What the apiserver remembers of what it gave out.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
-    ips: ClusterIps,
+    /// The families the cluster has, the default one first.
+    families: Vec<IpFamily>,
+    ips: BTreeMap<IpFamily, ClusterIps>,
     /// Where others have their addresses.
     elsewhere: Vec<IpNet>,
     /// Addresses outside the service network, and who has them.
@@ -31,13 +35,20 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(service_network: IpNet, elsewhere: Vec<IpNet>) -> Self {
-        Self { ips: ClusterIps::new(service_network), elsewhere, foreign: BTreeMap::new(), ports: NodePorts::default() }
+    pub(super) fn new(service_networks: &[IpNet], elsewhere: Vec<IpNet>) -> Self {
+        let ips = service_networks.iter().map(|net| (IpFamily::of_net(*net), ClusterIps::new(*net)));
+        Self {
+            families: service_networks.iter().copied().map(IpFamily::of_net).collect(),
+            ips: ips.collect(),
+            elsewhere,
+            foreign: BTreeMap::new(),
+            ports: NodePorts::default(),
+        }
     }
 
     /// Fills in what a new Service leaves open. Refused, it takes nothing.
     pub(super) fn create(&mut self, service: &mut Service) -> Result<(), String> {
-        let done = self.give(service);
+        let done = self.give(service, None);
         if done.is_err() {
             self.delete(service);
         }
@@ -47,9 +58,10 @@ impl Admission {
     /// Fills in what a changed Service leaves open; what it had and has no more goes back.
     pub(super) fn update(&mut self, service: &mut Service, old: &Service) -> Result<(), String> {
         self.delete(old);
-        let done = self.create(service);
+        let done = self.give(service, Some(old));
         if done.is_err() {
-            self.give(&mut old.clone()).expect("it had all this a moment ago");
+            self.delete(service);
+            self.give(&mut old.clone(), None).expect("it had all this a moment ago");
         }
         done
     }
@@ -63,33 +75,29 @@ impl Admission {
                 if is_own {
                     self.foreign.remove(ip);
                 }
-                self.ips.release(*ip, &name);
+                if let Some(ips) = self.ips.get_mut(&IpFamily::of(*ip)) {
+                    ips.release(*ip, &name);
+                }
             }
         }
         let ports = service.ports.iter().filter_map(|port| port.node_port).chain(service.health_check_node_port);
         ports.for_each(|port| self.ports.release(port, &name));
     }
 
-    fn give(&mut self, service: &mut Service) -> Result<(), String> {
+    fn give(&mut self, service: &mut Service, old: Option<&Service>) -> Result<(), String> {
         if matches!(service.service_type, ServiceType::ExternalName(_)) {
             return Ok(());
         }
+        families::settle(service, old, &self.families)?;
         self.requested(service)?;
         self.open(service).map_err(|why| why.to_string())
     }
 
     /// What a Service asks for by number.
-    fn requested(&mut self, service: &mut Service) -> Result<(), String> {
+    fn requested(&mut self, service: &Service) -> Result<(), String> {
         let name = service.key.to_string();
-        if let ClusterIp::Fixed(asked) = &mut service.cluster_ip {
-            // One family for now: docs/differences.md.
-            asked.retain(IpAddr::is_ipv4);
-            let Some(ip) = asked.first() else {
-                return Err(
-                    "its cluster address is IPv6, and this cluster speaks IPv4 alone; leave clusterIP out".into()
-                );
-            };
-            self.request_ip(*ip, &name).map_err(|why| why.to_string())?;
+        if let ClusterIp::Fixed(asked) = &service.cluster_ip {
+            asked.iter().try_for_each(|ip| self.request_ip(*ip, &name)).map_err(|why| why.to_string())?;
         }
         let ports = service.ports.iter().filter_map(|port| port.node_port).chain(service.health_check_node_port);
         ports.into_iter().try_for_each(|port| self.ports.request(port, &name)).map_err(|why| why.to_string())
@@ -100,7 +108,8 @@ impl Admission {
     fn request_ip(&mut self, ip: IpAddr, service: &str) -> Result<(), IpamError> {
         let usable = !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified());
         let usable = usable && !self.elsewhere.iter().any(|network| network.contains(&ip));
-        match self.ips.request(ip, service) {
+        let ips = self.ips.get_mut(&IpFamily::of(ip)).expect("families that are not there were refused");
+        match ips.request(ip, service) {
             Err(IpamError::OutOfRange { what, .. }) if usable => match self.foreign.get(&ip) {
                 Some(owner) => Err(IpamError::Taken { what, owner: owner.clone() }),
                 None => {
@@ -121,7 +130,13 @@ impl Admission {
             ServiceType::LoadBalancer => service.allocate_load_balancer_node_ports,
         };
         if service.cluster_ip == ClusterIp::Allocate {
-            service.cluster_ip = ClusterIp::Fixed(vec![self.ips.allocate(&name)?]);
+            service.cluster_ip = ClusterIp::Fixed(Vec::new());
+        }
+        if let ClusterIp::Fixed(ips) = &mut service.cluster_ip {
+            for family in &service.ip_families[ips.len()..] {
+                let free = self.ips.get_mut(family).expect("families that are not there were refused");
+                ips.push(free.allocate(&name)?);
+            }
         }
         for port in service.ports.iter_mut().filter(|port| node_ports && port.node_port.is_none()) {
             port.node_port = Some(self.ports.allocate(&name)?);

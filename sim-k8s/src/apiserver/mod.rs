@@ -5,12 +5,14 @@
 //! | `cache` | objects by kind and name: the truth here, and what each agent has seen of it |
 //! | `request` | what can be asked for, and why it may be refused |
 //! | `admission` | ClusterIPs and node ports, given out as a Service is written |
+//! | `families` | which address families a Service has |
 //!
 //! [`Apiserver::handle`] is one write: it changes at most one object and gives it the next `resourceVersion`. That
 //! writes and watches take time is the business of [`crate::agent`].
 
 mod admission;
 mod cache;
+mod families;
 mod request;
 
 use std::sync::Arc;
@@ -36,14 +38,15 @@ pub struct Apiserver {
 }
 
 impl Apiserver {
-    /// One without objects. ClusterIPs come from `service_network`; none is given from the networks `elsewhere`.
-    pub fn new(service_network: IpNet, elsewhere: Vec<IpNet>) -> Self {
+    /// One without objects. ClusterIPs come from `service_networks`, one a family, the cluster's default family first; none
+    /// is given from the networks `elsewhere`.
+    pub fn new(service_networks: &[IpNet], elsewhere: Vec<IpNet>) -> Self {
         Self {
             objects: Cache::default(),
             version: 0,
             uids: 0,
             changed: Instant::START,
-            admission: Admission::new(service_network, elsewhere),
+            admission: Admission::new(service_networks, elsewhere),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::manifest::{SourceFile, load};
 
 fn apiserver() -> Apiserver {
     let net = |text: &str| text.parse().expect("a network");
-    Apiserver::new(net("10.96.0.0/12"), vec![net("10.244.0.0/16")])
+    Apiserver::new(&[net("10.96.0.0/12")], vec![net("10.244.0.0/16")])
 }
 
 fn at(seconds: u64) -> Instant {

@@ -221,7 +221,7 @@ mod tests {
             world.ip(gateway, line).expect("understood");
         }
         nat::start().iter().for_each(|command| command.run(&mut world, &[gateway]).expect("understood"));
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let mut plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         plane.spawn(&mut world, "route-controller", Box::new(RouteController::new(gateway)));
         let mut run = |plane: &mut ControlPlane, request: Request| {

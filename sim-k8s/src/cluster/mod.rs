@@ -77,7 +77,7 @@ impl Cluster {
     pub fn build(objects: &Objects, config: &ClusterConfig) -> Result<(World, Self), ClusterError> {
         let mut world = World::new(config.seed);
         let (underlay, nodes) = underlay::build(&mut world, config)?;
-        let apiserver = Apiserver::new(config.service_network, underlay::networks(config).into());
+        let apiserver = Apiserver::new(&[config.service_network], underlay::networks(config).into());
         let mut plane = ControlPlane::new(config.seed, config.timings.clone(), apiserver);
         let (node_objects, mut not_applied) = node_objects(config, &objects.nodes);
         let nodes_and_names = (node_objects, objects.namespaces.as_slice());

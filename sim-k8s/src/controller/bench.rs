@@ -141,7 +141,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let (seed, timings) = (Seed(1), Timings::default());
         let mut bench = Self { world: World::new(seed), plane: ControlPlane::new(seed, timings, apiserver) };
         for name in ["n1", "n2", "n3"] {

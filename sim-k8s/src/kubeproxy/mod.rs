@@ -38,7 +38,6 @@ pub use agent::KubeProxy;
 pub use config::{Config, DetectLocal, Node};
 pub use endpoints::Endpoint;
 pub use monitor::Monitor;
-pub use objects::Family;
 pub use proxy::Proxy;
 pub use service_port::{BadName, ServiceMap, ServicePort, ServicePortName};
 pub use sync::{Scope, SyncState};

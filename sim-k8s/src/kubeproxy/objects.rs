@@ -3,40 +3,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use ipnet::IpNet;
-
 use super::endpoints::{Endpoint, collect};
 use super::service_port::{ServiceMap, ServicePort, ServicePortName};
-use crate::api::{self, ClusterIp, EndpointSlice, Service, ServiceType, TrafficPolicy};
+use crate::api::{self, ClusterIp, EndpointSlice, IpFamily, Service, ServiceType, TrafficPolicy};
 
 /// Services that carry this label are another proxy's (`apis/well_known_labels.go`).
 const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
 
-/// An address family. A kube-proxy has a proxier for each, which sees only what is of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Family {
-    ipv6: bool,
-}
-
-impl Family {
-    /// The family of an address.
-    pub fn of(ip: IpAddr) -> Self {
-        Self { ipv6: ip.is_ipv6() }
-    }
-
-    /// Whether `ip` is of this family.
-    pub fn has(self, ip: &IpAddr) -> bool {
-        ip.is_ipv6() == self.ipv6
-    }
-
-    fn has_net(self, net: &IpNet) -> bool {
-        self.has(&net.addr())
-    }
-}
-
 /// The ports of `service` in the eyes of the proxier of `family`, without endpoints; none for a Service that is
 /// headless, an `ExternalName`, another proxy's, without an address of the family, or without one yet.
-pub(super) fn service_ports(service: &Service, family: Family) -> ServiceMap {
+pub(super) fn service_ports(service: &Service, family: IpFamily) -> ServiceMap {
     let skipped =
         matches!(service.service_type, ServiceType::ExternalName(_)) || service.labels.contains_key(OTHER_PROXY);
     let cluster_ip = match &service.cluster_ip {
@@ -52,7 +28,7 @@ pub(super) fn service_ports(service: &Service, family: Family) -> ServiceMap {
 }
 
 fn service_port(service: &Service, port: &api::ServicePort, cluster_ip: IpAddr) -> ServicePort {
-    let family = Family::of(cluster_ip);
+    let family = IpFamily::of(cluster_ip);
     let external_policy_local = reached_from_outside(service) && is_local(service.external_traffic_policy);
     let health_checked = service.service_type == ServiceType::LoadBalancer && external_policy_local;
     let of_family = |ips: &mut dyn Iterator<Item = IpAddr>| ips.filter(|ip| family.has(ip)).collect();
@@ -86,13 +62,12 @@ fn reached_from_outside(service: &Service) -> bool {
 pub(super) fn endpoints<'a>(
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
     name: &ServicePortName,
-    family: Family,
+    family: IpFamily,
 ) -> Vec<Endpoint> {
     let mut found = Vec::new();
-    for slice in slices {
+    for slice in slices.into_iter().filter(|slice| slice.family == Some(family)) {
         for port in slice.ports.iter().filter(|port| port.name == name.port() && port.protocol == name.protocol()) {
-            let all = slice.endpoints.iter().filter(|endpoint| family.has(&endpoint.address));
-            found.extend(all.map(|endpoint| translated(endpoint, port.port)));
+            found.extend(slice.endpoints.iter().map(|endpoint| translated(endpoint, port.port)));
         }
     }
     collect(found)

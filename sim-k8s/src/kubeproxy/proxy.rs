@@ -9,11 +9,10 @@ use sim_core::netns::netlink::Flow;
 
 use super::conntrack::stale_flows;
 use super::health::ServiceHealth;
-use super::objects::Family;
 use super::service_port::ServiceMap;
 use super::tracker::{Changes, Tracker};
 use super::{Config, Node, Proxier, Scope, SyncState, Work};
-use crate::api::{EndpointSlice, ObjectKey, Protocol, Service};
+use crate::api::{EndpointSlice, IpFamily, ObjectKey, Protocol, Service};
 use crate::command::Command;
 
 /// What one kube-proxy knows, and what it has done.
@@ -44,7 +43,7 @@ struct Sync {
 impl Proxy {
     /// One that knows of no object yet.
     pub fn new(proxier: &'static dyn Proxier, config: Config, node: Node) -> Self {
-        let tracker = Tracker::new(Family::of(node.ip));
+        let tracker = Tracker::new(IpFamily::of(node.ip));
         let sync = Sync { scope: Scope::Full, cleans_up: false, changes: Changes::default() };
         let (services, state) = (ServiceMap::new(), SyncState::default());
         Self { proxier, config, node, tracker, services, state, flushed: false, sync }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::objects::{Family, endpoints, service_ports};
+use super::objects::{endpoints, service_ports};
 use super::service_port::{ServiceMap, ServicePortName};
-use crate::api::{EndpointSlice, ObjectKey, Protocol, Service};
+use crate::api::{EndpointSlice, IpFamily, ObjectKey, Protocol, Service};
 
 /// An object as the last sync had it, and as it is to be.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl<T> Tracked<T> {
 /// The objects of a kube-proxy, and which of them changed since its last sync.
 #[derive(Clone, Debug)]
 pub struct Tracker {
-    family: Family,
+    family: IpFamily,
     services: BTreeMap<ObjectKey, Tracked<Service>>,
     slices: BTreeMap<ObjectKey, Tracked<EndpointSlice>>,
     /// The slices of each Service as of the last sync, whether it exists or not.
@@ -50,7 +50,7 @@ pub struct Changes {
 
 impl Tracker {
     /// Of the proxier of `family`, without any object.
-    pub fn new(family: Family) -> Self {
+    pub fn new(family: IpFamily) -> Self {
         Self {
             family,
             services: BTreeMap::new(),
@@ -129,7 +129,7 @@ impl Tracker {
         }
         for slice in before.iter().chain(&after) {
             changes.services.extend(slice.service.clone());
-            let any = slice.endpoints.iter().any(|endpoint| self.family.has(&endpoint.address));
+            let any = slice.family == Some(self.family) && !slice.endpoints.is_empty();
             changes.udp_endpoints |= any && slice.ports.iter().any(|port| port.protocol == Protocol::Udp);
         }
         if let Some(service) = before.as_ref().and_then(|slice| slice.service.as_ref())

@@ -1,11 +1,12 @@
 //! EndpointSlices and Endpoints written by hand.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{EndpointSubset, Endpoints};
 use k8s_openapi::api::discovery::v1::{Endpoint as K8sEndpoint, EndpointSlice as K8sEndpointSlice};
 
-use crate::api::{Endpoint, EndpointPort, EndpointSlice, Meta, ObjectKey};
+use crate::api::{Endpoint, EndpointPort, EndpointSlice, IpFamily, Meta, ObjectKey};
 
 use super::check::{Check, or_default};
 use super::names;
@@ -26,9 +27,9 @@ const MIRRORING: &str = "endpointslicemirroring-controller.k8s.io";
 pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Option<EndpointSlice> {
     let slice = check.read::<K8sEndpointSlice>(passed_over)?;
     let key = check.key(names::dns_subdomain);
-    let types = ["IPv4", "IPv6", "FQDN"].map(|word| (word, word));
-    let address_type = check.one_of("addressType", Some(&slice.address_type), &types, "");
-    if address_type.is_empty() && !check.says("addressType") {
+    let types = [("IPv4", Some(IpFamily::V4)), ("IPv6", Some(IpFamily::V6)), ("FQDN", None)];
+    let family = check.one_of("addressType", Some(&slice.address_type), &types, None);
+    if slice.address_type.is_empty() && !check.says("addressType") {
         check.error("addressType", "it is missing", "write IPv4 or IPv6");
     }
     let mut endpoints = Vec::new();
@@ -38,12 +39,12 @@ pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) ->
             check.error(&path, "the endpoint has no address", "add one");
             continue;
         };
-        // kube-proxy does not use names.
-        if address_type != "FQDN"
-            && let Some(address) = check.address(&format!("{path}[0]"), text)
-        {
-            endpoints.push(endpoint(address, from));
+        let Some(family) = family else { continue };
+        let Some(address) = check.address(&format!("{path}[0]"), text) else { continue };
+        if !family.has(&address) {
+            check.error(&format!("{path}[0]"), format!("{address} is not {family}"), "make it fit addressType");
         }
+        endpoints.push(endpoint(address, from));
     }
     let mut ports = Vec::new();
     for (index, from) in slice.ports.iter().flatten().enumerate() {
@@ -55,7 +56,7 @@ pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) ->
     let labels = check.own_labels();
     let service = labels.get(SERVICE_NAME).map(|name| ObjectKey::new(&key.namespace, name));
     let managed_by = labels.get(MANAGED_BY).cloned();
-    Some(EndpointSlice { key, meta: Meta::default(), managed_by, service, ports, endpoints })
+    Some(EndpointSlice { key, meta: Meta::default(), managed_by, service, family, ports, endpoints })
 }
 
 fn endpoint(address: IpAddr, from: &K8sEndpoint) -> Endpoint {
@@ -77,26 +78,22 @@ fn endpoint(address: IpAddr, from: &K8sEndpoint) -> Endpoint {
     }
 }
 
-/// The document as slices: one for each subset of an Endpoints object, as the mirroring controller makes them
+/// The document as slices: one for each subset and family of an Endpoints object, as the mirroring controller makes them
 /// (pkg/controller/endpointslicemirroring).
 pub(super) fn read_endpoints(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Option<Vec<EndpointSlice>> {
     let endpoints = check.read::<Endpoints>(passed_over)?;
     let service = check.key(names::dns_subdomain);
     let mut slices = Vec::new();
     for (index, subset) in endpoints.subsets.iter().flatten().enumerate() {
-        let key = ObjectKey::new(&service.namespace, format!("{}-{index}", service.name));
-        slices.push(from_subset(check, &format!("subsets[{index}]"), subset, key, &service));
+        slices.extend(from_subset(check, &format!("subsets[{index}]"), subset, &service));
+    }
+    for (index, slice) in slices.iter_mut().enumerate() {
+        slice.key.name = format!("{}-{index}", service.name);
     }
     Some(slices)
 }
 
-fn from_subset(
-    check: &mut Check<'_>,
-    path: &str,
-    subset: &EndpointSubset,
-    key: ObjectKey,
-    service: &ObjectKey,
-) -> EndpointSlice {
+fn from_subset(check: &mut Check<'_>, path: &str, subset: &EndpointSubset, service: &ObjectKey) -> Vec<EndpointSlice> {
     let mut endpoints = Vec::new();
     for (field, list, ready) in
         [("addresses", &subset.addresses, true), ("notReadyAddresses", &subset.not_ready_addresses, false)]
@@ -123,6 +120,15 @@ fn from_subset(
         let protocol = check.protocol(&format!("{path}.ports[{index}].protocol"), from.protocol.as_deref());
         ports.push(EndpointPort { name: from.name.clone().unwrap_or_default(), protocol, port });
     }
-    let managed_by = Some(MIRRORING.to_owned());
-    EndpointSlice { key, meta: Meta::default(), managed_by, service: Some(service.clone()), ports, endpoints }
+    let of_family = |family: IpFamily| EndpointSlice {
+        key: service.clone(),
+        meta: Meta::default(),
+        managed_by: Some(MIRRORING.to_owned()),
+        service: Some(service.clone()),
+        family: Some(family),
+        ports: ports.clone(),
+        endpoints: endpoints.iter().filter(|endpoint| family.has(&endpoint.address)).cloned().collect(),
+    };
+    let families: BTreeSet<IpFamily> = endpoints.iter().map(|endpoint| IpFamily::of(endpoint.address)).collect();
+    families.into_iter().map(of_family).collect()
 }

@@ -9,7 +9,9 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service as K8sService, ServicePort as K8sServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::api::{ClusterIp, Meta, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
+use crate::api::{
+    ClusterIp, IpFamily, IpFamilyPolicy, Meta, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy,
+};
 
 use super::check::Check;
 use super::names;
@@ -30,6 +32,7 @@ pub(super) fn read(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Optio
     let spec = service.spec.unwrap_or_default();
     let service_type = service_type(check, &spec);
     let cluster_ip = cluster_ip(check, &spec, &service_type);
+    let ip_families = ip_families(check, &spec, &service_type, &cluster_ip);
     let ports = ports(check, &spec, &service_type, &cluster_ip);
     let external_ips = external_ips(check, &spec);
     let reached_from_outside =
@@ -50,6 +53,8 @@ pub(super) fn read(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Optio
         labels: check.own_labels(),
         annotations: service.metadata.annotations.unwrap_or_default(),
         cluster_ip,
+        ip_families,
+        ip_family_policy: ip_family_policy(check, &spec),
         ports,
         selector: selector(check, &spec, &service_type),
         external_ips,
@@ -111,7 +116,48 @@ fn cluster_ip(check: &mut Check<'_>, spec: &ServiceSpec, service_type: &ServiceT
         return ClusterIp::Headless;
     }
     let addresses: Vec<IpAddr> = asked.iter().filter_map(|text| check.address(field, text)).collect();
+    if let [first, others @ ..] = addresses.as_slice()
+        && (others.len() > 1 || others.iter().any(|other| IpFamily::of(*other) == IpFamily::of(*first)))
+    {
+        check.error(field, "a Service has one address of each family at most", "leave the others out");
+    }
     ClusterIp::Fixed(addresses)
+}
+
+/// The families that are asked for; each cluster address is of the one in its place
+/// (`ValidateServiceClusterIPsRelatedFields`).
+fn ip_families(
+    check: &mut Check<'_>,
+    spec: &ServiceSpec,
+    service_type: &ServiceType,
+    cluster_ip: &ClusterIp,
+) -> Vec<IpFamily> {
+    let known = IpFamily::ALL.map(|family| (family.to_string(), family));
+    let mut families = Vec::new();
+    for (index, word) in spec.ip_families.iter().flatten().enumerate() {
+        let path = format!("spec.ipFamilies[{index}]");
+        let family = check.one_of(&path, Some(word), &known, IpFamily::V4);
+        if families.contains(&family) {
+            check.error(&path, format!("{family} stands twice"), "name each family once");
+        }
+        if let ClusterIp::Fixed(ips) = cluster_ip
+            && let Some(ip) = ips.get(index).filter(|ip| !family.has(ip))
+        {
+            check.error(&path, format!("the cluster address {ip} is not {family}"), "bring them into one order");
+        }
+        families.push(family);
+    }
+    let says = spec.ip_family_policy.is_some() || !families.is_empty();
+    if says && matches!(service_type, ServiceType::ExternalName(_)) {
+        check.error("spec", "an ExternalName has no address family", "remove ipFamilies and ipFamilyPolicy");
+    }
+    families
+}
+
+fn ip_family_policy(check: &mut Check<'_>, spec: &ServiceSpec) -> Option<IpFamilyPolicy> {
+    use IpFamilyPolicy::{PreferDualStack, RequireDualStack, SingleStack};
+    let known = [SingleStack, PreferDualStack, RequireDualStack].map(|policy| (policy.to_string(), Some(policy)));
+    check.one_of("spec.ipFamilyPolicy", spec.ip_family_policy.as_deref(), &known, None)
 }
 
 fn ports(
@@ -189,7 +235,10 @@ fn external_ips(check: &mut Check<'_>, spec: &ServiceSpec) -> Vec<IpAddr> {
         let path = format!("spec.externalIPs[{index}]");
         let Some(address) = check.address(&path, text) else { continue };
         // `ValidateNonSpecialIP`; link-local addresses count as special too.
-        let link_local = matches!(address, IpAddr::V4(v4) if v4.is_link_local());
+        let link_local = match address {
+            IpAddr::V4(ip) => ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
         if address.is_unspecified() || address.is_loopback() || address.is_multicast() || link_local {
             check.error(&path, format!("{address} has a special meaning"), "write an address clients can reach");
         }

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sim_core::engine::time::Duration;
-use sim_k8s::api::{self, ClusterIp, Labels, Meta, ObjectKey, Protocol, ServiceType, TargetPort, TrafficPolicy};
+use sim_k8s::api::{
+    self, ClusterIp, IpFamily, Labels, Meta, ObjectKey, Protocol, ServiceType, TargetPort, TrafficPolicy,
+};
 use sim_k8s::kubeproxy::ServicePortName;
 
 use super::table::{Conditions, Ingress, Port, Service, Slice, SliceEndpoint};
@@ -70,6 +72,8 @@ fn service(from: &Service) -> Result<api::Service, String> {
         service_type: service_type(from),
         labels: from.labels.clone(),
         cluster_ip: cluster_ip(from)?,
+        ip_families: Vec::new(),
+        ip_family_policy: None,
         ports: ports?,
         external_ips,
         // As upstream, what is no network is passed over.
@@ -115,9 +119,10 @@ fn service_type(from: &Service) -> ServiceType {
 }
 
 fn cluster_ip(from: &Service) -> Result<ClusterIp, String> {
-    Ok(match from.cluster_ip.as_deref() {
+    let listed = if from.cluster_ips.is_empty() { from.cluster_ip.as_slice() } else { &from.cluster_ips };
+    Ok(match listed.first().map(String::as_str) {
         None | Some("" | "None") => ClusterIp::Headless,
-        Some(ip) => ClusterIp::Fixed(vec![address(ip)?]),
+        Some(_) => ClusterIp::Fixed(listed.iter().map(|ip| address(ip)).collect::<Result<_, _>>()?),
     })
 }
 
@@ -140,13 +145,21 @@ fn slice(key: ObjectKey, from: &Slice) -> Result<api::EndpointSlice, String> {
         Ok(port.port.map(|port| api::EndpointPort { name, protocol, port }))
     };
     let ports: Result<Vec<_>, String> = from.ports.iter().filter_map(|it| port(it).transpose()).collect();
+    let endpoints = from.endpoints.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
+    let family = match (from.address_type.as_deref(), endpoints.first()) {
+        (None, Some(endpoint)) => Some(IpFamily::of(endpoint.address)),
+        (Some("FQDN"), _) => None,
+        (Some("IPv6"), _) => Some(IpFamily::V6),
+        _ => Some(IpFamily::V4),
+    };
     Ok(api::EndpointSlice {
         service: Some(ObjectKey::new(&from.namespace, &from.service)),
         ports: ports?,
-        endpoints: from.endpoints.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?,
+        endpoints,
         key,
         meta: Meta::default(),
         managed_by: None,
+        family,
     })
 }
 

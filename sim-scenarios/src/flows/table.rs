@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// Keys that are remarks for the reader, and plans of addresses that only explain the rows.
-const REMARKS: [&str; 13] = [
+const REMARKS: [&str; 14] = [
     "schema",
     "note",
     "derived",
@@ -17,7 +17,8 @@ const REMARKS: [&str; 13] = [
     "address_plan",
     "service_cidrs",
     "not_used",
-    "addressType",
+    "ipFamilies",
+    "ipFamilyPolicy",
     "targetPort",
 ];
 
@@ -169,6 +170,8 @@ pub(super) struct Service {
     pub(super) labels: BTreeMap<String, String>,
     #[serde(default, rename = "clusterIP")]
     pub(super) cluster_ip: Option<String>,
+    #[serde(default, rename = "clusterIPs")]
+    pub(super) cluster_ips: Vec<String>,
     #[serde(default)]
     pub(super) ports: Vec<Port>,
     #[serde(default, rename = "externalIPs")]
@@ -232,6 +235,9 @@ pub(super) struct Slice {
     pub(super) service: String,
     #[serde(default)]
     pub(super) slice: String,
+    /// By its endpoints if it is left out.
+    #[serde(default)]
+    pub(super) address_type: Option<String>,
     #[serde(default)]
     pub(super) ports: Vec<Port>,
     #[serde(default)]

@@ -1,8 +1,6 @@
 //! Pods as endpoints (kubernetes/endpointslice utils.go, util/controller_utils.go).
 
-use std::net::IpAddr;
-
-use crate::api::{Endpoint, EndpointPort, Node, Pod, Service};
+use crate::api::{Endpoint, EndpointPort, IpFamily, Node, Pod, Service};
 use crate::workload::target_port;
 
 /// Whether a pod is listed, ready or not (`ShouldPodBeInEndpoints`): until its kubelet reports its end, a terminating
@@ -23,8 +21,8 @@ pub(super) fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
 }
 
 /// `pod` as an endpoint of `service` (`podToEndpoint`); `None` if it has no address of the family.
-pub(super) fn endpoint(service: &Service, pod: &Pod, node: Option<&Node>, ipv6: bool) -> Option<Endpoint> {
-    let address = pod.status.ips.iter().copied().find(|ip: &IpAddr| ip.is_ipv6() == ipv6)?;
+pub(super) fn endpoint(service: &Service, pod: &Pod, node: Option<&Node>, family: IpFamily) -> Option<Endpoint> {
+    let address = pod.status.ips.iter().copied().find(|ip| family.has(ip))?;
     let (serving, terminating) = (pod.status.ready, pod.is_terminating());
     let in_domain = pod.template.subdomain.as_ref() == Some(&service.key.name);
     Some(Endpoint {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use sim_core::engine::time::{Duration, Instant};
 
-use crate::api::{ClusterIp, EndpointPort, EndpointSlice, Kind, Node, Object, ObjectKey, Pod, Service, ServiceType};
+use crate::api::{EndpointPort, EndpointSlice, IpFamily, Kind, Node, Object, ObjectKey, Pod, Service, ServiceType};
 use crate::apiserver::{Change, Request};
 use crate::workload::name;
 
@@ -96,12 +96,14 @@ impl Reconciler for EndpointSlices {
         let pods: Vec<_> = near.map(|(_, pod)| pod).filter(|pod| selector.matches(&pod.labels)).collect();
         let existing = store.slices_of(key).filter(|slice| slice.managed_by.as_deref() == Some(MANAGED_BY));
         let existing: Vec<_> = existing.cloned().collect();
-        let mut requests = Vec::new();
+        let of_lost_family =
+            |slice: &&Arc<EndpointSlice>| slice.family.is_none_or(|it| !service.ip_families.contains(&it));
+        let mut requests: Vec<Request> =
+            existing.iter().filter(of_lost_family).map(|slice| pack::delete_slice(slice)).collect();
         let mut complete = true;
-        for ipv6 in families(service) {
-            let of_family = |slice: &&Arc<EndpointSlice>| is_ipv6(slice) == ipv6;
-            let existing = existing.iter().filter(of_family).cloned().collect();
-            let (slices, all) = self.family(store, service, &pods, existing, ipv6);
+        for family in service.ip_families.iter().copied() {
+            let existing = existing.iter().filter(|slice| slice.family == Some(family)).cloned().collect();
+            let (slices, all) = self.family(store, service, &pods, existing, family);
             complete &= all;
             let made = self.made.entry(key.clone()).or_default();
             let object = pack::owner(service).object;
@@ -136,7 +138,7 @@ impl EndpointSlices {
         service: &Service,
         pods: &[&Arc<Pod>],
         existing: Vec<Arc<EndpointSlice>>,
-        ipv6: bool,
+        family: IpFamily,
     ) -> (Slices, bool) {
         let mut wanted: BTreeMap<Vec<EndpointPort>, Wanted> = BTreeMap::new();
         let mut complete = true;
@@ -147,7 +149,7 @@ impl EndpointSlices {
                 complete = false;
                 continue;
             }
-            endpoint::endpoint(service, pod, node, ipv6).into_iter().for_each(|endpoint| wanted.insert(endpoint));
+            endpoint::endpoint(service, pod, node, family).into_iter().for_each(|endpoint| wanted.insert(endpoint));
         }
         let mut slices = Slices::default();
         let mut by_ports: BTreeMap<Vec<EndpointPort>, Vec<Arc<EndpointSlice>>> = BTreeMap::new();
@@ -163,12 +165,12 @@ impl EndpointSlices {
         }
         for (ports, wanted) in wanted {
             let existing = by_ports.remove(&ports).unwrap_or_default();
-            slices.pack(service, &ports, wanted, existing);
+            slices.pack((service, family), &ports, wanted, existing);
         }
         slices.delete.extend(by_ports.into_values().flatten());
-        slices.keep_one(service);
+        slices.keep_one((service, family));
         match hints::hinting(service) {
-            Hinting::Proportional => self.topology.share_out(&service.key, &mut slices),
+            Hinting::Proportional => self.topology.share_out((&service.key, family), &mut slices),
             hinting => {
                 self.topology.forget(&service.key);
                 hints::give(&mut slices, hinting);
@@ -200,19 +202,6 @@ fn selecting(store: &Store, pod: &Pod) -> BTreeSet<ObjectKey> {
     let near = store.services.range(namespace).take_while(|(service, _)| service.namespace == pod.key.namespace);
     let selects = |service: &Service| service.pod_selector().is_some_and(|selector| selector.matches(&pod.labels));
     near.filter(|(_, service)| selects(service)).map(|(key, _)| key.clone()).collect()
-}
-
-/// The address families of a Service: those of its cluster addresses; IPv4 for a headless one.
-fn families(service: &Service) -> BTreeSet<bool> {
-    match &service.cluster_ip {
-        ClusterIp::Fixed(ips) => ips.iter().map(|ip| ip.is_ipv6()).collect(),
-        ClusterIp::Allocate | ClusterIp::Headless => [false].into(),
-    }
-}
-
-/// Whether a slice is of IPv6 addresses; one without any counts as IPv4.
-fn is_ipv6(slice: &EndpointSlice) -> bool {
-    slice.endpoints.first().is_some_and(|endpoint| endpoint.address.is_ipv6())
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::api::{Endpoint, EndpointPort, EndpointSlice, Kind, Meta, Object, ObjectKey, ObjectRef, Owner, Service};
+use crate::api::{
+    Endpoint, EndpointPort, EndpointSlice, IpFamily, Kind, Meta, Object, ObjectKey, ObjectRef, Owner, Service,
+};
 use crate::apiserver::Request;
 
 /// Who writes the slices of Services with a selector.
@@ -53,13 +55,14 @@ impl Wanted {
     }
 }
 
-/// A slice of `service` without endpoints, and without a name.
-pub(super) fn empty(service: &Service, ports: Vec<EndpointPort>) -> EndpointSlice {
+/// A slice of `service`, of one family, without endpoints, and without a name.
+pub(super) fn empty((service, family): (&Service, IpFamily), ports: Vec<EndpointPort>) -> EndpointSlice {
     EndpointSlice {
         key: ObjectKey::new(&service.key.namespace, ""),
         meta: Meta { owner: Some(owner(service)), ..Meta::default() },
         managed_by: Some(MANAGED_BY.into()),
         service: Some(service.key.clone()),
+        family: Some(family),
         ports,
         endpoints: Vec::new(),
     }
@@ -75,7 +78,7 @@ impl Slices {
     /// new ones fill slices that change anyway, then one that has just the room, then new slices.
     pub(super) fn pack(
         &mut self,
-        service: &Service,
+        of: (&Service, IpFamily),
         ports: &[EndpointPort],
         mut wanted: Wanted,
         existing: Vec<Arc<EndpointSlice>>,
@@ -109,7 +112,7 @@ impl Slices {
                 wanted.take_into(&mut slice);
                 update.push(slice);
             } else {
-                let mut slice = empty(service, ports.to_vec());
+                let mut slice = empty(of, ports.to_vec());
                 wanted.take_into(&mut slice);
                 self.create.push(slice);
             }
@@ -119,15 +122,15 @@ impl Slices {
     }
 
     /// A Service without endpoints has one slice that says so; one that is there already stays.
-    pub(super) fn keep_one(&mut self, service: &Service) {
+    pub(super) fn keep_one(&mut self, of: (&Service, IpFamily)) {
         if !self.create.is_empty() || !self.update.is_empty() || !self.unchanged.is_empty() {
             return;
         }
         let placeholder = |slice: &EndpointSlice| slice.endpoints.is_empty() && slice.ports.is_empty();
-        let own = Some(owner(service));
+        let own = Some(owner(of.0));
         match self.delete.as_slice() {
             [only] if placeholder(only) && only.meta.owner == own => self.unchanged = std::mem::take(&mut self.delete),
-            _ => self.create.push(empty(service, Vec::new())),
+            _ => self.create.push(empty(of, Vec::new())),
         }
     }
 
@@ -151,12 +154,14 @@ impl Slices {
             Request::Create(Object::EndpointSlice(Arc::new(slice)))
         });
         let update = self.update.into_iter().map(|slice| Request::Update(Object::EndpointSlice(Arc::new(slice))));
-        let delete = delete.into_iter().map(|slice| {
-            let object = ObjectRef { kind: Kind::EndpointSlice, key: slice.key.clone() };
-            Request::Delete { object, uid: Some(slice.meta.uid), grace: None }
-        });
-        create.chain(update).chain(delete).collect()
+        create.chain(update).chain(delete.iter().map(|slice| delete_slice(slice))).collect()
     }
+}
+
+/// Deletes a slice.
+pub(super) fn delete_slice(slice: &EndpointSlice) -> Request {
+    let object = ObjectRef { kind: Kind::EndpointSlice, key: slice.key.clone() };
+    Request::Delete { object, uid: Some(slice.meta.uid), grace: None }
 }
 
 /// Whether two endpoints are equal but for their hints (`EndpointsEqualBeyondHash`).

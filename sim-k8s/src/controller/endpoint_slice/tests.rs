@@ -3,8 +3,8 @@ use std::net::IpAddr;
 use super::super::bench::{Bench, TO_STOP, changed, node, workload};
 use super::*;
 use crate::api::{
-    Container, ContainerPort, Endpoint, Labels, Meta, ObjectRef, PodStatus, Protocol, ServicePort, TargetPort,
-    TrafficPolicy, Workload, WorkloadKind,
+    ClusterIp, Container, ContainerPort, Endpoint, Labels, Meta, ObjectRef, PodStatus, Protocol, ServicePort,
+    TargetPort, TrafficPolicy, Workload, WorkloadKind,
 };
 use crate::apiserver::Cache;
 
@@ -26,6 +26,8 @@ fn service(name: &str, target: TargetPort) -> Service {
         annotations: Labels::new(),
         service_type: ServiceType::ClusterIp,
         cluster_ip: ClusterIp::Allocate,
+        ip_families: Vec::new(),
+        ip_family_policy: None,
         ports: vec![port],
         selector: Some([("app".to_owned(), name.to_owned())].into()),
         external_ips: Vec::new(),
@@ -176,6 +178,7 @@ fn slices_written_by_hand_are_left_alone_and_those_of_a_deleted_service_go() {
         meta: Meta::default(),
         managed_by: None,
         service: Some(web().key),
+        family: Some(IpFamily::V4),
         ports: Vec::new(),
         endpoints: Vec::new(),
     };
@@ -282,13 +285,17 @@ fn wanted(numbers: impl IntoIterator<Item = u8>) -> Wanted {
 
 fn slice(name: &str, numbers: impl IntoIterator<Item = u8>) -> Arc<EndpointSlice> {
     let endpoints = numbers.into_iter().map(|number| endpoint(number, "a")).collect();
-    Arc::new(EndpointSlice { key: ObjectKey::new("default", name), endpoints, ..pack::empty(&web(), Vec::new()) })
+    Arc::new(EndpointSlice {
+        key: ObjectKey::new("default", name),
+        endpoints,
+        ..pack::empty((&web(), IpFamily::V4), Vec::new())
+    })
 }
 
 /// Endpoints of the slices that are created, updated, deleted and left alone.
 fn packed(existing: Vec<Arc<EndpointSlice>>, wanted: Wanted) -> [Vec<usize>; 4] {
     let mut slices = Slices::default();
-    slices.pack(&web(), &[], wanted, existing);
+    slices.pack((&web(), IpFamily::V4), &[], wanted, existing);
     let count = |slices: &[EndpointSlice]| slices.iter().map(|slice| slice.endpoints.len()).collect();
     let count_arc = |slices: &[Arc<EndpointSlice>]| slices.iter().map(|slice| slice.endpoints.len()).collect();
     [count(&slices.create), count(&slices.update), count_arc(&slices.delete), count_arc(&slices.unchanged)]

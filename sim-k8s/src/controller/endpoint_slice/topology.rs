@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::{Condition, EndpointSlice, Node, ObjectKey};
+use crate::api::{Condition, EndpointSlice, IpFamily, Node, ObjectKey};
 
 use super::hints::{self, Hinting, touch};
 use super::pack::Slices;
@@ -18,7 +18,7 @@ type ByZone = BTreeMap<String, u64>;
 pub(super) struct Topology {
     /// Thousandths of a core of each zone's ready nodes; none unless there are two zones and all nodes say theirs.
     cpu: ByZone,
-    services: BTreeMap<ObjectKey, ByZone>,
+    services: BTreeMap<ObjectKey, BTreeMap<IpFamily, ByZone>>,
 }
 
 /// How many endpoints a zone may have: `minimum` and `desired` (over the CPUs of all zones), and `maximum`.
@@ -69,7 +69,11 @@ impl Topology {
             };
             !zones.is_empty() && (self.cpu.is_empty() || self.cpu.iter().any(has_too_few))
         };
-        self.services.iter().filter(|(_, zones)| is_overloaded(zones)).map(|(service, _)| service.clone()).collect()
+        self.services
+            .iter()
+            .filter(|(_, families)| families.values().any(is_overloaded))
+            .map(|(service, _)| service.clone())
+            .collect()
     }
 
     /// The endpoints of this Service are shared out no longer.
@@ -77,11 +81,14 @@ impl Topology {
         self.services.remove(service);
     }
 
-    /// Gives the endpoints of a Service their zones, or none if no good can come of it (`AddHints`).
-    pub(super) fn share_out(&mut self, service: &ObjectKey, slices: &mut Slices) {
-        self.forget(service);
+    /// Gives a Service's endpoints of one family their zones, or none if no good can come of it (`AddHints`).
+    pub(super) fn share_out(&mut self, (service, family): (&ObjectKey, IpFamily), slices: &mut Slices) {
+        let known = self.services.get_mut(service);
+        known.and_then(|families| families.remove(&family));
         match self.hint(slices) {
-            Some(zones) if !zones.is_empty() => drop(self.services.insert(service.clone(), zones)),
+            Some(zones) if !zones.is_empty() => {
+                self.services.entry(service.clone()).or_default().insert(family, zones);
+            }
             _ => hints::give(slices, Hinting::Nowhere),
         }
     }

@@ -57,7 +57,7 @@ impl Bench {
             let netns = world.netns_id(name).unwrap();
             lines.iter().for_each(|line| world.ip(netns, line).expect(line));
         }
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().unwrap(), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().unwrap()], Vec::new());
         let mut plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         for object in objects(manifests) {
             plane.kubectl(&mut world, Request::Create(object)).unwrap();

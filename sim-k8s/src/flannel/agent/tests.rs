@@ -24,7 +24,7 @@ fn at(millis: u64) -> Instant {
 
 impl Bench {
     fn new(kind: &str) -> Self {
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         let network = "10.244.0.0/16".parse().expect("a network");
         let config = Config { backend: backend(kind).expect("a backend"), ..Config::new(network) };

@@ -63,7 +63,7 @@ impl Bench {
         for line in ["link set lo up", "addr add 10.240.0.11/24 dev lo"] {
             world.ip(netns, line).expect("understood");
         }
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let mut plane = ControlPlane::new(Seed(seed), Timings::default(), apiserver);
         let mut node = Node::new(NODE);
         node.internal_ips = vec![[10, 240, 0, 11].into()];

@@ -36,7 +36,7 @@ impl Bench {
             world.ip(node, line).expect(line);
         }
         world.ip(node, "route add default via 192.168.0.1").expect("a route");
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let mut plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         let ip = "192.168.0.2".parse().expect("an address");
         let knows = Node { name: "n1".into(), ip, addresses: Vec::new(), zone: String::new(), cores: 4 };

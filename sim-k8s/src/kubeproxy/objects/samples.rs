@@ -20,6 +20,8 @@ pub(in crate::kubeproxy) fn service(name: &str, cluster_ip: &str) -> Service {
         annotations: Labels::new(),
         service_type: ServiceType::ClusterIp,
         cluster_ip: ClusterIp::Fixed(vec![cluster_ip.parse().expect("an address")]),
+        ip_families: Vec::new(),
+        ip_family_policy: None,
         ports: vec![port],
         selector: None,
         external_ips: Vec::new(),
@@ -37,13 +39,14 @@ pub(in crate::kubeproxy) fn service(name: &str, cluster_ip: &str) -> Service {
     }
 }
 
-/// Slice `shop/NAME` of Service `shop/SERVICE`: these addresses with TCP port 8080, called `http`.
+/// Slice `shop/NAME` of Service `shop/SERVICE`, of the family of its first address: these addresses with TCP port 8080, called `http`.
 pub(in crate::kubeproxy) fn slice(service: &str, name: &str, addresses: &[&str]) -> EndpointSlice {
     EndpointSlice {
         key: ObjectKey::new("shop", name),
         meta: Meta::default(),
         managed_by: None,
         service: Some(ObjectKey::new("shop", service)),
+        family: addresses.first().map(|ip| IpFamily::of(ip.parse().expect("an address"))).or(Some(IpFamily::V4)),
         ports: vec![EndpointPort { name: "http".into(), protocol: Protocol::Tcp, port: 8080 }],
         endpoints: addresses.iter().map(|address| endpoint(address)).collect(),
     }

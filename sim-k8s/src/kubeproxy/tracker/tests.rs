@@ -3,11 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::kubeproxy::objects::samples::{endpoint, service, slice};
-
-fn family() -> Family {
-    Family::of(IpAddr::from([0, 0, 0, 0]))
-}
+use crate::kubeproxy::objects::samples::{service, slice};
 
 fn key(name: &str) -> ObjectKey {
     ObjectKey::new("shop", name)
@@ -15,7 +11,7 @@ fn key(name: &str) -> ObjectKey {
 
 /// A tracker that has synced Service `web` with one pod.
 fn synced() -> (Tracker, ServiceMap) {
-    let (mut tracker, mut services) = (Tracker::new(family()), ServiceMap::new());
+    let (mut tracker, mut services) = (Tracker::new(IpFamily::V4), ServiceMap::new());
     assert!(tracker.service(&key("web"), Some(Arc::new(service("web", "10.96.0.20")))));
     assert!(tracker.slice(&key("web-1"), Some(Arc::new(slice("web", "web-1", &["10.244.1.2"])))));
     let changes = tracker.apply(&mut services);
@@ -55,7 +51,7 @@ fn a_change_that_is_taken_back_before_the_sync_is_none() {
 
 #[test]
 fn endpoints_wait_for_their_service() {
-    let (mut tracker, mut services) = (Tracker::new(family()), ServiceMap::new());
+    let (mut tracker, mut services) = (Tracker::new(IpFamily::V4), ServiceMap::new());
     tracker.slice(&key("web-1"), Some(Arc::new(slice("web", "web-1", &["10.244.1.2"]))));
     assert_eq!(tracker.apply(&mut services).services, BTreeSet::from([key("web")]));
     assert!(services.is_empty());
@@ -93,12 +89,13 @@ fn udp_endpoints_are_told_when_they_come_and_when_they_go() {
     dns.ports[0].protocol = Protocol::Udp;
     tracker.slice(&key("dns-1"), Some(Arc::new(dns.clone())));
     assert!(tracker.apply(&mut services).udp_endpoints);
-    dns.endpoints = vec![endpoint("fd00::3")];
-    tracker.slice(&key("dns-1"), Some(Arc::new(dns.clone())));
-    assert!(tracker.apply(&mut services).udp_endpoints, "one went");
     dns.endpoints.clear();
     tracker.slice(&key("dns-1"), Some(Arc::new(dns)));
-    assert!(!tracker.apply(&mut services).udp_endpoints, "none of this family, before or after");
+    assert!(tracker.apply(&mut services).udp_endpoints, "one went");
+    let mut other = slice("dns", "dns-2", &["fd00::3"]);
+    other.ports[0].protocol = Protocol::Udp;
+    tracker.slice(&key("dns-2"), Some(Arc::new(other)));
+    assert!(!tracker.apply(&mut services).udp_endpoints, "it is of the other family");
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn at(milliseconds: u64) -> Instant {
 
 impl Bench {
     fn new(seed: u64, nodes: impl IntoIterator<Item = Node>) -> Self {
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let plane = ControlPlane::new(Seed(seed), Timings::default(), apiserver);
         let mut bench = Self { world: World::new(Seed(seed)), plane };
         bench.plane.spawn(&mut bench.world, "kube-scheduler", Box::new(Scheduler::new(&[])));

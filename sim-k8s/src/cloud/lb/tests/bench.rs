@@ -83,7 +83,7 @@ impl Bench {
         ip_lines(&mut world, gateway, &["route add default via 192.0.2.2"]);
         ip_lines(&mut world, balancer, &["route add default via 10.240.0.1"]);
         nat::start().iter().for_each(|command| command.run(&mut world, &[gateway]).expect("understood"));
-        let apiserver = Apiserver::new("10.96.0.0/12".parse().expect("a network"), Vec::new());
+        let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         let (sockets, healthy) = (BTreeMap::new(), BTreeMap::new());
         let mut bench = Self { world, plane, outside, sockets, healthy };
