@@ -20,7 +20,7 @@ pub(crate) struct TourArgs {
     /// All stops, in order
     #[arg(long)]
     all: bool,
-    /// A folder for each stop's capture, NAME.pcapng
+    /// A folder for each stop's capture and picture, NAME.pcapng and NAME.svg
     #[arg(long, value_name = "DIR", default_value = "tour")]
     out: PathBuf,
     /// Prints name, ok, sends, hops and capture of each stop as JSON
@@ -45,9 +45,10 @@ pub(crate) fn execute(args: &TourArgs, interrupt: &Interrupt) -> Result<u8, Prob
             return Err(Problem::failed("interrupted"));
         }
         let mut visit = stop.visit().map_err(|error| Problem::failed(error.to_string()))?;
-        let path = args.out.join(format!("{}.pcapng", stop.name));
-        write_whole(&path, &visit.pcapng)?;
-        let path = path.display().to_string();
+        let file = |extension| args.out.join(format!("{}.{extension}", stop.name));
+        write_whole(&file("svg"), visit.picture.as_bytes())?;
+        write_whole(&file("pcapng"), &visit.pcapng)?;
+        let path = file("pcapng").display().to_string();
         if !args.json {
             let Stop { name, .. } = stop;
             say(&printable(&format!("{}{} frames: wireshark -C everyhop {path}\n\n", visit.story, visit.hops)));

@@ -180,3 +180,21 @@ fn every_stop_of_the_tour_has_its_chapter() {
     let chapters = contents.iter().filter_map(|link| link.strip_prefix("tour/")?.strip_suffix(".md"));
     assert_eq!(chapters.collect::<Vec<_>>(), stops);
 }
+
+/// To draw them anew: `everyhop tour --all --out docs/tour`, without the captures.
+#[test]
+fn the_chapters_pictures_are_those_the_tour_draws() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(shell(folder.path(), "everyhop tour --all --out .").status.success());
+    let docs = Path::new(ROOT).join("docs/tour");
+    for entry in fs::read_dir(&docs).unwrap() {
+        let chapter = entry.unwrap().path();
+        if chapter.extension().is_some_and(|extension| extension == "md") {
+            let picture = chapter.with_extension("svg");
+            let name = picture.file_name().unwrap();
+            assert!(links(&chapter).iter().any(|link| link.as_str() == name), "{} does not show it", chapter.display());
+            let same = read(&picture) == read(&folder.path().join(name));
+            assert!(same, "{}: the tour draws another", picture.display());
+        }
+    }
+}

@@ -47,7 +47,7 @@ fn one_stop_is_told_and_its_capture_is_where_it_is_wanted() {
     assert_eq!(ran.status.code(), Some(0), "{page}");
     assert!(page.starts_with("=== hairpin\nA pod that calls its own Service meets itself."), "{page}");
     assert!(page.ends_with(" frames: wireshark -C everyhop here/hairpin.pcapng\n\n"), "{page}");
-    assert!(folder.path().join("here/hairpin.pcapng").is_file());
+    assert!(folder.path().join("here/hairpin.pcapng").is_file() && folder.path().join("here/hairpin.svg").is_file());
 }
 
 #[test]

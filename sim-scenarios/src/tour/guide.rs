@@ -13,7 +13,7 @@ use sim_k8s::cluster::{ClusterConfig, ClusterError, Pod, Service};
 use sim_k8s::workload::Plan;
 
 use super::{Stop, Visit, pcapng};
-use crate::explain::{PacketWalk, is_arp};
+use crate::explain::{PacketWalk, Walk, is_arp, svg};
 use crate::run::{Run, RunConfig};
 use crate::shell::session::Session;
 
@@ -28,6 +28,8 @@ const PORT: u16 = 80;
 pub(super) struct Guide<'s> {
     session: Session<'s>,
     story: String,
+    /// The walks that were told.
+    walks: Vec<PacketWalk>,
     seen: Vec<Seen>,
     sends: u32,
     ok: bool,
@@ -97,7 +99,7 @@ impl Guide<'static> {
         // What happens while the cluster comes up is no part of a stop.
         session.settle();
         session.take_seen();
-        Ok(Self { session, story: String::new(), seen: Vec::new(), sends: 0, ok: true })
+        Ok(Self { session, story: String::new(), walks: Vec::new(), seen: Vec::new(), sends: 0, ok: true })
     }
 }
 
@@ -237,6 +239,7 @@ impl Guide<'_> {
     fn tell_walk(&mut self, packet: PacketId, seen: &[Seen]) {
         let walk = PacketWalk::of(packet, seen, self.run());
         self.tell(format_args!("{walk}"));
+        self.walks.push(walk);
     }
 
     /// Something that must be so.
@@ -250,7 +253,9 @@ impl Guide<'_> {
     pub(super) fn end(self, stop: &Stop) -> Visit {
         let pcapng = pcapng(stop, &self.seen, self.session.run());
         let story = format!("=== {}\n{}\n\n{}", stop.name, stop.shows, self.story);
-        Visit { name: stop.name, ok: self.ok, sends: self.sends, hops: self.seen.len(), capture: None, story, pcapng }
+        let picture = svg(&Walk { title: format!("everyhop tour {}", stop.name), packets: self.walks });
+        let (name, hops) = (stop.name, self.seen.len());
+        Visit { name, ok: self.ok, sends: self.sends, hops, capture: None, story, picture, pcapng }
     }
 
     fn carry_out(&mut self, command: &str) -> String {

@@ -79,6 +79,9 @@ pub struct Visit {
     /// What happened, for people: the commands, what they printed, walks, and what was checked.
     #[serde(skip)]
     pub story: String,
+    /// The walks of the story as a sequence diagram, in SVG.
+    #[serde(skip)]
+    pub picture: String,
     /// The capture, as pcapng.
     #[serde(skip)]
     pub pcapng: Vec<u8>,
