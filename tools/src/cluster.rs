@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sim_k8s::cluster::MAX_NODES;
-use sim_scenarios::run::{Balancer, ClusterOptions, Network};
+use sim_scenarios::run::{Balancer, Choice, ClusterOptions, Network};
 
 /// Manifests and the cluster they are applied to.
 #[derive(Clone, Debug, clap::Args)]
@@ -22,32 +22,15 @@ pub(crate) struct ClusterArgs {
     #[arg(long, default_value_t = 0)]
     zones: u32,
     /// How packets come to the pods of another node
-    #[arg(long, default_value = "vxlan", value_parser = network())]
+    #[arg(long, default_value = "vxlan", value_parser = one_of(Network::ALL))]
     network: Network,
     /// What the cloud's load balancers do with a packet
-    #[arg(long, default_value = "passthrough", value_parser = balancer())]
+    #[arg(long, default_value = "passthrough", value_parser = one_of(Balancer::ALL))]
     load_balancer: Balancer,
 }
 
-fn network() -> impl TypedValueParser<Value = Network> {
-    one_of([
-        ("vxlan", "flannel's overlay", Network::Vxlan),
-        ("host-gw", "flannel's routes from node to node", Network::HostGw),
-        ("routes", "the cloud's routes; nothing is encapsulated", Network::Routes),
-    ])
-}
-
-fn balancer() -> impl TypedValueParser<Value = Balancer> {
-    one_of([
-        ("passthrough", "hands it to a node as it is; the node answers the client itself", Balancer::Passthrough),
-        ("nat", "translates both addresses; the answer comes back through it", Balancer::Nat),
-    ])
-}
-
 /// One of these words, each with what it means.
-fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(
-    words: [(&'static str, &'static str, T); N],
-) -> impl TypedValueParser<Value = T> {
+fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(words: [Choice<T>; N]) -> impl TypedValueParser<Value = T> {
     let shown = words.map(|(word, help, _)| PossibleValue::new(word).help(help));
     PossibleValuesParser::new(shown).map(move |word| {
         let found = words.iter().find(|(known, ..)| *known == word);

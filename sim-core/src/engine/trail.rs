@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::arena::{DevId, NetnsId};
 
 macro_rules! drop_reasons {
-    ($($(#[$doc:meta])* $name:ident = $text:literal),* $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident = $text:literal),* $(,)?) => {
         /// Why a packet was dropped, by the kernel's names (include/net/dropreason-core.h,
         /// `SKB_DROP_REASON_*`). Where the kernel says only NOT_SPECIFIED the name is ours.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-        pub enum DropReason { $($(#[$doc])* $name),* }
+        pub enum DropReason { $(#[doc = $doc] $name),* }
 
         impl DropReason {
             /// Every reason there is.
@@ -18,6 +18,11 @@ macro_rules! drop_reasons {
             /// The kernel's name, for example `NETFILTER_DROP`.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
+            }
+
+            /// What it means, in a sentence: `A rule said DROP.`
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $doc.trim_ascii_start()),* }
             }
         }
     };

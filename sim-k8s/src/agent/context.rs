@@ -10,7 +10,7 @@ use crate::apiserver::Request;
 use crate::command::Command;
 use crate::timings::{Span, Timings};
 
-use super::control_plane::{AgentId, ControlPlane, Due};
+use super::control_plane::{AgentId, ControlPlane, Due, Exec};
 use super::limiter::Limiter;
 use super::{Interest, Notice};
 
@@ -67,7 +67,8 @@ impl Context<'_> {
     /// packets come in between. Then [`super::Event::Done`] has `token`.
     pub fn exec(&mut self, netns: NetnsId, commands: Vec<Command>, each: Duration, token: u64) {
         let (agent, commands) = (self.me, commands.into());
-        self.plane.schedule(self.world, self.world.now() + each, Due::Exec { agent, netns, commands, each, token });
+        let exec = Exec { agent, netns, commands, each, token, lines: 0 };
+        self.plane.schedule(self.world, self.world.now() + each, Due::Exec(exec));
     }
 
     /// The network: the one door and sockets.

@@ -8,10 +8,12 @@ use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 use sim_core::world::World;
 
+use crate::api::Kind;
 use crate::apiserver::{Action, Apiserver, Cache, Change, Refused, Request};
-use crate::command::Command;
+use crate::command::{Command, CommandFailed};
 use crate::timings::Timings;
 
+use super::journal::{Deed, Entry};
 use super::limiter::Limiter;
 use super::watch::{Watch, Watches};
 use super::{Agent, ContainerRef, Context, Event, Interest, Notice, Signal};
@@ -35,7 +37,20 @@ pub(super) enum Due {
     /// A request reaches the apiserver.
     Commit(AgentId, Request, u64),
     /// The next command is carried out.
-    Exec { agent: AgentId, netns: NetnsId, commands: VecDeque<Command>, each: Duration, token: u64 },
+    Exec(Exec),
+}
+
+/// Commands that an agent puts to a netns, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Exec {
+    pub(super) agent: AgentId,
+    pub(super) netns: NetnsId,
+    /// Those still to come.
+    pub(super) commands: VecDeque<Command>,
+    pub(super) each: Duration,
+    pub(super) token: u64,
+    /// Lines of those carried out, if a journal is kept.
+    pub(super) lines: usize,
 }
 
 /// An agent and what is kept for it.
@@ -67,6 +82,8 @@ pub struct ControlPlane {
     /// The containers that run, and who started them.
     pub(super) started_by: BTreeMap<ContainerRef, AgentId>,
     pub(super) notices: VecDeque<Notice>,
+    /// If one is kept.
+    journal: Option<Vec<Entry>>,
 }
 
 impl ControlPlane {
@@ -83,7 +100,18 @@ impl ControlPlane {
             sockets: BTreeMap::new(),
             started_by: BTreeMap::new(),
             notices: VecDeque::new(),
+            journal: None,
         }
+    }
+
+    /// Keeps a journal from now on.
+    pub fn keep_journal(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    /// Takes what the journal holds, in order. Without it the journal grows: call it from time to time.
+    pub fn take_journal(&mut self) -> Vec<Entry> {
+        self.journal.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// The objects as the apiserver has them.
@@ -246,17 +274,30 @@ impl ControlPlane {
                 let result = self.kubectl(world, request);
                 self.act(world, agent, Event::Replied(token, result));
             }
-            Due::Exec { agent, netns, mut commands, each, token } => {
-                let done = commands.pop_front().map_or(Ok(()), |command| command.run(world, &[netns]));
-                match done {
-                    Ok(()) if !commands.is_empty() => {
-                        let at = world.now() + each;
-                        self.schedule(world, at, Due::Exec { agent, netns, commands, each, token });
-                    }
-                    done => self.act(world, agent, Event::Done(token, done)),
-                }
-            }
+            Due::Exec(exec) => self.exec(world, exec),
         }
+    }
+
+    /// Carries out the next command.
+    fn exec(&mut self, world: &mut World, mut exec: Exec) {
+        let mut done = Ok(());
+        if let Some(command) = exec.commands.pop_front() {
+            exec.lines += if self.journal.is_some() { command.lines() } else { 0 };
+            done = command.run(world, &[exec.netns]);
+        }
+        if done.is_ok() && !exec.commands.is_empty() {
+            let at = world.now() + exec.each;
+            return self.schedule(world, at, Due::Exec(exec));
+        }
+        self.note_programmed(world.now(), &exec, &done);
+        self.act(world, exec.agent, Event::Done(exec.token, done));
+    }
+
+    fn note_programmed(&mut self, at: Instant, exec: &Exec, done: &Result<(), CommandFailed>) {
+        let Some(journal) = self.journal.as_mut().filter(|_| exec.lines > 0) else { return };
+        let agent = self.agents[exec.agent.0 as usize].name.clone();
+        let refused = done.as_ref().err().map(ToString::to_string);
+        journal.push(Entry { at, deed: Deed::Programmed { agent, netns: exec.netns, lines: exec.lines, refused } });
     }
 
     fn act(&mut self, world: &mut World, me: AgentId, event: Event) {
@@ -267,6 +308,9 @@ impl ControlPlane {
 
     /// Sends a change to everyone who watches.
     fn publish(&mut self, world: &mut World, change: &Change) {
+        if let Some(journal) = self.journal.as_mut().filter(|_| change.object.kind() != Kind::Lease) {
+            journal.push(Entry { at: world.now(), deed: Deed::Changed(change.clone()) });
+        }
         for watch in self.watches.concerned(change) {
             self.deliver(world, watch, Event::Changed(change.clone()));
         }

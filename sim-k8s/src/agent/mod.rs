@@ -6,12 +6,14 @@
 //! | `control_plane` | the apiserver, all agents, and what is due when |
 //! | `context` | what an agent can do while it acts |
 //! | `watch` | who hears of which change |
+//! | `journal` | what it did, for whoever looks at a run afterwards |
 //! | `limiter` | a client's own limit of requests in a second |
 //!
 //! Agents do not know each other. One hears what another did by a watch of the apiserver, or finds it in a netns.
 
 mod context;
 mod control_plane;
+mod journal;
 mod limiter;
 mod watch;
 
@@ -27,6 +29,7 @@ use crate::command::CommandFailed;
 
 pub use context::Context;
 pub use control_plane::{AgentId, ControlPlane};
+pub use journal::{Deed, Entry};
 pub use watch::Interest;
 
 /// What happens to an agent.

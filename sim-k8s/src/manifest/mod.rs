@@ -43,7 +43,7 @@ use crate::api::{Objects, Service};
 pub use finding::{Finding, Position};
 pub use list_file::ListFile;
 pub use passed_over::{PassedField, PassedOver};
-pub use shown::shown;
+pub use shown::{is_invisible, shown};
 
 use check::Check;
 use config::Configs;

@@ -41,7 +41,7 @@ impl fmt::Display for Shown<'_> {
 /// Characters that move the cursor, change the direction of writing or show nothing: the control
 /// characters (C0, C1), and of Unicode's format characters (category Cf) those in common fonts and
 /// the ones behind "Trojan Source" (CVE-2021-42574).
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

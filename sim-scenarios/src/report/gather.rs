@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::engine::trail::DropPlace;
+use sim_core::world::World;
 use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
@@ -43,7 +44,7 @@ impl Report {
             outside: outside::of_run(run),
             drops: drops(run),
             not_applied: kinds.chain(fields).chain(cluster.not_applied.iter().cloned()).collect(),
-            faults: run.struck().to_vec(),
+            faults: run.struck().iter().map(|(_, what)| what.clone()).collect(),
             not_called: run.not_called().to_vec(),
             pending: pending.collect(),
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
@@ -78,7 +79,7 @@ fn counted(what: &str, count: usize) -> String {
 fn of_edge(run: &Run, edge: &Edge) -> EdgeReport {
     let failures = edge.tally.failures.iter().map(|((reason, place), count)| FailureReport {
         reason: reason.to_string(),
-        place: place.map(|place| where_failed(run, place)).unwrap_or_default(),
+        place: place.map(|place| where_failed(run.world(), place)).unwrap_or_default(),
         count: *count,
     });
     EdgeReport {
@@ -90,7 +91,7 @@ fn of_edge(run: &Run, edge: &Edge) -> EdgeReport {
         calls: Calls::of(&edge.tally),
         endpoints: spread(run, &edge.tally.answered_by),
         failures: failures.collect(),
-        latency: Latency::of(&edge.tally.latencies),
+        latency: Latency::of(edge.tally.latencies()),
     }
 }
 
@@ -134,8 +135,8 @@ fn of_service_port(run: &Run, service: &Service, port: &ServicePort) -> ServiceR
 
 impl Latency {
     /// Of these; `None` of none.
-    fn of(latencies: &[Duration]) -> Option<Self> {
-        let mut sorted: Vec<u64> = latencies.iter().map(|latency| latency.as_nanos()).collect();
+    fn of(latencies: impl Iterator<Item = Duration>) -> Option<Self> {
+        let mut sorted: Vec<u64> = latencies.map(Duration::as_nanos).collect();
         sorted.sort_unstable();
         let rank = |percent: usize| sorted.get((sorted.len() * percent).div_ceil(100).max(1) - 1).copied();
         Some(Self { min_ns: rank(0)?, median_ns: rank(50)?, p99_ns: rank(99)? })
@@ -145,21 +146,21 @@ impl Latency {
 fn drops(run: &Run) -> Vec<DropReport> {
     let row = |(place, count): (&DropPlace, u64)| DropReport {
         reason: place.reason.name().to_owned(),
-        place: where_dropped(run, place),
+        place: where_dropped(run.world(), place),
         count,
     };
     run.world().drops().iter().map(row).collect()
 }
 
-fn where_dropped(run: &Run, place: &DropPlace) -> String {
-    let world = run.world();
+fn where_dropped(world: &World, place: &DropPlace) -> String {
     let dev = place.dev.map(|dev| format!("/{}", world.dev_name(place.netns, dev))).unwrap_or_default();
     format!("{}{dev}, {}", world.netns_name(place.netns), place.stage)
 }
 
-fn where_failed(run: &Run, place: Place) -> String {
+/// Where a call failed, in words.
+pub(crate) fn where_failed(world: &World, place: Place) -> String {
     match place {
-        Place::Dropped(place) => format!("{} at {}", place.reason.name(), where_dropped(run, &place)),
-        Place::Reset(netns) => format!("RST from {}", run.world().netns_name(netns)),
+        Place::Dropped(place) => format!("{} at {}", place.reason.name(), where_dropped(world, &place)),
+        Place::Reset(netns) => format!("RST from {}", world.netns_name(netns)),
     }
 }

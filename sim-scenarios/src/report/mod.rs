@@ -9,7 +9,9 @@ mod text;
 
 use serde::Serialize;
 
+pub(crate) use gather::where_failed;
 pub use outside::{Advice, NodeReport, OutsideReport, Patch};
+pub(crate) use text::port;
 
 /// What came of a run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]

@@ -101,7 +101,7 @@ fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: &[String]) -> fmt::Resul
 }
 
 /// `namespace/service:80`, with the protocol if it is not TCP.
-fn port(service: &str, port: u16, protocol: &str) -> String {
+pub(crate) fn port(service: &str, port: u16, protocol: &str) -> String {
     let protocol = if protocol == "TCP" { String::new() } else { format!("/{protocol}") };
     format!("{service}:{port}{protocol}")
 }

@@ -120,7 +120,8 @@ impl Run {
     pub(super) fn finish(&mut self, ended: Option<Ended>) {
         let Some(Ended { call, outcome }) = ended else { return };
         let edge = self.calls.remove(&call).expect("every call has an edge");
-        self.over = self.over.max(self.world.now() + LINGER);
+        let now = self.world.now();
+        self.over = self.over.max(now + LINGER);
         match outcome {
             Ok(answer) => {
                 let mut way = None;
@@ -128,12 +129,12 @@ impl Run {
                     self.collect();
                     way = self.ways.take(answer.local);
                 }
-                self.edges[edge].tally.answered(answer, way);
+                self.edges[edge].tally.answered(now, answer, way);
             }
             Err(failure) => {
                 self.collect();
                 let place = failure.attempt.and_then(|attempt| self.losses.place(attempt));
-                self.edges[edge].tally.failed(failure.reason, place);
+                self.edges[edge].tally.failed(now, failure.reason, place);
             }
         }
     }

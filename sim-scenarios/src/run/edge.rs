@@ -53,21 +53,36 @@ pub struct Tally {
     pub ways: BTreeMap<(Way, Option<usize>), u64>,
     /// Failures, by reason and place.
     pub failures: BTreeMap<(Reason, Option<Place>), u64>,
-    /// Latencies of the answers, in the order they came.
-    pub latencies: Vec<Duration>,
+    /// How each call ended, in the order in which they did.
+    pub ends: Vec<CallEnd>,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallEnd {
+    /// When.
+    pub at: Instant,
+    /// How long the answer took; or why there was none, and where that was.
+    pub outcome: Result<Duration, (Reason, Option<Place>)>,
 }
 
 impl Tally {
-    pub(super) fn answered(&mut self, answer: Answer, way: Option<Way>) {
+    /// How long answers took, in the order they came.
+    pub fn latencies(&self) -> impl Iterator<Item = Duration> {
+        self.ends.iter().filter_map(|end| end.outcome.ok())
+    }
+
+    pub(super) fn answered(&mut self, at: Instant, answer: Answer, way: Option<Way>) {
         *self.answered_by.entry(answer.by).or_default() += 1;
         if let Some(way) = way {
             *self.ways.entry((way, answer.by)).or_default() += 1;
         }
-        self.latencies.push(answer.latency);
+        self.ends.push(CallEnd { at, outcome: Ok(answer.latency) });
     }
 
-    pub(super) fn failed(&mut self, reason: Reason, place: Option<Place>) {
+    pub(super) fn failed(&mut self, at: Instant, reason: Reason, place: Option<Place>) {
         *self.failures.entry((reason, place)).or_default() += 1;
+        self.ends.push(CallEnd { at, outcome: Err((reason, place)) });
     }
 }
 

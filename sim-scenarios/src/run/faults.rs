@@ -14,8 +14,8 @@ impl Run {
         self
     }
 
-    /// What was done to it so far, in words.
-    pub fn struck(&self) -> &[String] {
+    /// What was done to it so far: when, and in words.
+    pub fn struck(&self) -> &[(Instant, String)] {
         &self.struck
     }
 
@@ -68,6 +68,6 @@ impl Run {
             Ok(detail) => format!("at {at}: {fault} ({detail})"),
             Err(why) => format!("at {at}: {fault}: not done, {why}"),
         };
-        self.struck.push(done);
+        self.struck.push((self.world.now(), done));
     }
 }

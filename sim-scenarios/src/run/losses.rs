@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use sim_core::capture::{Hop, Loss, Seen};
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
-use sim_core::engine::trail::DropPlace;
+use sim_core::engine::trail::{DropPlace, DropReason};
 use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::ip::{IpHeader, TCP};
 use sim_core::wire::l4::{self, RST, TcpHeader};
@@ -66,6 +66,10 @@ impl Losses {
     }
 
     fn loss(&mut self, loss: &Loss) {
+        // A copy that a bridge flooded to someone else: the packet went on.
+        if loss.place.reason == DropReason::OtherHost {
+            return;
+        }
         let place = Place::Dropped(loss.place);
         match self.flows.get(&loss.packet).copied() {
             Some(ends) => ends.into_iter().for_each(|end| self.note(end, loss.at, place)),

@@ -34,14 +34,16 @@ use sim_core::capture::Seen;
 use sim_core::engine::rng::Stream;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::world::{Happened, World};
+use sim_k8s::agent::Entry;
 use sim_k8s::api::{Objects, Service};
 use sim_k8s::apiserver::{Refused, Request};
 use sim_k8s::cluster::{Cluster, ClusterConfig, ClusterError};
 use sim_k8s::workload::Plan;
 
-pub use edge::{Edge, Tally};
+pub use edge::{CallEnd, Edge, Tally};
 pub use losses::Place;
-pub use recipe::{Balancer, ClusterOptions, Network, Recipe, Scenario, VERSION};
+pub(crate) use recipe::chosen;
+pub use recipe::{Balancer, Choice, ClusterOptions, Network, Recipe, Scenario, VERSION};
 pub use ways::Way;
 
 use crate::fault::Planned;
@@ -109,8 +111,8 @@ pub struct Run {
     /// What is done to it, and the draws of those faults that leave something open.
     faults: Vec<Planned>,
     fault_draws: Stream,
-    /// What was done, in words.
-    struck: Vec<String>,
+    /// What was done when, in words.
+    struck: Vec<(Instant, String)>,
 }
 
 /// What an alarm of the world is for.
@@ -238,6 +240,16 @@ impl Run {
     pub fn take_seen(&mut self) -> Vec<Seen> {
         self.collect();
         std::mem::take(&mut self.seen)
+    }
+
+    /// Keeps a journal of what the control plane does from now on.
+    pub fn keep_journal(&mut self) {
+        self.cluster.control_plane().keep_journal();
+    }
+
+    /// Takes what the journal holds, in order. Without it the journal grows: call it from time to time.
+    pub fn take_journal(&mut self) -> Vec<Entry> {
+        self.cluster.control_plane().take_journal()
     }
 
     /// What it was made with.

@@ -77,6 +77,36 @@ pub enum Balancer {
     Nat,
 }
 
+/// A choice: how it is written, what it means, what it is.
+pub type Choice<T> = (&'static str, &'static str, T);
+
+impl Network {
+    /// All there are.
+    pub const ALL: [Choice<Self>; 3] = [
+        ("vxlan", "flannel's overlay", Self::Vxlan),
+        ("host-gw", "flannel's routes from node to node", Self::HostGw),
+        ("routes", "the cloud's routes; nothing is encapsulated", Self::Routes),
+    ];
+}
+
+impl Balancer {
+    /// All there are.
+    pub const ALL: [Choice<Self>; 2] = [
+        ("passthrough", "hands it to a node as it is; the node answers the client itself", Self::Passthrough),
+        ("nat", "translates both addresses; the answer comes back through it", Self::Nat),
+    ];
+}
+
+/// How something chosen is written, and what it means.
+pub(crate) fn chosen<T: PartialEq + Copy, const N: usize>(
+    all: [Choice<T>; N],
+    what: T,
+) -> (&'static str, &'static str) {
+    let found = all.into_iter().find(|(.., one)| *one == what);
+    let (word, meaning, _) = found.expect("all there are");
+    (word, meaning)
+}
+
 /// A recipe whose texts have been read.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -88,6 +118,28 @@ pub struct Scenario {
 }
 
 impl Recipe {
+    /// The words after `everyhop` that make this run, if its files are where they were.
+    pub fn words(&self) -> Vec<String> {
+        let ClusterOptions { seed, nodes, zones, network, load_balancer } = self.cluster;
+        let (ns, units) = (self.duration_ns.get(), [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")]);
+        let whole = units.into_iter().find(|(unit, _)| ns % unit == 0);
+        let duration = whole.map_or_else(|| format!("{}us", ns / 1000), |(unit, name)| format!("{}{name}", ns / unit));
+        let mut words = vec!["run".to_owned()];
+        words.extend(self.manifests.iter().map(|file| file.name.clone()));
+        let options = [
+            ("--seed", seed.to_string()),
+            ("--nodes", nodes.to_string()),
+            ("--zones", zones.to_string()),
+            ("--network", chosen(Network::ALL, network).0.to_owned()),
+            ("--load-balancer", chosen(Balancer::ALL, load_balancer).0.to_owned()),
+            ("--duration", duration),
+        ];
+        let files = [("--traffic", &self.traffic), ("--faults", &self.faults)];
+        let files = files.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?.name.clone())));
+        words.extend(options.into_iter().chain(files).flat_map(|(name, value)| [name.to_owned(), value]));
+        words
+    }
+
     /// Reads the texts.
     ///
     /// # Errors
@@ -172,6 +224,15 @@ mod tests {
         assert_eq!(first, again);
         let other = Recipe { duration_ns: NonZeroU64::new(2_000_000_000).unwrap(), ..recipe() };
         assert_ne!(first, fingerprint(&other, false), "every member of a recipe counts");
+    }
+
+    #[test]
+    fn a_recipe_can_be_typed() {
+        let words = "run hello.yaml --seed 7 --nodes 2 --zones 0 --network host-gw --load-balancer nat \
+                     --duration 1000000us --faults faults.yaml";
+        assert_eq!(recipe().words().join(" "), words, "to the microsecond");
+        let half = Recipe { duration_ns: NonZeroU64::new(500_000_000).unwrap(), faults: None, ..recipe() };
+        assert!(half.words().join(" ").ends_with(" --duration 500ms"));
     }
 
     #[test]
