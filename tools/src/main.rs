@@ -9,6 +9,7 @@ mod parity;
 mod problem;
 mod progress;
 mod replay;
+mod report;
 mod rules;
 mod run;
 mod shell;
@@ -37,6 +38,8 @@ enum Command {
     Run(run::RunArgs),
     /// Runs once more what left a folder, and checks that it is the same run
     Replay(replay::ReplayArgs),
+    /// Makes one page to look at from the folder a run left
+    Report(report::ReportArgs),
     /// Runs specs of the reference lab and compares with what the Linux kernel did
     Parity(parity::ParityArgs),
     /// Prints one node's rules as iptables-save does
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let ended = ended.and_then(|interrupt| match &cli.command {
         Command::Run(args) => run::execute(args, &interrupt),
         Command::Replay(args) => replay::execute(args, &interrupt),
+        Command::Report(args) => report::execute(args, &interrupt),
         Command::Parity(args) => parity::execute(args, &interrupt),
         Command::Rules(args) => rules::execute(args, &interrupt),
         Command::Shell(args) => shell::execute(args, &interrupt),
