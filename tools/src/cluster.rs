@@ -12,9 +12,16 @@ pub(crate) struct ClusterArgs {
     /// Files or folders of Kubernetes YAML or JSON
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    options: OptionArgs,
+}
+
+/// What one may choose about a cluster.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct OptionArgs {
     /// Where all randomness comes from
     #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
+    seed: u64,
     /// How many nodes the cluster has
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_NODES)))]
     nodes: u32,
@@ -41,7 +48,14 @@ fn one_of<T: Copy + Send + Sync + 'static, const N: usize>(words: [Choice<T>; N]
 impl ClusterArgs {
     /// What was chosen about the cluster.
     pub(crate) fn options(&self) -> ClusterOptions {
-        let Self { seed, nodes, zones, network, load_balancer, .. } = *self;
+        self.options.read()
+    }
+}
+
+impl OptionArgs {
+    /// What was chosen.
+    pub(crate) fn read(&self) -> ClusterOptions {
+        let Self { seed, nodes, zones, network, load_balancer } = *self;
         ClusterOptions { seed, nodes, zones, network, load_balancer }
     }
 }

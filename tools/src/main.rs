@@ -1,6 +1,7 @@
 //! The `everyhop` command line: the only place with files, environment and terminal.
 
 mod cluster;
+mod explain;
 mod flows;
 mod input;
 mod interrupt;
@@ -48,6 +49,8 @@ enum Command {
     Shell(shell::ShellArgs),
     /// Tries truth tables of packet flows on kube-proxy's rules
     Flows(flows::FlowsArgs),
+    /// Says what became of a packet, a connection or a call, and why
+    Explain(explain::ExplainArgs),
     /// Shows the life of a packet, stop by stop
     Tour(tour::TourArgs),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Rules(args) => rules::execute(args, &interrupt),
         Command::Shell(args) => shell::execute(args, &interrupt),
         Command::Flows(args) => flows::execute(args, &interrupt),
+        Command::Explain(args) => explain::execute(args, &interrupt),
         Command::Tour(args) => tour::execute(args, &interrupt),
     });
     ExitCode::from(ended.unwrap_or_else(|problem| {

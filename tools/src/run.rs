@@ -148,7 +148,7 @@ fn check(runs: [Run; 2], args: &RunArgs, interrupt: &Interrupt) -> Result<(), Pr
     match difference {
         Some(Difference { event, was: [first, second] }) => Err(Problem::failed(format!(
             "two runs of seed {} differ, first in event {event}\n  one: {first}\n  two: {second}",
-            args.cluster.seed
+            args.cluster.options().seed
         ))),
         None if interrupt.pressed() => Err(interrupted()),
         None => Ok(()),

@@ -53,6 +53,19 @@ pub(super) struct Exec {
     pub(super) lines: usize,
 }
 
+impl Due {
+    /// Who does it, or what it is done to.
+    const fn agent(&self) -> AgentId {
+        match self {
+            Self::Start(agent)
+            | Self::Deliver(agent, _)
+            | Self::Timer(agent, _)
+            | Self::Commit(agent, ..)
+            | Self::Exec(Exec { agent, .. }) => *agent,
+        }
+    }
+}
+
 /// An agent and what is kept for it.
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
@@ -77,6 +90,8 @@ pub struct ControlPlane {
     watches: Watches,
     due: BTreeMap<u64, Due>,
     scheduled: u64,
+    /// Who did something last, and how often anybody did.
+    last_act: Option<(u64, AgentId)>,
     /// Whose sockets are whose.
     pub(super) sockets: BTreeMap<(NetnsId, Socket), AgentId>,
     /// The containers that run, and who started them.
@@ -97,6 +112,7 @@ impl ControlPlane {
             watches: Watches::default(),
             due: BTreeMap::new(),
             scheduled: 0,
+            last_act: None,
             sockets: BTreeMap::new(),
             started_by: BTreeMap::new(),
             notices: VecDeque::new(),
@@ -174,6 +190,11 @@ impl ControlPlane {
     pub fn agent_named(&self, name: &str) -> Option<AgentId> {
         let found = self.agents.iter().position(|slot| slot.name == name && slot.agent.is_some())?;
         Some(AgentId(found as u32))
+    }
+
+    /// The agent that did something last, with a number that grows with each act.
+    pub fn last_act(&self) -> Option<(u64, &str)> {
+        self.last_act.map(|(count, agent)| (count, self.agents[agent.0 as usize].name.as_str()))
     }
 
     /// Cuts the watches of an agent: it hears of no change until they are healed, then of all of them in order.
@@ -263,6 +284,7 @@ impl ControlPlane {
     }
 
     fn happen(&mut self, world: &mut World, due: Due) {
+        self.last_act = Some((self.last_act.map_or(0, |(count, _)| count + 1), due.agent()));
         match due {
             Due::Start(agent) => self.act(world, agent, Event::Start),
             Due::Timer(agent, token) => self.act(world, agent, Event::Timer(token)),

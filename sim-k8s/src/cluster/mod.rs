@@ -166,6 +166,11 @@ impl Cluster {
         self.plane.objects()
     }
 
+    /// The agent that did something last, with a number that grows with each act.
+    pub fn last_act(&self) -> Option<(u64, &str)> {
+        self.plane.last_act()
+    }
+
     /// The control plane, for instance to cut an agent's watches.
     pub fn control_plane(&mut self) -> &mut ControlPlane {
         &mut self.plane

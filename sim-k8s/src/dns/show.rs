@@ -10,6 +10,25 @@ pub fn dig(bytes: &[u8]) -> Option<String> {
     Message::from_vec(bytes).ok().map(|message| shown(&message))
 }
 
+/// What a name server answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// The name that was asked for.
+    pub name: String,
+    /// Of which type: `A`.
+    pub kind: String,
+    /// The status as `dig` prints it: `NOERROR`, `NXDOMAIN`.
+    pub status: String,
+}
+
+/// What the message in `bytes` answers; `None` if it is no answer.
+pub fn reply(bytes: &[u8]) -> Option<Reply> {
+    let message = Message::from_vec(bytes).ok().filter(|message| message.message_type == MessageType::Response)?;
+    let question = message.queries.first()?;
+    let (name, kind) = (question.name().to_ascii(), question.query_type().to_string());
+    Some(Reply { name, kind, status: status(message.response_code).to_string() })
+}
+
 fn shown(message: &Message) -> String {
     let mut text = String::new();
     let (opcode, status) = (opcode(message.op_code), status(message.response_code));

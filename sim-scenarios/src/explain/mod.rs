@@ -6,17 +6,34 @@
 //! | `text` | the same in words |
 //! | `diagram` | the same as a sequence diagram: lifelines, arrows, notes |
 //! | `svg`, `mermaid` | what draws it |
+//! | `film` | a run, played as often as it is looked at |
+//! | `flow` | which packets are of one connection |
+//! | `call` | a call that is tried |
+//! | `explanation` | what became of a packet, a connection, a call |
+//! | `why` | why it failed, since when, and whose work that is |
+//! | `lookup` | the same of a name that could not be resolved |
 
+mod call;
 mod diagram;
+mod explanation;
+mod film;
+mod flow;
+mod lookup;
 mod mermaid;
 mod svg;
 mod text;
 mod walk;
+mod why;
 
+pub use call::{Call, NoCall};
+pub use explanation::{Explanation, NoExplanation, Subject, Which, connections, explain};
+pub use film::{Film, NoFilm};
+pub use flow::Connection;
 pub use mermaid::mermaid;
 pub use svg::svg;
 pub(crate) use walk::is_arp;
 pub use walk::{Frame, PacketWalk, Walk, Way};
+pub use why::{Fact, Since, Why};
 
 #[cfg(test)]
 mod tests;

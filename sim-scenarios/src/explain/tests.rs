@@ -6,6 +6,8 @@ use sim_k8s::cluster::ClusterConfig;
 use sim_k8s::manifest::{SourceFile, load};
 use sim_k8s::workload::Plan;
 
+mod failures;
+
 const TOUR: &str = include_str!("../../../examples/tour/tour.yaml");
 
 /// What was seen of one command in the settled cluster of the tour.

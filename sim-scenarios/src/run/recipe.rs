@@ -114,7 +114,8 @@ pub struct Scenario {
     pub loaded: Loaded,
     plan: Plan,
     faults: Vec<Planned>,
-    config: RunConfig,
+    /// What it is run with.
+    pub config: RunConfig,
 }
 
 impl Recipe {
@@ -158,6 +159,12 @@ impl Recipe {
 }
 
 impl Scenario {
+    /// The same, but nobody calls anybody by itself.
+    #[must_use]
+    pub fn without_calls(self) -> Self {
+        Self { plan: Plan::default(), ..self }
+    }
+
     /// The run, before its first event; `capture` as in [`RunConfig`].
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub(super) struct Network<'s> {
     run: Run,
     probes: u16,
     stop: &'s dyn Fn() -> bool,
+    /// Looks at the run after each event.
+    watch: Option<&'s mut dyn FnMut(&mut Run)>,
 }
 
 impl Network<'_> {
@@ -55,7 +57,14 @@ impl Network<'_> {
 
     /// Lets one event happen, if one is due by then; else time moves there. Whether there may be more.
     pub(super) fn step(&mut self, until: Instant) -> bool {
-        !self.is_stopped() && self.run.step(until)
+        if self.is_stopped() {
+            return false;
+        }
+        let more = self.run.step(until);
+        if let Some(watch) = &mut self.watch {
+            watch(&mut self.run);
+        }
+        more
     }
 }
 
@@ -86,21 +95,28 @@ impl<'s> Session<'s> {
         config: RunConfig,
         stop: &'s dyn Fn() -> bool,
     ) -> Result<Self, ClusterError> {
-        let run = Run::new(objects, plan, config)?;
+        Ok(Self::of(Run::new(objects, plan, config)?, stop, None))
+    }
+
+    /// A session at a run; after each event `watch` looks at it.
+    pub fn of(run: Run, stop: &'s dyn Fn() -> bool, watch: Option<&'s mut dyn FnMut(&mut Run)>) -> Self {
         let place = run.cluster().nodes[0].netns;
-        let net = Network { run, probes: 0, stop };
-        Ok(Self { net, place })
+        Self { net: Network { run, probes: 0, stop, watch }, place }
     }
 
     /// Lets the cluster come up, until it has settled or told to stop.
     pub fn settle(&mut self) {
-        let stop = self.net.stop;
-        self.net.run.settle(|_| stop());
+        while self.net.run.began().is_none() && self.net.step(Instant::NEVER) {}
     }
 
     /// The run.
     pub fn run(&self) -> &Run {
         &self.net.run
+    }
+
+    /// The run, with all that was done to it.
+    pub fn into_run(self) -> Run {
+        self.net.run
     }
 
     /// Takes what the taps saw since the last call; see [`RunConfig::capture`].

@@ -102,8 +102,7 @@ fn attributes(source: &Source) -> Vec<Violation> {
 }
 
 fn paths(source: &Source) -> Vec<Violation> {
-    // sim-linux is all about the machine it runs on.
-    if matches!(source.package(), "tools" | "tests" | "sim-linux") {
+    if matches!(source.package(), "tools" | "tests") {
         return Vec::new();
     }
     let mut found = Vec::new();

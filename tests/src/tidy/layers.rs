@@ -5,13 +5,12 @@ use super::repo::{Repo, Source};
 use super::token;
 
 /// Packages, each with those of ours it may depend on.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 5] = [
     ("sim-core", &[]),
     ("sim-k8s", &["sim-core"]),
     ("sim-scenarios", &["sim-core", "sim-k8s"]),
-    ("sim-linux", &["sim-core", "sim-scenarios"]),
     ("tests", &["sim-core", "sim-k8s", "sim-scenarios"]),
-    ("tools", &["sim-core", "sim-k8s", "sim-scenarios", "sim-linux"]),
+    ("tools", &["sim-core", "sim-k8s", "sim-scenarios"]),
 ];
 
 /// Rooms of sim-core, each with those it may know.
@@ -58,9 +57,8 @@ fn manifest(repo: &Repo, package: &str, may: &[&str]) -> Vec<Violation> {
         }
         let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
         if in_dependencies && is_ours(name) && !may.contains(&name) {
-            let message = format!(
-                "{package} may not know {name}: sim-core ← sim-k8s ← sim-scenarios ← sim-linux ← {{tests, tools}}"
-            );
+            let message =
+                format!("{package} may not know {name}: sim-core ← sim-k8s ← sim-scenarios ← {{tests, tools}}");
             found.push(Violation::new(&path, at + 1, message));
         }
     }

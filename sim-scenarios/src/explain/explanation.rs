@@ -1,0 +1,307 @@
+//! What became of a packet, a connection or a call, put together.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+use sim_core::capture::{Direction, Seen};
+use sim_core::engine::arena::NetnsId;
+use sim_core::engine::time::{Duration, Instant};
+use sim_core::engine::trail::DropReason;
+use sim_core::wire::packet::PacketId;
+
+use super::call::{Call, NoCall};
+use super::film::{Film, NoFilm};
+use super::flow::{Connection, Found, Wanted, is_dns, resets};
+use super::lookup;
+use super::walk::{PacketWalk, Walk};
+use super::why::Why;
+use crate::run::Run;
+
+/// Packets whose walks are told; of the others there is a line each.
+const TOLD: usize = 3;
+/// Lines of others.
+const LINES: usize = 40;
+
+/// What is to be explained.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// The packet of this id.
+    Packet(u64),
+    /// A connection: `namespace/pod → host:port`, and which one of them.
+    Flow(String, Which),
+    /// The call of the film.
+    Call,
+}
+
+/// Which of several connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// The first, the second …, counted from 1.
+    Nth(usize),
+    /// The first that began at this time after the cluster had settled, or later.
+    At(Duration),
+}
+
+/// What became of it. Serialized it is what `--json` prints.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Explanation {
+    /// What is explained.
+    pub title: String,
+    /// Whether it got where it should.
+    pub ok: bool,
+    /// What the client was told, if there is one that says so.
+    pub told: Option<String>,
+    /// Why it failed, if it did.
+    pub why: Option<Why>,
+    /// How it went.
+    pub walk: Walk,
+    /// Other packets of it, a line each.
+    pub others: Vec<String>,
+    /// The hash of everything that happened in the run.
+    pub fingerprint: String,
+}
+
+/// Why nothing is explained.
+#[derive(Debug, thiserror::Error)]
+pub enum NoExplanation {
+    /// There is no run to look at.
+    #[error(transparent)]
+    Film(#[from] NoFilm),
+    /// There is nothing of the kind in the run.
+    #[error(transparent)]
+    Nothing(#[from] NoCall),
+}
+
+/// What is looked at: some packets, and whose they are.
+struct Scene {
+    title: String,
+    packets: BTreeSet<PacketId>,
+    /// Where the client is.
+    client: Option<NetnsId>,
+    answered: bool,
+    /// The run at its end.
+    told: String,
+    fingerprint: String,
+}
+
+/// Where it went wrong.
+struct Trouble {
+    packet: PacketId,
+    /// The last that was seen then, as an index.
+    last: usize,
+    /// The run as it stood then.
+    run: Run,
+}
+
+/// Explains it.
+///
+/// # Errors
+/// There is nothing of the kind; what there is, is told.
+pub fn explain(film: &Film<'_>, subject: &Subject) -> Result<Explanation, NoExplanation> {
+    let scene = match subject {
+        Subject::Packet(packet) => packet_scene(film, *packet)?,
+        Subject::Flow(text, which) => flow_scene(film, text, *which)?,
+        Subject::Call => call_scene(film)?,
+    };
+    let (seen, trouble, first) = look_closely(film, &scene)?;
+    let mut order: Vec<PacketId> = Vec::new();
+    for packet in seen.iter().map(Seen::packet) {
+        if !order.contains(&packet) {
+            order.push(packet);
+        }
+    }
+    let ok = scene.client.map_or(trouble.is_none(), |_| scene.answered);
+    let run = trouble.as_ref().map_or(&first, |trouble| &trouble.run);
+    let told = told_packets(&order, &seen, trouble.as_ref(), scene.client);
+    let others = order.iter().filter(|packet| !told.contains(packet));
+    let others = others.take(LINES).map(|packet| line(&PacketWalk::of(*packet, &seen, run))).collect();
+    let walk = Walk::of(scene.title.clone(), &told, &seen, run);
+    let mut why = match &trouble {
+        Some(trouble) if !ok => {
+            let until = seen[..=trouble.last].iter().filter(|seen| seen.packet() == trouble.packet);
+            let until: Vec<Seen> = until.cloned().collect();
+            Why::of(&until, &trouble.run)
+        }
+        None if !ok => lookup::why(&seen, scene.client, run),
+        _ => None,
+    };
+    if let Some(why) = &mut why {
+        why.date(film, trouble.as_ref().map_or(Instant::NEVER, |trouble| trouble.run.world().now()))?;
+    }
+    let told = (!scene.told.is_empty()).then_some(scene.told);
+    Ok(Explanation { title: scene.title, ok, told, why, walk, others, fingerprint: scene.fingerprint })
+}
+
+/// The connections that were found, a line each, without explaining one.
+///
+/// # Errors
+/// As [`explain`].
+pub fn connections(film: &Film<'_>, flow: &str) -> Result<Vec<Connection>, NoExplanation> {
+    find(film, flow).map(|(connections, _)| connections)
+}
+
+fn find(film: &Film<'_>, flow: &str) -> Result<(Vec<Connection>, Run), NoExplanation> {
+    let ended = film.play(&mut |_, _| {})?.run;
+    let wanted = Wanted::read(flow, &ended)?;
+    let mut found = Found::default();
+    film.play(&mut |_, seen| found.see(seen, &wanted))?;
+    let others: Vec<String> = found.others.iter().cloned().collect();
+    let connections = found.connections();
+    if connections.is_empty() {
+        let what = format!("nobody made the flow {}", sim_k8s::manifest::shown(flow));
+        let help = match others.as_slice() {
+            [] => "it made none at all".to_owned(),
+            others => format!("it called {}", others.join(", ")),
+        };
+        return Err(NoCall { what, help }.into());
+    }
+    Ok((connections, ended))
+}
+
+fn flow_scene(film: &Film<'_>, flow: &str, which: Which) -> Result<Scene, NoExplanation> {
+    let (connections, ended) = find(film, flow)?;
+    let count = connections.len();
+    let began = ended.began().unwrap_or(Instant::START);
+    let last = connections.last().map_or(Duration::ZERO, |connection| connection.begun().since(began));
+    let chosen = match which {
+        Which::Nth(number) => connections.into_iter().nth(number.saturating_sub(1)),
+        Which::At(time) => connections.into_iter().find(|connection| connection.begun() >= began + time),
+    };
+    let connection = chosen.ok_or_else(|| NoCall {
+        what: "there is no such connection".into(),
+        help: format!("there were {count}; the last began {last} after the cluster had settled"),
+    })?;
+    Ok(Scene {
+        title: format!("{flow}, {}", connection.ends),
+        packets: connection.packets,
+        client: Some(connection.client),
+        answered: connection.answered,
+        told: String::new(),
+        fingerprint: fingerprint(&ended),
+    })
+}
+
+fn packet_scene(film: &Film<'_>, id: u64) -> Result<Scene, NoExplanation> {
+    let (packet, mut last, mut there) = (PacketId(id), 0, false);
+    let ended = film.play(&mut |_, seen| {
+        for seen in seen {
+            last = last.max(seen.packet().0);
+            there |= seen.packet() == packet;
+        }
+    })?;
+    if !there {
+        let help = format!("packets are 1 to {last}, as frame.packet_id of the capture has them");
+        return Err(NoCall { what: format!("no device saw a packet {id}"), help }.into());
+    }
+    Ok(Scene {
+        title: format!("packet {id}"),
+        packets: [packet].into(),
+        client: None,
+        answered: false,
+        told: String::new(),
+        fingerprint: fingerprint(&ended.run),
+    })
+}
+
+fn call_scene(film: &Film<'_>) -> Result<Scene, NoExplanation> {
+    let call: &Call = film.call.expect("a film of a call");
+    let ended = film.play(&mut |_, _| {})?;
+    let began = ended.run.began().unwrap_or(Instant::START) + call.at;
+    let client = call.client(&ended.run)?;
+    let mut found = Found::default();
+    let wanted = Wanted::all_of(client);
+    let mut looked_up = BTreeSet::new();
+    film.play(&mut |run, seen| {
+        if run.world().now() >= began {
+            found.see(seen, &wanted);
+            let dns = seen.iter().filter(|seen| seen.tap().0 == client && is_dns(seen.frame()));
+            looked_up.extend(dns.map(Seen::packet));
+        }
+    })?;
+    let connection = found.connections().into_iter().next();
+    let (packets, answered) = match connection {
+        Some(connection) => (connection.packets, connection.answered),
+        None => (looked_up, false),
+    };
+    Ok(Scene {
+        title: format!("{} → {}", call.from, call.to),
+        packets,
+        client: Some(client),
+        answered,
+        told: ended.told,
+        fingerprint: fingerprint(&ended.run),
+    })
+}
+
+fn fingerprint(run: &Run) -> String {
+    format!("{:016x}", run.world().fingerprint().value())
+}
+
+/// Plays the film once more, for all that was seen of these packets, and the run as it stood when it went wrong, and when
+/// they were seen first.
+fn look_closely(film: &Film<'_>, scene: &Scene) -> Result<(Vec<Seen>, Option<Trouble>, Run), NoFilm> {
+    let (mut all, mut trouble, mut first) = (Vec::new(), None, None);
+    let ended = film.play(&mut |run, seen| {
+        for seen in seen.iter().filter(|seen| scene.packets.contains(&seen.packet())) {
+            first.get_or_insert_with(|| run.clone());
+            if trouble.is_none() && is_trouble(seen, scene.client) {
+                trouble = Some(Trouble { packet: seen.packet(), last: all.len(), run: run.clone() });
+            }
+            all.push(seen.clone());
+        }
+    })?;
+    Ok((all, trouble, first.unwrap_or(ended.run)))
+}
+
+/// Whether the packet ended there, or a connection with it. A copy of a flooded frame that is nobody's there is no loss.
+fn is_trouble(seen: &Seen, client: Option<NetnsId>) -> bool {
+    match seen {
+        Seen::Loss(loss) => loss.place.reason != DropReason::OtherHost,
+        Seen::Hop(hop) => {
+            hop.direction == Direction::Out && client.is_some_and(|client| client != hop.netns) && resets(&hop.frame)
+        }
+    }
+}
+
+/// The first packet, the one that ended badly, and the first that came back.
+fn told_packets(
+    order: &[PacketId],
+    seen: &[Seen],
+    trouble: Option<&Trouble>,
+    client: Option<NetnsId>,
+) -> Vec<PacketId> {
+    let came = |packet: &&PacketId| {
+        let mut frames = seen.iter().filter(|seen| seen.packet() == **packet);
+        frames.next().is_some_and(|first| Some(first.tap().0) != client)
+    };
+    let wanted = [order.first().copied(), trouble.map(|trouble| trouble.packet), order.iter().find(came).copied()];
+    let mut told: Vec<PacketId> = order.iter().filter(|packet| wanted.contains(&Some(**packet))).copied().collect();
+    told.truncate(TOLD);
+    told
+}
+
+/// A packet in one line.
+fn line(packet: &PacketWalk) -> String {
+    let ends = packet.frames.first().map_or("", |frame| &frame.ends);
+    let at = packet.frames.first().map_or(0, |frame| frame.at_ns);
+    let lost =
+        packet.loss().and_then(|frame| frame.lost.as_ref()).map(|lost| format!(", lost: {lost}")).unwrap_or_default();
+    format!("{} s  packet {}  {}  {ends}{lost}", Instant::from_nanos(at), packet.id, packet.what)
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { title, told, why, walk, others, .. } = self;
+        writeln!(f, "{title}: {}\n", if self.ok { "it got there" } else { "it failed" })?;
+        told.iter().try_for_each(|told| writeln!(f, "The client was told: {}\n", told.trim_end()))?;
+        why.iter().try_for_each(|why| writeln!(f, "{why}"))?;
+        write!(f, "{walk}")?;
+        if !others.is_empty() {
+            writeln!(f, "Its other packets:")?;
+            others.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! What people read when something fails.
+
+use super::*;
+use crate::run::{Balancer, ClusterOptions, Network, Recipe, Scenario, VERSION};
+use sim_core::engine::time::Duration;
+
+/// The cluster of the tour, to which this is added, and to which this is done.
+fn scenario(more: &str, faults: &str) -> Scenario {
+    let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
+    let recipe = Recipe {
+        version: VERSION.into(),
+        cluster: ClusterOptions {
+            seed: 1,
+            nodes: 2,
+            zones: 0,
+            network: Network::Vxlan,
+            load_balancer: Balancer::Passthrough,
+        },
+        duration_ns: std::num::NonZeroU64::MIN,
+        manifests: vec![file("tour.yaml", TOUR), file("more.yaml", more)],
+        traffic: None,
+        faults: (!faults.is_empty()).then(|| file("faults.yaml", faults)),
+        fingerprint: None,
+    };
+    recipe.scenario().unwrap().without_calls()
+}
+
+fn tried(scenario: &Scenario, from: &str, to: &str, at: u64) -> Result<Explanation, NoExplanation> {
+    let call = Call { from: from.into(), to: to.into(), at: Duration::from_secs(at) };
+    explain(&Film { scenario, call: Some(&call), stop: &|| false }, &Subject::Call)
+}
+
+/// What is said before the walk.
+fn why(scenario: &Scenario, from: &str, to: &str, at: u64) -> String {
+    let explanation = tried(scenario, from, to, at).unwrap();
+    assert!(!explanation.ok, "{explanation}");
+    let told = explanation.told.unwrap_or_default();
+    format!("{}\n{told}{}", explanation.title, explanation.why.expect("a failure has a reason"))
+}
+
+#[test]
+fn each_failure_is_told_like_this() {
+    let quiet = scenario("", "");
+    insta::assert_snapshot!("no-endpoints", why(&quiet, "client", "nobody", 0));
+    insta::assert_snapshot!("no-such-name", why(&quiet, "client", "weeb", 0));
+    insta::assert_snapshot!("no-such-service", why(&quiet, "client", "10.96.9.9:80", 0));
+    insta::assert_snapshot!("no-such-port-of-the-service", why(&quiet, "client", "far:81", 0));
+    insta::assert_snapshot!("nobody-listens", why(&quiet, "client", "green:81", 0));
+    insta::assert_snapshot!("nobody-has-the-address", why(&quiet, "client", "10.244.2.99:80", 0));
+}
+
+#[test]
+fn a_workload_scaled_to_nothing_is_told() {
+    let none = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: reds}\nspec:\n  replicas: 0\n  \
+        selector: {matchLabels: {color: red}}\n  template:\n    metadata: {labels: {color: red}}\n    \
+        spec: {containers: [{name: a, image: a}]}\n";
+    insta::assert_snapshot!(why(&scenario(none, ""), "client", "nobody", 0));
+}
+
+#[test]
+fn a_node_that_is_off_is_told_with_the_moment_and_the_fault() {
+    let off = scenario("", "- {at: 2s, do: node n2 off}\n");
+    insta::assert_snapshot!(why(&off, "client", "green:80", 5));
+}
+
+#[test]
+fn a_pod_that_is_gone_and_still_chosen_is_told_with_whose_rules_are_old() {
+    let faults = "- {at: 1s, do: watches kube-proxy n1 cut}\n- {at: 2s, do: delete pod green}\n";
+    insta::assert_snapshot!(why(&scenario("", faults), "client", "far", 45));
+}
+
+#[test]
+fn a_pod_that_leaves_the_cluster_under_its_own_address_is_told() {
+    let mut scenario = scenario("", "");
+    scenario.config.cluster.flannel.ip_masq = false;
+    insta::assert_snapshot!(why(&scenario, "client", "8.8.8.8:53", 0));
+}
+
+#[test]
+fn a_packet_that_is_too_big_is_told_with_the_device_that_would_not_take_it() {
+    let mut told = String::new();
+    seen("n1: ip link set flannel.1 mtu 1400; client: ping -c 1 -s 1422 -W 1 10.244.2.2", |seen, run| {
+        let lost = seen.iter().find(|seen| matches!(seen, Seen::Loss(_))).unwrap().packet();
+        let of_it: Vec<Seen> = seen.iter().filter(|seen| seen.packet() == lost).cloned().collect();
+        told = Why::of(&of_it, run).unwrap().to_string();
+    });
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn a_success_has_no_reason() {
+    let explanation = tried(&scenario("", ""), "client", "far", 0).unwrap();
+    assert!(explanation.ok && explanation.why.is_none());
+    assert_eq!(
+        explanation.walk.packets.iter().map(|packet| packet.what.as_str()).collect::<Vec<_>>(),
+        ["TCP SYN", "TCP SYN ACK"]
+    );
+    let port_of_name_servers = tried(&scenario("", ""), "client", "8.8.8.8:53", 0).unwrap();
+    assert!(port_of_name_servers.ok, "{port_of_name_servers}");
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_with_what_can() {
+    let scenario = scenario("", "");
+    let refused = |from: &str, to: &str| match tried(&scenario, from, to, 0).unwrap_err() {
+        NoExplanation::Film(NoFilm::Call(no)) => format!("{} | {}", no.what, no.help),
+        other => panic!("{other}"),
+    };
+    assert!(refused("ghost", "far").starts_with("there is no pod default/ghost | from: outside, n1, n2, "));
+    assert!(refused("client", "10.96.1.1").starts_with("which port of 10.96.1.1? | "));
+    assert!(refused("outside", "far").starts_with("nothing outside the cluster reaches Service default/far"));
+    for hostile in ["", "-w", "a b", "a;exit", "$(x)'", "a\u{1b}[31m", "'", "\"x"] {
+        assert!(refused("client", hostile).contains("is nobody's name"), "{hostile}");
+    }
+}
