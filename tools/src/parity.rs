@@ -1,4 +1,4 @@
-//! `everyhop parity`: specs of the reference lab, run here and compared with what the kernel did.
+//! `everyhop parity`: specs of the reference lab, run here and compared with what the kernel did, or does now.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sim_core::engine::rng::Seed;
+use sim_k8s::manifest::SourceFile;
 use sim_scenarios::lab::canon::compact;
 use sim_scenarios::lab::compare::first_diff;
 use sim_scenarios::lab::kernel::{Emulator, Kernel};
@@ -16,7 +17,7 @@ use sim_scenarios::lab::spec::{Document, SpecError};
 use crate::input::read;
 use crate::interrupt::Interrupt;
 use crate::output::{prepare_folder, write_whole};
-use crate::problem::{BAD_INPUT, FAILED, FINE, Problem};
+use crate::problem::{BAD_INPUT, FAILED, FINE, Problem, SKIPPED};
 use crate::terminal::{complain, printable, say};
 
 /// What `everyhop parity` is told.
@@ -24,7 +25,9 @@ use crate::terminal::{complain, printable, say};
 #[command(
     after_help = "Examples:\n  everyhop parity golden/cross_node_vxlan.json\n  everyhop parity specs/*.json --emit out --json\n\n\
     A file is a spec of the reference lab, or a golden: a spec with the kernel's result.\n\
-    Exit codes: 0 all that hold a result agree, 1 some differ, 2 bad input or usage"
+    --live needs Linux and root; it uses network namespaces of its own and leaves nothing behind.\n\
+    Exit codes: 0 all that hold a result agree, 1 some differ, 2 bad input or usage,\n\
+    3 skipped: specs cannot be run on this machine's kernel"
 )]
 pub(crate) struct ParityArgs {
     /// Specs or goldens
@@ -33,7 +36,13 @@ pub(crate) struct ParityArgs {
     /// Writes each file's result to DIR/NAME.json in the lab's form
     #[arg(long, value_name = "DIR")]
     emit: Option<PathBuf>,
-    /// Prints a list of {file, ok, compared, first_difference, error}
+    /// Runs the specs on this machine's kernel as well: the emulator, and a result in FILE, must agree with it
+    #[arg(long)]
+    live: bool,
+    /// Writes the spec with what this machine's kernel did to FILE; for one spec
+    #[arg(long, value_name = "FILE", requires = "live")]
+    record: Option<PathBuf>,
+    /// Prints a list of {file, ok, compared, first_difference, record_difference, error}
     #[arg(long)]
     json: bool,
 }
@@ -43,10 +52,15 @@ const SEED: Seed = Seed(1);
 
 /// What became of one file.
 enum Outcome {
-    /// It agrees; false: it holds nothing to compare with.
-    Agrees(bool),
-    /// It differs: the difference in one line, and the page that shows it.
-    Differs(String, String),
+    /// Nobody says what the kernel does.
+    Ran,
+    /// What the kernel did is known.
+    Compared {
+        /// How the emulator differs from it: in one line, and the page that shows it.
+        emulator: Option<(String, String)>,
+        /// How the file's result differs from this machine's kernel.
+        record: Option<String>,
+    },
     /// It could not be run.
     Refused(Problem),
 }
@@ -57,10 +71,19 @@ enum Outcome {
 /// Why it ended before the last file.
 pub(crate) fn execute(args: &ParityArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
     let names = output_names(args)?;
+    if args.record.is_some() && args.files.len() > 1 {
+        return Err(
+            Problem::bad_input("--record writes one file, and several are given").help("record them one by one")
+        );
+    }
+    if let Err(why) = if args.live { sim_linux::with_kernel(0, |_| ()) } else { Ok(()) } {
+        complain(&format!("skipped: {}\n", printable(&why.to_string())));
+        return Ok(SKIPPED);
+    }
     let mut all = Vec::new();
     let mut exit = FINE;
     for (file, name) in args.files.iter().zip(names) {
-        let outcome = match one(file, name.as_deref(), interrupt) {
+        let outcome = match one(args, file, name.as_deref(), interrupt) {
             _ if interrupt.pressed() => return Err(interrupted()),
             Ok(outcome) => outcome,
             Err(problem) => Outcome::Refused(problem),
@@ -69,10 +92,10 @@ pub(crate) fn execute(args: &ParityArgs, interrupt: &Interrupt) -> Result<u8, Pr
         if args.json {
             all.push(told(file, &outcome));
         } else {
-            say(&shown(file, &outcome));
+            say(&shown(args, file, &outcome));
         }
         if let Outcome::Refused(problem) = &outcome {
-            complain(&problem.shown(&reproduce(file)));
+            complain(&problem.shown(&reproduce(args, file)));
         }
     }
     if args.json {
@@ -102,28 +125,51 @@ fn output_names(args: &ParityArgs) -> Result<Vec<Option<PathBuf>>, Problem> {
     Ok(names)
 }
 
-fn one(file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcome, Problem> {
+fn one(args: &ParityArgs, file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcome, Problem> {
     let source = read(file)?;
-    let in_spec = |error: &SpecError| Problem::in_spec(&source.name, &source.text, error);
-    let document = Document::read(&source.text).map_err(|e| in_spec(&e))?;
-    let everyhop = match Emulator(SEED).run(&document.asked, &|| interrupt.pressed()) {
-        Ok(result) => result,
-        Err(RunError::Interrupted) => return Err(interrupted()),
-        Err(error @ RunError::Step { place, .. }) => return Err(in_spec(&SpecError::new(place, error.to_string()))),
-        Err(error @ RunError::Build { .. }) => return Err(Problem::bad_input(format!("{}: {error}", source.name))),
-    };
+    let document = Document::read(&source.text).map_err(|e| Problem::in_spec(&source.name, &source.text, &e))?;
+    let live = if args.live { Some(run_live(&document, &source, interrupt)?) } else { None };
+    if let (Some(path), Some(live)) = (&args.record, &live) {
+        let record = json!({ "made_with": sim_linux::versions(), "spec": document.source, "result": live });
+        write_whole(path, compact(&record).as_bytes())?;
+    }
+    let everyhop = run_on(&mut Emulator(SEED), &document, &source, interrupt)?;
     if let Some(path) = emit {
         let text = compact(&json!({ "spec": document.source, "result": everyhop }));
         write_whole(path, text.as_bytes())?;
     }
-    let Some(kernel) = &document.result else { return Ok(Outcome::Agrees(false)) };
-    let (kernel, everyhop) = document.asked.compared(kernel, &everyhop);
-    Ok(match first_diff(&kernel, &everyhop) {
-        None => Outcome::Agrees(true),
-        Some(at) => {
-            let colour = std::io::stdout().is_terminal();
-            Outcome::Differs(at.to_string(), side_by_side(&document.source, &kernel, &everyhop, &at, colour))
+    let Some(kernel) = live.as_ref().or(document.result.as_ref()) else { return Ok(Outcome::Ran) };
+    let (theirs, ours) = document.asked.compared(kernel, &everyhop);
+    let emulator = first_diff(&theirs, &ours).map(|at| {
+        let colour = std::io::stdout().is_terminal();
+        (at.to_string(), side_by_side(&document.source, &theirs, &ours, &at, colour))
+    });
+    let record = live.as_ref().zip(document.result.as_ref()).and_then(|(live, record)| {
+        let (live, record) = document.asked.repeated(live, record);
+        first_diff(&live, &record).map(|at| at.to_string())
+    });
+    Ok(Outcome::Compared { emulator, record })
+}
+
+/// What this machine's kernel does with a spec.
+fn run_live(document: &Document, source: &SourceFile, interrupt: &Interrupt) -> Result<Value, Problem> {
+    let result = sim_linux::with_kernel(0, |kernel| run_on(kernel, document, source, interrupt));
+    result.map_err(|why| Problem::failed(why.to_string()))?
+}
+
+fn run_on(
+    kernel: &mut dyn Kernel,
+    document: &Document,
+    source: &SourceFile,
+    interrupt: &Interrupt,
+) -> Result<Value, Problem> {
+    kernel.run(&document.asked, &|| interrupt.pressed()).map_err(|error| match error {
+        RunError::Interrupted => interrupted(),
+        RunError::Step { place, .. } => {
+            Problem::in_spec(&source.name, &source.text, &SpecError::new(place, error.to_string()))
         }
+        RunError::Build { .. } => Problem::bad_input(format!("{}: {error}", source.name)),
+        RunError::Watch(_) => Problem::failed(format!("{}: {error}", source.name)),
     })
 }
 
@@ -133,39 +179,48 @@ fn interrupted() -> Problem {
 
 fn exit_code(outcome: &Outcome) -> u8 {
     match outcome {
-        Outcome::Agrees(_) => FINE,
-        Outcome::Differs(..) => FAILED,
+        Outcome::Ran | Outcome::Compared { emulator: None, record: None } => FINE,
+        Outcome::Compared { .. } => FAILED,
         Outcome::Refused(problem) => problem.exit,
     }
 }
 
 fn told(file: &Path, outcome: &Outcome) -> Value {
-    let (compared, difference, error) = match outcome {
-        Outcome::Agrees(compared) => (*compared, None, None),
-        Outcome::Differs(difference, _) => (true, Some(difference), None),
-        Outcome::Refused(problem) => (false, None, Some(&problem.message)),
+    let (emulator, record) = match outcome {
+        Outcome::Compared { emulator, record } => (emulator.as_ref().map(|(line, _)| line), record.as_ref()),
+        _ => (None, None),
+    };
+    let error = match outcome {
+        Outcome::Refused(problem) => Some(&problem.message),
+        _ => None,
     };
     json!({
         "file": file.display().to_string(),
-        "ok": difference.is_none() && error.is_none(),
-        "compared": compared,
-        "first_difference": difference,
+        "ok": exit_code(outcome) == FINE,
+        "compared": matches!(outcome, Outcome::Compared { .. }),
+        "first_difference": emulator,
+        "record_difference": record,
         "error": error,
     })
 }
 
-fn shown(file: &Path, outcome: &Outcome) -> String {
+fn shown(args: &ParityArgs, file: &Path, outcome: &Outcome) -> String {
     let name = printable(&file.display().to_string());
-    match outcome {
-        Outcome::Agrees(true) => format!("agrees   {name}\n"),
-        Outcome::Agrees(false) => format!("ran      {name}: it holds no result to compare with\n"),
+    let mut out = match outcome {
+        Outcome::Compared { emulator: None, .. } => format!("agrees   {name}\n"),
+        Outcome::Ran => format!("ran      {name}: it holds no result to compare with\n"),
         Outcome::Refused(_) => format!("refused  {name}\n"),
-        Outcome::Differs(_, page) => {
-            format!("differs  {name}\n{page}\nto see it again: {}\n", printable(&reproduce(file)))
+        Outcome::Compared { emulator: Some((_, page)), .. } => {
+            format!("differs  {name}\n{page}\nto see it again: {}\n", printable(&reproduce(args, file)))
         }
+    };
+    if let Outcome::Compared { record: Some(difference), .. } = outcome {
+        out += &format!("         its result is not what this machine's kernel does: {}\n", printable(difference));
     }
+    out
 }
 
-fn reproduce(file: &Path) -> String {
-    crate::command_line(["parity".into(), file.into()])
+fn reproduce(args: &ParityArgs, file: &Path) -> String {
+    let live = args.live.then(|| "--live".into());
+    crate::command_line(["parity".into()].into_iter().chain(live).chain([file.into()]))
 }

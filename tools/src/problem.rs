@@ -13,6 +13,8 @@ pub(crate) const FINE: u8 = 0;
 pub(crate) const FAILED: u8 = 1;
 /// Bad input or usage: nothing was run.
 pub(crate) const BAD_INPUT: u8 = 2;
+/// This machine has not what it takes: nothing was checked, and nothing is wrong.
+pub(crate) const SKIPPED: u8 = 3;
 
 /// Why a command ends early.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -20,6 +20,11 @@ macro_rules! errnos {
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$name => $text),* }
             }
+
+            /// The error of this number, if it is one of these.
+            pub const fn from_number(number: i32) -> Option<Self> {
+                match number { $($n => Some(Self::$name),)* _ => None }
+            }
         }
     };
 }
@@ -31,6 +36,8 @@ errnos! {
     ENOENT = 2 "No such file or directory",
     /// No such process; for routes and neighbours: no such entry.
     ESRCH = 3 "No such process",
+    /// Input or output failed.
+    EIO = 5 "Input/output error",
     /// Try again: nothing to read, no room to write.
     EAGAIN = 11 "Resource temporarily unavailable",
     /// Out of memory or of a bounded resource.

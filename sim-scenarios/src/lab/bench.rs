@@ -116,10 +116,13 @@ pub trait Sockets {
 pub trait Bench: Sockets {
     /// Makes a netns that holds `lo`, down.
     fn add_netns(&mut self, name: &str) -> Result<(), Refused>;
-    /// One line as for `ip -batch`. `netns NAME` in it names another netns of the bench.
-    fn ip(&mut self, netns: &str, line: &str) -> Result<(), Refused>;
-    /// One line as for `bridge -batch`.
-    fn bridge(&mut self, netns: &str, line: &str) -> Result<(), Refused>;
+    /// Lines as for `ip -batch`, up to the first that is refused. `netns NAME` in one names another netns of the bench.
+    fn ip(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused>;
+    /// Lines as for `bridge -batch`, up to the first that is refused.
+    fn bridge(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused>;
+    /// Lets no device of `netns` hand on packets larger or less finished than a wire has them: no segmentation or receive
+    /// offload, no checksums left to a device.
+    fn no_offloads(&mut self, netns: &str) -> Result<(), Refused>;
     /// `iptables-restore` of a whole text, tables that it names being flushed first.
     fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused>;
     /// `ipset restore` of a whole text.

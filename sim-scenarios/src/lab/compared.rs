@@ -19,4 +19,13 @@ impl Asked {
             }
         }
     }
+
+    /// Two results of kernels as they are to be compared: without what the spec ignores.
+    pub fn repeated(&self, one: &Value, other: &Value) -> (Value, Value) {
+        let ignored = match self {
+            Self::Steps(spec) => &spec.ignore,
+            Self::Script(script) => &script.ignore,
+        };
+        (mask(one, ignored), mask(other, ignored))
+    }
 }

@@ -32,8 +32,8 @@ impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Netns(name) => write!(f, "ip netns add {name}"),
-            Self::Ip(netns, line) => write!(f, "ip -n {netns} {line}"),
-            Self::Bridge(netns, line) => write!(f, "bridge -n {netns} {line}"),
+            Self::Ip(netns, _) => write!(f, "ip -n {netns}"),
+            Self::Bridge(netns, _) => write!(f, "bridge -n {netns}"),
             Self::Sysctl(netns, key, value) | Self::Repeatable(netns, key, value) => {
                 write!(f, "sysctl -w {key}={value} in {netns}")
             }
@@ -98,15 +98,36 @@ pub fn no_late_probes(spec: &Spec) -> Vec<Setup> {
     out
 }
 
-/// Does one operation.
+impl Setup {
+    /// Whether `next` can be given to the same run of a tool.
+    pub fn is_one_batch_with(&self, next: &Self) -> bool {
+        match (self, next) {
+            (Self::Ip(netns, _), Self::Ip(other, _)) | (Self::Bridge(netns, _), Self::Bridge(other, _)) => {
+                netns == other
+            }
+            _ => false,
+        }
+    }
+
+    fn line(&self) -> Option<&str> {
+        match self {
+            Self::Ip(_, line) | Self::Bridge(_, line) => Some(line),
+            _ => None,
+        }
+    }
+}
+
+/// Does the operations of one batch, see [`Setup::is_one_batch_with`].
 ///
 /// # Errors
 /// What the bench says.
-pub fn apply(bench: &mut dyn Bench, step: &Setup) -> Result<(), Refused> {
-    match step {
+pub fn apply(bench: &mut dyn Bench, batch: &[Setup]) -> Result<(), Refused> {
+    let lines: Vec<&str> = batch.iter().filter_map(Setup::line).collect();
+    let Some(first) = batch.first() else { return Ok(()) };
+    match first {
         Setup::Netns(name) => bench.add_netns(name),
-        Setup::Ip(netns, line) => bench.ip(netns, line),
-        Setup::Bridge(netns, line) => bench.bridge(netns, line),
+        Setup::Ip(netns, _) => bench.ip(netns, &lines),
+        Setup::Bridge(netns, _) => bench.bridge(netns, &lines),
         Setup::Sets(netns, text) => bench.ipset_restore(netns, text),
         Setup::Rules(netns, text) => bench.iptables_restore(netns, text),
         Setup::Sysctl(netns, key, value) => bench.set_sysctl(netns, key, value),

@@ -192,12 +192,18 @@ impl Bench for LabWorld {
         self.world.sysctl(id, "net.ipv4.tcp_rmem", "4096 131072 33554432").map_err(failed)
     }
 
-    fn ip(&mut self, netns: &str, line: &str) -> Result<(), Refused> {
-        self.world.ip(self.id(netns), line).map_err(command_refused)
+    fn ip(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused> {
+        let netns = self.id(netns);
+        lines.iter().try_for_each(|line| self.world.ip(netns, line).map_err(|error| command_refused(line, error)))
     }
 
-    fn bridge(&mut self, netns: &str, line: &str) -> Result<(), Refused> {
-        self.world.bridge(self.id(netns), line).map_err(command_refused)
+    fn bridge(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused> {
+        let netns = self.id(netns);
+        lines.iter().try_for_each(|line| self.world.bridge(netns, line).map_err(|error| command_refused(line, error)))
+    }
+
+    fn no_offloads(&mut self, _: &str) -> Result<(), Refused> {
+        Ok(())
     }
 
     fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {
@@ -275,10 +281,11 @@ impl Bench for LabWorld {
 }
 
 /// What the door does not understand Linux may well; what it refuses by errno Linux refuses too.
-fn command_refused(error: CommandError) -> Refused {
+fn command_refused(line: &str, error: CommandError) -> Refused {
+    let why = format!("{line:?}: {error}");
     match error {
-        CommandError::Syntax { .. } => Refused::NotYet(error.to_string()),
-        CommandError::Refused(_) | CommandError::NoNetns(_) => Refused::Failed(error.to_string()),
+        CommandError::Syntax { .. } => Refused::NotYet(why),
+        CommandError::Refused(_) | CommandError::NoNetns(_) => Refused::Failed(why),
     }
 }
 

@@ -5,12 +5,13 @@ use super::repo::{Repo, Source};
 use super::token;
 
 /// Packages, each with those of ours it may depend on.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 6] = [
     ("sim-core", &[]),
     ("sim-k8s", &["sim-core"]),
     ("sim-scenarios", &["sim-core", "sim-k8s"]),
+    ("sim-linux", &["sim-core", "sim-scenarios"]),
     ("tests", &["sim-core", "sim-k8s", "sim-scenarios"]),
-    ("tools", &["sim-core", "sim-k8s", "sim-scenarios"]),
+    ("tools", &["sim-core", "sim-k8s", "sim-scenarios", "sim-linux"]),
 ];
 
 /// Rooms of sim-core, each with those it may know.
@@ -57,8 +58,9 @@ fn manifest(repo: &Repo, package: &str, may: &[&str]) -> Vec<Violation> {
         }
         let name = line.split(['.', '=', ' ']).next().unwrap_or_default();
         if in_dependencies && is_ours(name) && !may.contains(&name) {
-            let message =
-                format!("{package} may not know {name}: sim-core ← sim-k8s ← sim-scenarios ← {{tests, tools}}");
+            let message = format!(
+                "{package} may not know {name}: sim-core ← sim-k8s ← sim-scenarios ← sim-linux ← {{tests, tools}}"
+            );
             found.push(Violation::new(&path, at + 1, message));
         }
     }

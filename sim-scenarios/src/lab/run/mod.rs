@@ -27,6 +27,7 @@ use super::bench::{Bench, Refused, Sock};
 use super::conntrack::{self, Shown};
 use super::decode::Decoder;
 use super::spec::{Op, Place, Spec, Step, Wanted};
+use super::topology::Setup;
 use super::{hops, topology, trace};
 
 /// Why a spec could not be run to its end.
@@ -52,6 +53,9 @@ pub enum RunError {
         /// What the bench said.
         why: Refused,
     },
+    /// What happened could not be watched to the end.
+    #[error("what happened is not known: {0}")]
+    Watch(String),
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -128,8 +132,13 @@ impl<'a> Runner<'a> {
     /// Builds the cluster, starts traces and servers, and forgets what was seen of it.
     fn build(&mut self) -> Result<(), RunError> {
         let refused = |what: String| |why: Refused| RunError::Build { what, why };
-        for op in topology::setup(self.spec).iter().chain(&topology::no_late_probes(self.spec)) {
-            topology::apply(self.bench, op).map_err(refused(op.to_string()))?;
+        for ops in [topology::setup(self.spec), topology::no_late_probes(self.spec)] {
+            for batch in ops.chunk_by(Setup::is_one_batch_with) {
+                topology::apply(self.bench, batch).map_err(refused(batch[0].to_string()))?;
+            }
+        }
+        for netns in &self.spec.cluster.netns {
+            self.bench.no_offloads(netns).map_err(refused(format!("no offloads in {netns}")))?;
         }
         for netns in &self.spec.trace {
             self.bench.start_trace(netns).map_err(refused(format!("tracing the rules of {netns}")))?;
@@ -293,7 +302,8 @@ impl<'a> Runner<'a> {
             Op::Rules { netns, text } => self.bench.iptables_restore(netns, text).map(|()| outcome("loaded")),
             Op::Sysctl { netns, set, get } => self.sysctl(netns, set, get.as_deref()),
             Op::IpLink { netns, lines } => {
-                lines.iter().try_for_each(|line| self.bench.ip(netns, line)).map(|()| outcome("done"))
+                let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+                self.bench.ip(netns, &lines).map(|()| outcome("done"))
             }
             Op::Exec { netns, words, show } => self.exec(netns, words, *show),
             Op::Ipset { netns, words, show } => self.ipset(netns, words, *show),

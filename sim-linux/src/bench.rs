@@ -1,0 +1,294 @@
+//! The lab's bench on this machine's kernel.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::Command;
+
+use bytes::Bytes;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::if_nameindex;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, SockaddrLike, bind, send, socket};
+use sim_core::capture::Hop;
+use sim_core::engine::arena::{DevId, NetnsId, SocketId};
+use sim_core::engine::errno::Errno;
+use sim_core::engine::time::{Duration, Instant};
+use sim_core::netns::socket::Socket;
+use sim_scenarios::lab::bench::{Bench, Refused, Sock, TraceLine};
+use sim_scenarios::shell::Output;
+
+use crate::capture::Ring;
+use crate::clock::{self, Stamps};
+use crate::guard;
+use crate::offload::Ethtool;
+use crate::sandbox::{Netns, Sandbox};
+use crate::sockets::{Kind, of_io};
+use crate::tools::{mortal, run};
+use crate::trace::Monitor;
+
+/// How long nobody looks when nothing is captured. A timer of the kernel's may touch a socket without a packet.
+const SLICE: Duration = Duration::from_millis(5);
+
+/// Netns of this machine's kernel, in the order in which they were made.
+pub(crate) struct LinuxBench<'s> {
+    sandbox: &'s Sandbox,
+    names: Vec<String>,
+    rooms: Vec<Room>,
+    /// Where the thread is.
+    here: Option<usize>,
+    sockets: BTreeMap<SocketId, OwnedFd>,
+    last_socket: u32,
+    stamps: Stamps,
+    /// Why the capture or a trace is not whole.
+    pub(crate) lost: Option<String>,
+}
+
+/// A netns with what watches it.
+struct Room {
+    monitor: Option<Monitor>,
+    ring: Ring,
+    /// The names of devices that were seen, gone ones included.
+    devs: BTreeMap<DevId, String>,
+    netns: Netns,
+}
+
+impl<'s> LinuxBench<'s> {
+    /// A bench without netns.
+    pub(crate) fn new(sandbox: &'s Sandbox) -> Self {
+        Self {
+            sandbox,
+            names: Vec::new(),
+            rooms: Vec::new(),
+            here: None,
+            sockets: BTreeMap::new(),
+            last_socket: 0,
+            stamps: Stamps::new(),
+            lost: None,
+        }
+    }
+
+    /// Moves the thread to a netns.
+    pub(crate) fn enter(&mut self, netns: &str) -> io::Result<usize> {
+        let at = self.names.iter().position(|name| name == netns);
+        let at = at.ok_or_else(|| io::Error::other(format!("no netns is called {netns:?}")))?;
+        if self.here != Some(at) {
+            self.rooms[at].netns.enter()?;
+            self.here = Some(at);
+        }
+        Ok(at)
+    }
+
+    /// Keeps a socket under a number of its own.
+    pub(crate) fn keep(&mut self, netns: &str, fd: OwnedFd, kind: Kind) -> Sock {
+        self.last_socket += 1;
+        let id = SocketId(self.last_socket);
+        self.sockets.insert(id, fd);
+        Sock { netns: netns.into(), socket: kind(id) }
+    }
+
+    /// The descriptor of a socket; EBADF in the words of the emulator is ENOTCONN.
+    pub(crate) fn fd(&self, sock: &Sock) -> Result<&OwnedFd, Errno> {
+        self.sockets.get(&number(sock)).ok_or(Errno::ENOTCONN)
+    }
+
+    /// Closes a socket.
+    pub(crate) fn forget(&mut self, sock: &Sock) {
+        self.sockets.remove(&number(sock));
+    }
+
+    /// Runs a tool of the lab's own choice in `netns`; it must succeed.
+    fn tool(&mut self, netns: &str, words: &[&str], input: &str) -> Result<(), Refused> {
+        self.enter(netns).map_err(failed)?;
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        let output = run(command, input).map_err(failed)?;
+        if output.status == 0 { Ok(()) } else { Err(Refused::Failed(complaint(&output, input))) }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+}
+
+impl Drop for LinuxBench<'_> {
+    fn drop(&mut self) {
+        // The thread itself would hold the netns it is in.
+        self.sandbox.go_home();
+    }
+}
+
+impl Bench for LinuxBench<'_> {
+    fn add_netns(&mut self, name: &str) -> Result<(), Refused> {
+        let netns = self.sandbox.add(name).map_err(failed)?;
+        self.here = Some(self.rooms.len());
+        let ring = Ring::open(NetnsId(self.rooms.len() as u32)).map_err(failed)?;
+        self.names.push(name.to_owned());
+        self.rooms.push(Room { monitor: None, ring, devs: BTreeMap::new(), netns });
+        Ok(())
+    }
+
+    fn ip(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused> {
+        let names = self.names();
+        lines.iter().try_for_each(|line| guard::ip_line(line, &names)).map_err(Refused::Failed)?;
+        self.tool(netns, &["ip", "-batch", "-"], &(lines.join("\n") + "\n"))
+    }
+
+    fn bridge(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused> {
+        self.tool(netns, &["bridge", "-batch", "-"], &(lines.join("\n") + "\n"))
+    }
+
+    fn no_offloads(&mut self, netns: &str) -> Result<(), Refused> {
+        self.enter(netns).map_err(failed)?;
+        let ethtool = Ethtool::open().map_err(failed)?;
+        for dev in &if_nameindex().map_err(|e| failed(e.into()))? {
+            let name = dev.name().to_string_lossy();
+            if name != "lo" {
+                ethtool.no_offloads(&name).map_err(|e| Refused::Failed(format!("{name}: {e}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {
+        guard::rules(text).map_err(Refused::Failed)?;
+        self.tool(netns, &["iptables-nft-restore"], text)
+    }
+
+    fn ipset_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {
+        self.tool(netns, &["ipset", "restore"], text)
+    }
+
+    fn set_sysctl(&mut self, netns: &str, key: &str, value: &str) -> Result<(), Refused> {
+        let path = guard::sysctl_path(key).map_err(Refused::Failed)?;
+        self.enter(netns).map_err(failed)?;
+        fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes())).map_err(
+            |e| match e.kind() {
+                io::ErrorKind::NotFound => Refused::NotYet(format!("sysctl {key}")),
+                _ => Refused::Failed(format!("sysctl {key}={value}: {e}")),
+            },
+        )
+    }
+
+    fn sysctl(&mut self, netns: &str, key: &str) -> Result<String, Errno> {
+        let path = guard::sysctl_path(key).map_err(|_| Errno::ENOENT)?;
+        self.enter(netns).map_err(of_io)?;
+        let value = fs::read(path).map_err(of_io)?;
+        Ok(String::from_utf8_lossy(&value).trim_end().to_owned())
+    }
+
+    fn exec(&mut self, netns: &str, words: &[&str]) -> Result<Output, Refused> {
+        guard::command(words, &self.names()).map_err(Refused::Failed)?;
+        self.enter(netns).map_err(failed)?;
+        let tool = words[0].replace("tables", "tables-nft");
+        let words = [&[tool.as_str()], &words[1..]].concat();
+        // /sys shows the netns of whoever mounted it.
+        let of_netns = words.iter().any(|word| word.starts_with("/sys/"));
+        let command =
+            if of_netns { mortal(&[&["ip", "netns", "exec", netns], &words[..]].concat()) } else { mortal(&words) };
+        run(command, "").map_err(failed)
+    }
+
+    fn start_trace(&mut self, netns: &str) -> Result<(), Refused> {
+        let text = "*raw\n-I PREROUTING -j TRACE\n-I OUTPUT -j TRACE\nCOMMIT\n";
+        self.tool(netns, &["iptables-nft-restore", "--noflush"], text)?;
+        let at = self.enter(netns).map_err(failed)?;
+        self.rooms[at].monitor = Some(Monitor::start().map_err(failed)?);
+        Ok(())
+    }
+
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn advance(&mut self, until: Instant) -> Option<bool> {
+        let left = until.since(clock::now()).min(SLICE);
+        if left > Duration::ZERO {
+            let mut fds: Vec<_> =
+                self.rooms.iter().map(|room| PollFd::new(room.ring.as_fd(), PollFlags::POLLIN)).collect();
+            let timeout = PollTimeout::from(left.as_micros().div_ceil(1000) as u16);
+            // Interrupted or not: whoever asked looks again.
+            let _ = poll(&mut fds, timeout);
+        }
+        (clock::now() < until).then_some(true)
+    }
+
+    fn drain_hops(&mut self) -> Vec<Hop> {
+        let mut hops = Vec::new();
+        for at in 0..self.rooms.len() {
+            let room = &mut self.rooms[at];
+            let first = hops.len();
+            let drained = room.ring.drain(self.stamps, &mut hops);
+            let drained = drained.and_then(|()| room.monitor.as_mut().map_or(Ok(()), Monitor::listen));
+            if let Err(error) = drained {
+                self.lost.get_or_insert(format!("watching {}: {error}", self.names[at]));
+            }
+            if hops[first..].iter().any(|hop| !self.rooms[at].devs.contains_key(&hop.dev)) {
+                self.learn_devs(at);
+            }
+        }
+        hops
+    }
+
+    fn netns_name(&self, netns: NetnsId) -> String {
+        self.names[netns.index()].clone()
+    }
+
+    fn dev_name(&self, netns: NetnsId, dev: DevId) -> String {
+        self.rooms[netns.index()].devs.get(&dev).cloned().unwrap_or_else(|| format!("if{}", dev.0))
+    }
+
+    fn drain_trace(&mut self, netns: &str) -> Vec<TraceLine> {
+        let lines =
+            self.enter(netns).and_then(|at| self.rooms[at].monitor.as_mut().map_or(Ok(Vec::new()), Monitor::drain));
+        let lines = lines.unwrap_or_else(|error| {
+            self.lost.get_or_insert(format!("tracing {netns}: {error}"));
+            Vec::new()
+        });
+        lines.into_iter().map(TraceLine::Step).collect()
+    }
+
+    fn inject(&mut self, netns: &str, dev: &str, frame: Bytes) -> Result<(), Refused> {
+        self.enter(netns).map_err(failed)?;
+        let system = |e: nix::Error| Refused::Failed(format!("sending out of {dev}: {e}"));
+        // The kernel's own address of the device: what a packet socket is bound to.
+        let addr = getifaddrs().map_err(system)?.find_map(|entry| {
+            let addr = entry.address.filter(|addr| addr.family() == Some(AddressFamily::Packet))?;
+            (entry.interface_name == dev).then_some(addr)
+        });
+        let addr = addr.ok_or_else(|| Refused::Failed(format!("no device {dev} in {netns}")))?;
+        let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).map_err(system)?;
+        bind(fd.as_raw_fd(), &addr).map_err(system)?;
+        send(fd.as_raw_fd(), &frame, MsgFlags::empty()).map_err(system).map(drop)
+    }
+}
+
+impl LinuxBench<'_> {
+    fn learn_devs(&mut self, at: usize) {
+        let Ok(_) = self.enter(&self.names[at].clone()) else { return };
+        let Ok(devs) = if_nameindex() else { return };
+        let names = devs.iter().map(|dev| (DevId(dev.index()), dev.name().to_string_lossy().into_owned()));
+        self.rooms[at].devs.extend(names);
+    }
+}
+
+fn number(sock: &Sock) -> SocketId {
+    match sock.socket {
+        Socket::Udp(id) | Socket::Raw(id) | Socket::Tcp(id) => id,
+    }
+}
+
+fn failed(error: io::Error) -> Refused {
+    Refused::Failed(error.to_string())
+}
+
+/// What a tool complained about, with the line of its input that it names.
+fn complaint(output: &Output, input: &str) -> String {
+    let text = output.stderr.trim().replace('\n', "; ");
+    let digits =
+        |word: &str| word.trim_end_matches(|c: char| !c.is_ascii_digit()).rsplit(':').next()?.parse::<usize>().ok();
+    let line =
+        output.stderr.split_whitespace().rev().find_map(digits).and_then(|n| input.lines().nth(n.checked_sub(1)?));
+    line.map_or(text.clone(), |line| format!("{line:?}: {text}"))
+}

@@ -1,0 +1,67 @@
+//! This machine's kernel as one that specs can be run on.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use sim_scenarios::lab::bench::Refused;
+use sim_scenarios::lab::kernel::Kernel;
+use sim_scenarios::lab::run::{RunError, run};
+use sim_scenarios::lab::spec::Asked;
+
+use crate::Unavailable;
+use crate::bench::LinuxBench;
+use crate::sandbox::Sandbox;
+
+/// The tools that build a cluster and look at it, with the package that has them on Debian.
+const TOOLS: [(&str, &str); 7] = [
+    ("bridge", "iproute2"),
+    ("conntrack", "conntrack"),
+    ("ip", "iproute2"),
+    ("ipset", "ipset"),
+    ("iptables-nft-restore", "iptables"),
+    ("setpriv", "util-linux"),
+    ("xtables-monitor", "iptables"),
+];
+
+/// This machine's kernel, entered by one thread.
+pub(crate) struct Linux {
+    sandbox: Sandbox,
+}
+
+impl Linux {
+    /// Moves the calling thread into namespaces of its own, for good, and onto the `worker`-th of the CPUs it may use.
+    /// Several threads of one process do not meet.
+    ///
+    /// # Errors
+    /// The machine has not what it takes: root, the tools, `br_netfilter`.
+    pub(crate) fn enter(worker: usize) -> Result<Self, Unavailable> {
+        for (tool, package) in TOOLS {
+            let asked =
+                Command::new(tool).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+            asked.map_err(|e| Unavailable(format!("{tool} (package {package}): {e}")))?;
+        }
+        let sandbox = Sandbox::enter(worker)?;
+        if !Path::new("/proc/sys/net/bridge").exists() {
+            return Err(Unavailable("the kernel has no br_netfilter: modprobe br_netfilter".into()));
+        }
+        Ok(Self { sandbox })
+    }
+}
+
+impl Kernel for Linux {
+    fn run(&mut self, asked: &Asked, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
+        let mut bench = LinuxBench::new(&self.sandbox);
+        let result = match asked {
+            Asked::Steps(spec) => run(spec, &mut bench, stop),
+            Asked::Script(_) => Err(RunError::Build {
+                what: "the TCP bench".into(),
+                why: Refused::NotYet("scripts on this machine's kernel".into()),
+            }),
+        };
+        match bench.lost.take() {
+            Some(lost) => Err(RunError::Watch(lost)),
+            None => result,
+        }
+    }
+}

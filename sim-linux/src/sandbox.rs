@@ -1,0 +1,94 @@
+//! Namespaces of a thread's own, and the netns that are made in them.
+//!
+//! A netns lives as long as something holds it. Here that is a file descriptor and what runs or is open inside: no name in the
+//! machine's `/run/netns`, no mount. For tools that want a name (`ip link add … netns NAME`) there is a private `/run`
+//! with links to those descriptors.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns, unshare};
+use nix::unistd::Pid;
+
+use crate::Unavailable;
+
+/// The thread's own namespaces. Only the thread that entered may use it.
+pub(crate) struct Sandbox {
+    /// Where tools look for the names of netns.
+    names: PathBuf,
+    /// The empty netns that the thread is in between two specs.
+    home: File,
+    /// What is entered belongs to the thread.
+    thread: std::marker::PhantomData<*const ()>,
+}
+
+/// A netns; it goes when this and all that is open in it is dropped.
+pub(crate) struct Netns {
+    file: File,
+    link: PathBuf,
+}
+
+impl Sandbox {
+    /// Moves the calling thread into a new netns and new mounts, and onto one CPU, the `worker`-th it may use: events of one
+    /// CPU have one order. There is no way back.
+    pub(crate) fn enter(worker: usize) -> Result<Self, Unavailable> {
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            move |error: io::Error| Unavailable(format!("{what}: {error}"))
+        };
+        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)
+            .map_err(|e| failed("namespaces of its own (root is needed)")(e.into()))?;
+        let nothing: Option<&str> = None;
+        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
+            .map_err(|e| failed("mounts of its own")(e.into()))?;
+        let run = fs::canonicalize("/var/run").map_err(failed("/var/run"))?;
+        mount(Some("tmpfs"), &run, Some("tmpfs"), MsFlags::empty(), Some("size=16m,mode=0755"))
+            .map_err(|e| failed("a private /run")(e.into()))?;
+        let names = run.join("netns");
+        fs::create_dir(&names).map_err(failed("a private /run/netns"))?;
+        stay_on_one_cpu(worker).map_err(|e| failed("staying on one CPU")(e.into()))?;
+        let home = File::open("/proc/thread-self/ns/net").map_err(failed("its own netns"))?;
+        Ok(Self { names, home, thread: std::marker::PhantomData })
+    }
+
+    /// Moves the thread out of whatever netns it is in.
+    pub(crate) fn go_home(&self) {
+        // It came from there: it may go there.
+        let _ = setns(&self.home, CloneFlags::CLONE_NEWNET);
+    }
+
+    /// Makes a netns that tools find by `name`, and moves the thread there.
+    pub(crate) fn add(&self, name: &str) -> io::Result<Netns> {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let file = File::open("/proc/thread-self/ns/net")?;
+        let link = self.names.join(name);
+        let target = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&file));
+        std::os::unix::fs::symlink(Path::new(&target), &link)?;
+        Ok(Netns { file, link })
+    }
+}
+
+impl Netns {
+    /// Moves the thread there. What it opens and starts from now on is inside.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        Ok(setns(&self.file, CloneFlags::CLONE_NEWNET)?)
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        // A link that cannot be removed goes with the thread's mounts.
+        let _ = fs::remove_file(&self.link);
+    }
+}
+
+fn stay_on_one_cpu(worker: usize) -> nix::Result<()> {
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this)?;
+    let cpus: Vec<usize> = (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu).unwrap_or(false)).collect();
+    let mut one = CpuSet::new();
+    one.set(cpus[worker % cpus.len().max(1)])?;
+    sched_setaffinity(this, &one)
+}
