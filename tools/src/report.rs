@@ -28,6 +28,9 @@ pub(crate) struct ReportArgs {
     /// Where the page goes [default: DIR/report.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Shows the walk of the packet with this id, too: frame.packet_id in the capture
+    #[arg(long, value_name = "ID")]
+    packet: Vec<u64>,
 }
 
 /// Runs the command.
@@ -38,12 +41,12 @@ pub(crate) fn execute(args: &ReportArgs, interrupt: &Interrupt) -> Result<u8, Pr
     let recipe = replay::read(&args.folder)?;
     let scenario = run::read(&recipe)?;
     let mut run = run::begin(&scenario, true)?;
-    let mut recording = Recording::begin(&mut run);
+    let mut recording = Recording::begin(&mut run, &args.packet);
     let progress = Progress::new("replaying", run.config().duration);
     loop {
         let more = run.advance(run::STRETCH);
         let seen = run.take_seen();
-        recording.add(&mut run, &seen);
+        recording.add(&mut run, seen);
         if !more {
             break;
         }
@@ -55,6 +58,9 @@ pub(crate) fn execute(args: &ReportArgs, interrupt: &Interrupt) -> Result<u8, Pr
     drop(progress);
     let report = Report::of(&run, &scenario.loaded);
     replay::check(&recipe, &report.fingerprint)?;
+    if let Some((wanted, last)) = recording.missing() {
+        return Err(Problem::bad_input(format!("no tap saw a packet {wanted}: their ids go up to {last}")));
+    }
     let again = again(&recipe, &args.folder);
     let page = Page { recipe: &recipe, run: &run, report: &report, recording: &recording, again: &again };
     let path = args.out.clone().unwrap_or_else(|| args.folder.join("report.html"));

@@ -62,7 +62,7 @@ fn a_browser_shows_the_page_wide_and_narrow_light_and_dark_and_asks_nobody() {
     for (name, words) in [("fine", &[][..]), ("faults", &["--faults", "examples/faults/shop.yaml"])] {
         let page = page(&folder.path().join(name), words);
         let (dom, log) = shown(browser, &page, (1280, false));
-        for part in ["cluster", "traffic", "timeline", "drops"] {
+        for part in ["cluster", "traffic", "timeline", "walks", "drops"] {
             assert!(dom.contains(&format!("<section id=\"{part}\">")), "{part}: {dom}");
         }
         assert!(!log.contains("CONSOLE") && !log.contains("\"url\":\"http"), "{log}");
@@ -91,6 +91,8 @@ fn a_page_goes_where_it_is_wanted_and_is_the_same_each_time() {
     let words = ["report", folder.path().to_str().unwrap(), "--out", elsewhere.to_str().unwrap()];
     assert_eq!(everyhop(&words).status.code(), Some(0));
     assert_eq!(read(&elsewhere), first);
+    assert_eq!(everyhop(&[&words[..], &["--packet", "200"]].concat()).status.code(), Some(0));
+    assert!(read(&elsewhere).contains("<b>Asked for</b>"));
     assert!(first.contains("All ") && first.contains(" calls were answered."));
 }
 
@@ -103,6 +105,9 @@ fn what_is_no_run_or_another_run_has_no_page() {
 
     let page = page(folder.path(), &[]);
     std::fs::remove_file(&page).unwrap();
+    let unseen = everyhop(&["report", folder.path().to_str().unwrap(), "--packet", "99999999"]);
+    assert_eq!(unseen.status.code(), Some(2));
+    assert!(text(&unseen.stderr).contains("no tap saw a packet 99999999: their ids go up to "));
     let replay = folder.path().join("replay.json");
     let recorded = read(&replay);
     std::fs::write(&replay, recorded.replace("\"seed\": 1", "\"seed\": 2")).unwrap();

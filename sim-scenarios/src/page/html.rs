@@ -7,13 +7,15 @@ use std::fmt::{self, Write};
 
 use sim_k8s::manifest::is_invisible;
 
+use crate::explain::{Walk, svg};
+
 /// Well-formed markup, HTML or SVG.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Html(String);
+pub(super) struct Html(String);
 
 /// One element that is being written.
 #[derive(Clone, Debug)]
-pub struct Tag {
+pub(super) struct Tag {
     name: &'static str,
     attributes: String,
     content: Html,
@@ -23,30 +25,35 @@ pub struct Tag {
 const VOID: [&str; 3] = ["input", "meta", "img"];
 
 /// An element without attributes and content.
-pub fn tag(name: &'static str) -> Tag {
+pub(super) fn tag(name: &'static str) -> Tag {
     Tag { name, attributes: String::new(), content: Html::default() }
 }
 
 impl Html {
     /// Text. Control, bidirectional and other invisible characters are written as escapes (`\u{202e}`).
-    pub fn text(text: impl fmt::Display) -> Self {
+    pub(super) fn text(text: impl fmt::Display) -> Self {
         let mut html = Self::default();
         let _ = write!(Escaped(&mut html.0), "{text}");
         html
     }
 
     /// Markup, style or script of the program's own.
-    pub fn of(markup: &'static str) -> Self {
+    pub(super) fn of(markup: &'static str) -> Self {
         Self(markup.to_owned())
     }
 
+    /// The drawing of a walk, which escapes what it shows.
+    pub(super) fn drawn(walk: &Walk) -> Self {
+        Self(svg(walk))
+    }
+
     /// The markup as text.
-    pub fn into_string(self) -> String {
+    pub(super) fn into_string(self) -> String {
         self.0
     }
 
     /// Whether there is nothing.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
@@ -54,7 +61,7 @@ impl Html {
 impl Tag {
     /// Adds an attribute.
     #[must_use]
-    pub fn attr(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+    pub(super) fn attr(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         let _ = write!(self.attributes, " {name}=\"");
         let _ = write!(Escaped(&mut self.attributes), "{value}");
         self.attributes.push('"');
@@ -63,26 +70,26 @@ impl Tag {
 
     /// Sets its class, or its classes; none if that is empty.
     #[must_use]
-    pub fn class(self, class: &'static str) -> Self {
+    pub(super) fn class(self, class: &'static str) -> Self {
         if class.is_empty() { self } else { self.attr("class", class) }
     }
 
     /// Adds text to its content.
     #[must_use]
-    pub fn text(self, text: impl fmt::Display) -> Self {
+    pub(super) fn text(self, text: impl fmt::Display) -> Self {
         self.put(Html::text(text))
     }
 
     /// Adds an element or other markup to its content.
     #[must_use]
-    pub fn put(mut self, html: impl Into<Html>) -> Self {
+    pub(super) fn put(mut self, html: impl Into<Html>) -> Self {
         self.content.0 += &html.into().0;
         self
     }
 
     /// Adds several.
     #[must_use]
-    pub fn all<H: Into<Html>>(self, all: impl IntoIterator<Item = H>) -> Self {
+    pub(super) fn all<H: Into<Html>>(self, all: impl IntoIterator<Item = H>) -> Self {
         all.into_iter().fold(self, Self::put)
     }
 }

@@ -10,6 +10,7 @@
 //! | `cluster` | the picture of nodes and pods |
 //! | `traffic` `flow` | who called whom: the table, the picture |
 //! | `timeline` | lanes on one time axis, and the list |
+//! | `walks` | the ways of chosen packets, drawn |
 //! | `drops` | where packets were dropped, and why |
 //! | `notes` | what else is to be known |
 //!
@@ -19,13 +20,14 @@ mod cluster;
 mod drops;
 mod flow;
 mod head;
-pub mod html;
+mod html;
 mod moments;
 mod notes;
 mod recording;
 mod svg;
 mod timeline;
 mod traffic;
+mod walks;
 
 use sim_k8s::workload::Caller;
 
@@ -61,10 +63,11 @@ type Part = (&'static str, &'static str, Html);
 impl Page<'_> {
     /// The page.
     pub fn html(&self) -> String {
-        let parts: [Part; 5] = [
+        let parts: [Part; 6] = [
             ("cluster", "Cluster", cluster::section(self)),
             ("traffic", "Traffic", traffic::section(self)),
             ("timeline", "Timeline", timeline::section(self)),
+            ("walks", "Walks", walks::section(self)),
             ("drops", "Dropped packets", drops::section(self)),
             ("notes", "Notes", notes::section(self)),
         ];

@@ -9,6 +9,7 @@ use sim_core::wire::packet::PacketId;
 use sim_k8s::apiserver::Cache;
 
 use super::moments::{self, Lane, Moment};
+use super::walks::Walks;
 use crate::report::where_failed;
 use crate::run::Run;
 
@@ -25,6 +26,7 @@ pub struct Recording {
     pub(super) losses: BTreeMap<DropPlace, Lost>,
     /// Packets lost in each second, copies that were flooded to others excepted.
     pub(super) lost_in: BTreeMap<u64, u64>,
+    pub(super) walks: Walks,
 }
 
 /// When packets were dropped at one place for one reason.
@@ -35,8 +37,9 @@ pub(super) struct Lost {
 }
 
 impl Recording {
-    /// Begins to record a run in which nothing has happened yet. It should capture.
-    pub fn begin(run: &mut Run) -> Self {
+    /// Begins to record a run in which nothing has happened yet. It should capture. The walks of the packets `wanted` are
+    /// shown beside those the page chooses.
+    pub fn begin(run: &mut Run, wanted: &[u64]) -> Self {
         run.keep_journal();
         Self {
             objects: run.cluster().objects().clone(),
@@ -44,17 +47,23 @@ impl Recording {
             left_out: 0,
             losses: BTreeMap::new(),
             lost_in: BTreeMap::new(),
+            walks: Walks::new(wanted),
         }
     }
 
+    /// A packet that was wanted and not seen, and the last one that was seen.
+    pub fn missing(&self) -> Option<(u64, u64)> {
+        self.walks.missing().map(|wanted| (wanted, self.walks.last))
+    }
+
     /// Takes note of what happened since the last time; `seen` is what the taps saw meanwhile.
-    pub fn add(&mut self, run: &mut Run, seen: &[Seen]) {
+    pub fn add(&mut self, run: &mut Run, seen: Vec<Seen>) {
         for entry in run.take_journal() {
             for moment in moments::of_entry(&entry, &mut self.objects) {
                 self.keep(moment);
             }
         }
-        for seen in seen {
+        for seen in &seen {
             let Seen::Loss(loss) = seen else { continue };
             let lost = Lost { first: (loss.at, loss.packet), last: loss.at };
             self.losses.entry(loss.place).or_insert(lost).last = loss.at;
@@ -62,6 +71,7 @@ impl Recording {
                 *self.lost_in.entry(loss.at.since(Instant::START).as_secs()).or_default() += 1;
             }
         }
+        self.walks.see(seen, run);
     }
 
     fn keep(&mut self, moment: Moment) {

@@ -9,14 +9,14 @@ pub(super) const WIDTH: i32 = 1120;
 
 /// A drawing of some height, with what it shows for those who cannot see it.
 pub(super) fn drawing(height: i32, label: &str, shapes: Html) -> Tag {
-    let svg = tag("svg").attr("viewBox", format_args!("0 0 {WIDTH} {height}")).attr("role", "img");
+    let svg = tag("svg").class("plan").attr("viewBox", format_args!("0 0 {WIDTH} {height}")).attr("role", "img");
     tag("div").class("drawing").attr("tabindex", 0).put(svg.attr("aria-label", label).put(shapes))
 }
 
 /// A rectangle with round corners.
 pub(super) fn rect(class: &'static str, (x, y): (i32, i32), (width, height): (i32, i32)) -> Tag {
     let rect = tag("rect").class(class).attr("x", x).attr("y", y);
-    rect.attr("width", width.max(0)).attr("height", height.max(0)).attr("rx", 6.min(height / 2))
+    rect.attr("width", width.max(0)).attr("height", height.max(0)).attr("rx", 6.min(width / 4).min(height / 4).max(0))
 }
 
 /// A line of text whose baseline begins at a point.

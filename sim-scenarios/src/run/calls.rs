@@ -134,7 +134,7 @@ impl Run {
             Err(failure) => {
                 self.collect();
                 let place = failure.attempt.and_then(|attempt| self.losses.place(attempt));
-                self.edges[edge].tally.failed(now, failure.reason, place);
+                self.edges[edge].tally.failed(now, failure, place);
             }
         }
     }

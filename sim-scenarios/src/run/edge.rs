@@ -1,6 +1,7 @@
 //! An edge: one caller of one Service port, when it calls, and what came of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use sim_core::engine::rng::{Seed, Stream};
 use sim_core::engine::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use sim_k8s::workload::{Call, Why};
 use super::losses::Place;
 use super::ways::Way;
 use crate::workload::protocol::{Protocol, spoken};
-use crate::workload::{Answer, Reason};
+use crate::workload::{Answer, Failure, Reason};
 
 /// Each pod calls what its environment names once in this time.
 const EVERY: Duration = Duration::from_secs(2);
@@ -62,6 +63,8 @@ pub struct Tally {
 pub struct CallEnd {
     /// When.
     pub at: Instant,
+    /// The caller's end, if it came so far.
+    pub client: Option<SocketAddr>,
     /// How long the answer took; or why there was none, and where that was.
     pub outcome: Result<Duration, (Reason, Option<Place>)>,
 }
@@ -77,12 +80,14 @@ impl Tally {
         if let Some(way) = way {
             *self.ways.entry((way, answer.by)).or_default() += 1;
         }
-        self.ends.push(CallEnd { at, outcome: Ok(answer.latency) });
+        self.ends.push(CallEnd { at, client: Some(answer.local), outcome: Ok(answer.latency) });
     }
 
-    pub(super) fn failed(&mut self, at: Instant, reason: Reason, place: Option<Place>) {
+    pub(super) fn failed(&mut self, at: Instant, failure: Failure, place: Option<Place>) {
+        let Failure { reason, attempt } = failure;
         *self.failures.entry((reason, place)).or_default() += 1;
-        self.ends.push(CallEnd { at, outcome: Err((reason, place)) });
+        let client = attempt.map(|attempt| attempt.local);
+        self.ends.push(CallEnd { at, client, outcome: Err((reason, place)) });
     }
 }
 
