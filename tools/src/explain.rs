@@ -25,10 +25,10 @@ use crate::{input, replay, run};
     after_help = "Examples:\n  everyhop run examples/shop --out out\n  everyhop explain out --packet 1234\n  \
     everyhop explain out --flow \"shop/front -> catalog:7000\"\n  \
     everyhop explain examples/tour client far\n  everyhop explain examples/tour client 8.8.8.8:53 --svg why.svg\n  \
-    everyhop explain examples/shop outside shop/front --faults examples/faults/faults.yaml --at 12s\n\n\
-    DIR is a folder that `everyhop run --out` or `--capture` wrote: its run is replayed. With PATHs a cluster is brought up,\n\
-    and the call is tried when it has settled. FROM is a pod, a workload, a node or `outside`; TO is a Service, a pod, a node,\n\
-    a name or an address.\n\
+    everyhop explain examples/shop outside shop/front --faults examples/faults/shop.yaml --at 12s\n\n\
+    DIR is a folder that `everyhop run --out` or `--capture` wrote: its run is replayed. With PATHs a cluster is brought up, \
+    and the call is tried when it has settled. FROM is a pod, a workload, a node or `outside`; TO is a Service, a pod, a node, \
+    a name or an address.\n\n\
     Exit codes: 0 it got where it should, 1 it did not, 2 bad input or usage"
 )]
 pub(crate) struct ExplainArgs {
@@ -41,9 +41,9 @@ pub(crate) struct ExplainArgs {
     /// A connection of the run: "shop/front -> catalog:7000"
     #[arg(long, value_name = "FLOW", conflicts_with = "packet")]
     flow: Option<String>,
-    /// Of several connections this one, counted from 1
-    #[arg(long, value_name = "N", requires = "flow", default_value = "1", conflicts_with = "at")]
-    nth: usize,
+    /// Of several connections this one, counted from 1 [default: the first that was not answered, else the first]
+    #[arg(long, value_name = "N", requires = "flow", conflicts_with = "at")]
+    nth: Option<usize>,
     /// Counted from when the cluster has settled: the first connection that begins then or later; when the call is made
     #[arg(long, value_name = "TIME")]
     at: Option<Duration>,
@@ -77,7 +77,7 @@ pub(crate) fn execute(args: &ExplainArgs, interrupt: &Interrupt) -> Result<u8, P
     let subject = match (&args.packet, &args.flow, args.at) {
         (Some(packet), ..) => Subject::Packet(*packet),
         (_, Some(flow), Some(time)) => Subject::Flow(flow.clone(), Which::At(time)),
-        (_, Some(flow), None) => Subject::Flow(flow.clone(), Which::Nth(args.nth)),
+        (_, Some(flow), None) => Subject::Flow(flow.clone(), args.nth.map_or(Which::Failed, Which::Nth)),
         (None, None, _) => Subject::Call,
     };
     let (recipe, call) = if subject == Subject::Call { tried(args)? } else { (recorded(args)?, None) };

@@ -95,23 +95,3 @@ fn what_is_not_in_the_run_is_refused_with_what_is() {
         assert!(error.contains(told), "{words:?}: {error}");
     }
 }
-
-/// Every example of docs/explain.md, as far as it is shown there.
-#[test]
-fn the_documents_examples_are_what_is_printed() {
-    let folder = tempfile::tempdir().unwrap();
-    let stale = "- {at: 1s, do: watches kube-proxy n1 cut}\n- {at: 2s, do: delete pod green}\n";
-    fs::write(folder.path().join("stale.yaml"), stale).unwrap();
-    fs::write(folder.path().join("off.yaml"), "- {at: 2s, do: node n2 off}\n").unwrap();
-    let examples = include_str!("../../docs/explain.md").split("```text\n$ everyhop explain ").skip(1);
-    let mut count = 0;
-    for example in examples {
-        let (command, shown) = example.split("```").next().unwrap().split_once('\n').unwrap();
-        let words: Vec<&str> = command.split(' ').map(|w| if w == "examples/tour" { TOUR } else { w }).collect();
-        let (_, page, error) = explain(folder.path(), &words);
-        let shown = shown.trim_end_matches("…\n");
-        assert!(page.starts_with(shown.trim_end()), "{command}\n{error}{page}");
-        count += 1;
-    }
-    assert_eq!(count, 4);
-}

@@ -37,6 +37,8 @@ pub enum Subject {
 /// Which of several connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Which {
+    /// The first that was not answered, or the first if all were.
+    Failed,
     /// The first, the second …, counted from 1.
     Nth(usize),
     /// The first that began at this time after the cluster had settled, or later.
@@ -165,6 +167,10 @@ fn flow_scene(film: &Film<'_>, flow: &str, which: Which) -> Result<Scene, NoExpl
     let began = ended.began().unwrap_or(Instant::START);
     let last = connections.last().map_or(Duration::ZERO, |connection| connection.begun().since(began));
     let chosen = match which {
+        Which::Failed => {
+            let failed = connections.iter().position(|connection| !connection.answered);
+            connections.into_iter().nth(failed.unwrap_or(0))
+        }
         Which::Nth(number) => connections.into_iter().nth(number.saturating_sub(1)),
         Which::At(time) => connections.into_iter().find(|connection| connection.begun() >= began + time),
     };

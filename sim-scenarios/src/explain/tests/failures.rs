@@ -69,6 +69,15 @@ fn a_pod_that_is_gone_and_still_chosen_is_told_with_whose_rules_are_old() {
     insta::assert_snapshot!(why(&scenario("", faults), "client", "far", 45));
 }
 
+/// What a rollout without preStop hooks meets: rules still name the pod, whose containers have ended already.
+#[test]
+fn a_pod_that_has_ended_before_rules_changed_should_have_waited() {
+    let scenario = scenario("", "- {at: 1s, do: watches kube-proxy n1 cut}\n- {at: 2s, do: delete pod green}\n");
+    let call = Call { from: "client".into(), to: "far".into(), at: Duration::from_millis(2300) };
+    let explained = explain(&Film { scenario: &scenario, call: Some(&call), stop: &|| false }, &Subject::Call).unwrap();
+    insta::assert_snapshot!(explained.why.expect("a failure has a reason"));
+}
+
 #[test]
 fn a_pod_that_leaves_the_cluster_under_its_own_address_is_told() {
     let mut scenario = scenario("", "");

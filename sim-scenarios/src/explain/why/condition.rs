@@ -34,6 +34,8 @@ pub(super) enum Condition {
     Mtu { netns: NetnsId, dev: String, mtu: u32 },
     /// Nobody listens.
     Deaf(NetnsId, SocketAddr),
+    /// The pod is on its way out, or gone.
+    Leaving(ObjectKey),
 }
 
 /// Since when something is so.
@@ -71,6 +73,7 @@ impl Condition {
                 found.is_some_and(|dev| dev.mtu == *mtu)
             }
             Self::Deaf(netns, at) => !listens(run, *netns, *at),
+            Self::Leaving(key) => cluster.objects().pods.get(key).is_none_or(|pod| pod.is_terminating()),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What happened where a packet ended.
 
+use std::collections::BTreeSet;
+
 use sim_core::capture::layers::layers;
 use sim_core::capture::{Decision, Direction, End, Hop, Loss, Names, Ruled, Seen};
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::text::rule;
+use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::Node;
 
 use super::condition::{Condition, listening};
@@ -166,19 +169,37 @@ fn reset(hop: &Hop, run: &Run) -> Why {
         return why;
     }
     why.because.push(Fact::when(format!("nobody in {name} listens on {server}"), Condition::Deaf(hop.netns, at)));
-    let mut ports: Vec<u16> = listening(run, hop.netns).map(|local| local.port()).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
-    why.because.push(Fact::new(match ports.as_slice() {
-        [] => format!("{name} listens on no TCP port at all"),
-        ports => format!("{name} listens on TCP port {}", ports.join(", ")),
-    }));
-    why.whose = Some(match run.cluster().pods.iter().rfind(|pod| pod.netns == hop.netns) {
-        Some(pod) => {
-            format!("the application of pod {} should listen there, or the Service's targetPort be another", pod.key)
+    let pod = run.cluster().pods.iter().rfind(|pod| pod.netns == hop.netns).map(|pod| &pod.key);
+    why.whose = Some(match pod {
+        Some(pod) if leaving(pod, run) => {
+            why.because.push(Fact::when(format!("pod {pod} is being deleted"), Condition::Leaving(pod.clone())));
+            format!(
+                "pod {pod} should serve on until every kube-proxy has heard of it: a preStop hook that sleeps some seconds"
+            )
         }
-        None => format!("an application of {name} should listen there"),
+        Some(pod) => {
+            why.because.push(Fact::new(listens_on(hop.netns, run)));
+            format!("the application of pod {pod} should listen there, or the Service's targetPort be another")
+        }
+        None => {
+            why.because.push(Fact::new(listens_on(hop.netns, run)));
+            format!("an application of {name} should listen there")
+        }
     });
     why
+}
+
+fn leaving(pod: &ObjectKey, run: &Run) -> bool {
+    run.cluster().objects().pods.get(pod).is_none_or(|pod| pod.is_terminating())
+}
+
+/// Where something listens, for who has asked for the wrong port.
+fn listens_on(netns: NetnsId, run: &Run) -> String {
+    let name = run.world().netns_name(netns);
+    let ports: BTreeSet<u16> = listening(run, netns).map(|local| local.port()).collect();
+    let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    match ports.as_slice() {
+        [] => format!("{name} listens on no TCP port at all"),
+        ports => format!("{name} listens on TCP port {}", ports.join(", ")),
+    }
 }
