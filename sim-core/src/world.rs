@@ -12,7 +12,7 @@ mod removal;
 mod sockets;
 mod texts;
 
-pub use door::RestoreError;
+pub use door::{RestoreError, RulesOf};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -292,6 +292,7 @@ impl World {
         let ns = Arc::make_mut(ns);
         ns.pmtu.advance(now);
         let done = f(ns, &mut Ctx { now, out: &mut self.out });
+        walk::begin_dad(ns, &mut Ctx { now, out: &mut self.out });
         walk::flush_tcp(ns, &mut Ctx { now, out: &mut self.out });
         walk::count_purged(ns, &mut Ctx { now, out: &mut self.out });
         let woken = walk::take_woken(ns);

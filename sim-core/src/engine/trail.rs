@@ -35,6 +35,10 @@ drop_reasons! {
     CpuBacklog = "CPU_BACKLOG",
     /// No handler for the EtherType.
     UnhandledProto = "UNHANDLED_PROTO",
+    /// IPv6 is switched off on the device.
+    Ipv6Disabled = "IPV6DISABLED",
+    /// Neighbour discovery that no neighbour can have sent, or that says what cannot be.
+    NdInvalid = "IPV6_NDISC_BAD_OPTIONS",
     /// Sent to another host's hardware address.
     OtherHost = "OTHERHOST",
     /// Unusable IP header.

@@ -8,6 +8,12 @@ use ipnet::IpNet;
 
 use super::addr::Scope;
 use crate::engine::arena::{DevId, Map};
+use crate::wire::ip::Family;
+
+/// The metric of IPv6 routes that come with an address (include/uapi/linux/ipv6_route.h, `IP6_RT_PRIO_ADDRCONF`).
+pub const METRIC_KERNEL: u32 = 256;
+/// The metric of IPv6 routes that name none (`IP6_RT_PRIO_USER`).
+pub const METRIC_USER: u32 = 1024;
 
 /// Number of the table `local`.
 pub const TABLE_LOCAL: u32 = 255;
@@ -25,6 +31,10 @@ pub enum RouteKind {
     Local,
     /// Delivers it here as a broadcast.
     Broadcast,
+    /// Delivers it here as to one of several hosts (IPv6).
+    Anycast,
+    /// Delivers it to the members of a group (IPv6).
+    Multicast,
     /// Drops it silently.
     Blackhole,
     /// Refuses it with "host unreachable".
@@ -61,6 +71,8 @@ pub struct Route {
 /// What a policy rule looks at, and the table it leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PolicyRule {
+    /// Whose packets it is for.
+    pub family: Family,
     /// Smaller is asked first.
     pub priority: u32,
     /// Source addresses.
@@ -76,12 +88,14 @@ pub struct PolicyRule {
 }
 
 impl PolicyRule {
-    const fn all(priority: u32, table: u32) -> Self {
-        Self { priority, from: None, to: None, fwmark: None, iif: None, table }
+    /// The rule for all packets of a family.
+    pub const fn all(family: Family, priority: u32, table: u32) -> Self {
+        Self { family, priority, from: None, to: None, fwmark: None, iif: None, table }
     }
 
     fn matches(&self, key: &FibKey) -> bool {
-        self.from.is_none_or(|net| key.src.is_some_and(|s| net.contains(&s)))
+        self.family == Family::of(key.dst)
+            && self.from.is_none_or(|net| key.src.is_some_and(|s| net.contains(&s)))
             && self.to.is_none_or(|net| net.contains(&key.dst))
             && self.fwmark.is_none_or(|(value, mask)| key.mark & mask == value)
             && self.iif.is_none_or(|dev| key.iif == Some(dev))
@@ -164,13 +178,16 @@ pub struct Fib {
 }
 
 impl Default for Fib {
-    /// The three rules every netns starts with (net/ipv4/fib_rules.c, `fib_default_rules_init`).
+    /// The rules every netns starts with (net/ipv4/fib_rules.c, `fib_default_rules_init`; net/ipv6/fib6_rules.c,
+    /// `fib6_rules_net_init`).
     fn default() -> Self {
         Self {
             rules: vec![
-                PolicyRule::all(0, TABLE_LOCAL),
-                PolicyRule::all(32766, TABLE_MAIN),
-                PolicyRule::all(32767, TABLE_DEFAULT),
+                PolicyRule::all(Family::V4, 0, TABLE_LOCAL),
+                PolicyRule::all(Family::V6, 0, TABLE_LOCAL),
+                PolicyRule::all(Family::V4, 32766, TABLE_MAIN),
+                PolicyRule::all(Family::V6, 32766, TABLE_MAIN),
+                PolicyRule::all(Family::V4, 32767, TABLE_DEFAULT),
             ],
             tables: Vec::new(),
         }
@@ -196,7 +213,9 @@ impl Fib {
     /// Adds a route; `false` if one to the same prefix with the same metric is there (`ip route add`: EEXIST).
     pub fn insert(&mut self, table: u32, route: Route) -> bool {
         let slot = self.table_mut(table).slot(route.dst);
-        if slot.iter().any(|r| r.metric == route.metric && (table != TABLE_LOCAL || r.dev == route.dev)) {
+        // Every device brings its own route to the same network of link-local addresses.
+        let by_device = table == TABLE_LOCAL || route.metric == METRIC_KERNEL;
+        if slot.iter().any(|r| r.metric == route.metric && (!by_device || r.dev == route.dev)) {
             return false;
         }
         let at = slot.partition_point(|r| r.metric <= route.metric);
@@ -218,21 +237,21 @@ impl Fib {
         before - slot.len()
     }
 
-    /// Removes all routes by a device (it went down or away).
-    pub fn remove_dev(&mut self, dev: DevId, keep_local: bool) {
+    /// Removes the routes by a device that `doomed` says, asked with their table.
+    pub fn remove_dev(&mut self, dev: DevId, doomed: impl Fn(u32, &Route) -> bool) {
         for (number, table) in &mut self.tables {
-            if keep_local && *number == TABLE_LOCAL {
-                continue;
-            }
             for (_, routes) in &mut table.lengths {
-                routes.values_mut().for_each(|r| r.retain(|r| r.dev != Some(dev)));
+                routes.values_mut().for_each(|r| r.retain(|r| r.dev != Some(dev) || !doomed(*number, r)));
             }
         }
     }
 
-    /// The routes of a table, by prefix, as `ip route show` orders them (shorter prefixes of one address first).
-    pub fn routes(&self, table: u32) -> Vec<Route> {
-        let mut all: Vec<Route> = self.table(table).map(|t| t.routes().copied().collect()).unwrap_or_default();
+    /// The routes of a table and family, by prefix, as `ip route show` orders them (shorter prefixes of one address
+    /// first).
+    pub fn routes(&self, family: Family, table: u32) -> Vec<Route> {
+        let of_family = |r: &&Route| Family::of(r.dst.addr()) == family;
+        let routes = |t: &Table| t.routes().filter(of_family).copied().collect();
+        let mut all: Vec<Route> = self.table(table).map(routes).unwrap_or_default();
         all.sort_by_key(|r| (mapped(r.dst.addr()), mapped_len(r.dst), r.metric));
         all
     }
@@ -242,9 +261,9 @@ impl Fib {
         self.tables.iter().map(|(number, _)| *number).collect()
     }
 
-    /// The policy rules by priority.
-    pub fn rules(&self) -> &[PolicyRule] {
-        &self.rules
+    /// The policy rules of a family by priority.
+    pub fn rules(&self, family: Family) -> impl Iterator<Item = &PolicyRule> {
+        self.rules.iter().filter(move |rule| rule.family == family)
     }
 
     /// Adds a policy rule after those of its priority.
@@ -345,7 +364,7 @@ mod tests {
         let mut fib = Fib::default();
         fib.insert(TABLE_MAIN, route("0.0.0.0/0", 2));
         fib.insert(100, route("0.0.0.0/0", 7));
-        fib.add_rule(PolicyRule { fwmark: Some((1, 1)), ..PolicyRule::all(100, 100) });
+        fib.add_rule(PolicyRule { fwmark: Some((1, 1)), ..PolicyRule::all(Family::V4, 100, 100) });
         let key = FibKey { mark: 3, ..FibKey::to("8.8.8.8".parse().unwrap()) };
         assert_eq!(fib.lookup(&key).unwrap().dev, Some(DevId(7)));
         assert_eq!(dev_for(&fib, "8.8.8.8"), Some(2));

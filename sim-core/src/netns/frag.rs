@@ -1,4 +1,5 @@
-//! Fragments waiting for the rest of their packet (net/ipv4/ip_fragment.c, inet_fragment.c).
+//! Fragments waiting for the rest of their packet (net/ipv4/ip_fragment.c, inet_fragment.c; net/ipv6/reassembly.c;
+//! net/ipv6/netfilter/nf_conntrack_reasm.c).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -7,7 +8,8 @@ use crate::engine::arena::DevId;
 use crate::engine::time::Instant;
 use crate::engine::trail::DropReason;
 use crate::wire::build;
-use crate::wire::ip::IpHeader;
+use crate::wire::ext::{self, Extension};
+use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::Packet;
 
 /// Most bytes of fragments in a netns (`net.ipv4.ipfrag_high_thresh`, 4 MiB).
@@ -17,14 +19,22 @@ pub const USER_CONNTRACK: u8 = 1;
 /// Reassembly for a local socket (`IP_DEFRAG_LOCAL_DELIVER`).
 pub const USER_LOCAL: u8 = 0;
 
-/// What belongs together (RFC 791 3.2), and who asks.
+/// What belongs together (RFC 791 3.2, RFC 8200 4.5), and who asks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Key {
     src: IpAddr,
     dst: IpAddr,
-    id: u16,
+    id: u32,
+    /// 0 for IPv6.
     proto: u8,
     user: u8,
+}
+
+impl Key {
+    fn of(ip: &IpHeader, user: u8) -> Self {
+        let proto = if ip.family() == Family::V4 { ip.proto } else { 0 };
+        Self { src: ip.src, dst: ip.dst, id: ip.id, proto, user }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -36,7 +46,7 @@ struct Partial {
     total: Option<usize>,
     /// The first fragment: the header of the whole.
     first: Option<Packet>,
-    max_size: u16,
+    max_size: u32,
     dev: Option<DevId>,
 }
 
@@ -54,7 +64,7 @@ pub enum Gathered {
 /// A packet that never became whole.
 #[derive(Debug)]
 pub struct Lost {
-    /// Its first fragment, if that came and a local socket was meant.
+    /// Its first fragment, if that came and its sender is told: conntrack is silent about IPv4 (`ip_expire`).
     pub first: Option<Packet>,
     /// Where its fragments came in.
     pub dev: Option<DevId>,
@@ -79,8 +89,9 @@ impl Frags {
     /// Takes one fragment. An exact duplicate is ignored, an overlap drops the whole packet (RFC 5722 for both
     /// families; `inet_frag_queue_insert`).
     pub fn gather(&mut self, packet: Packet, ip: &IpHeader, user: u8, deadline: Instant) -> Gathered {
-        let key = Key { src: ip.src, dst: ip.dst, id: ip.id, proto: ip.proto, user };
-        let Some(payload) = packet.l3().get(usize::from(ip.header_len)..).map(<[u8]>::to_vec) else {
+        let key = Key::of(ip, user);
+        let from = ext::fragment(packet.l3()).map_or(usize::from(ip.header_len), |header| header.at + header.len);
+        let Some(payload) = packet.l3().get(from..).map(<[u8]>::to_vec) else {
             return Gathered::Refused(DropReason::IpInHdr, packet);
         };
         let (start, end) = (usize::from(ip.frag_offset), usize::from(ip.frag_offset) + payload.len());
@@ -137,8 +148,9 @@ impl Frags {
         let due: Vec<Key> = self.partial.iter().filter(|(_, p)| p.deadline <= now).map(|(k, _)| *k).collect();
         let mut lost = Vec::new();
         for key in due {
+            let told = key.user == USER_LOCAL || key.src.is_ipv6();
             if let Some(p) = self.forget(&key) {
-                lost.push(Lost { first: p.first.filter(|_| key.user == USER_LOCAL), dev: p.dev });
+                lost.push(Lost { first: p.first.filter(|_| told), dev: p.dev });
             }
         }
         lost
@@ -149,6 +161,15 @@ impl Frags {
         self.bytes -= partial.pieces.values().map(Vec::len).sum::<usize>();
         Some(partial)
     }
+}
+
+/// What stands before a fragment header, with the whole payload behind it.
+fn without(first: &[u8], header: &Extension, payload: &[u8]) -> Vec<u8> {
+    let mut whole = first[..header.at].to_vec();
+    whole[header.named_at] = header.next;
+    whole.extend_from_slice(payload);
+    ext::set_payload_len(&mut whole);
+    whole
 }
 
 enum Fit {
@@ -180,9 +201,16 @@ impl Partial {
     fn join(self) -> Option<Packet> {
         let first = self.first?;
         let mut header = first.ip()?;
+        let sizes = self.pieces.values().map(|piece| piece.len() as u16).collect();
         let payload: Vec<u8> = self.pieces.into_values().flatten().collect();
         header.mf = false;
-        let mut whole = build::ip(first.id, header, &payload);
+        let mut whole = match ext::fragment(first.l3()) {
+            None => build::ip(first.id, header, &payload),
+            Some(header) => Packet::new(first.id, &without(first.l3(), &header, &payload)),
+        };
+        if header.family() == Family::V6 {
+            (whole.pieces, whole.ignore_df) = (sizes, true);
+        }
         whole.mark = first.mark;
         whole.iif = first.iif;
         whole.pkt_type = first.pkt_type;
@@ -236,6 +264,23 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_of_ipv6_loses_its_fragment_header_and_remembers_its_pieces() {
+        let mut f = Frags::default();
+        let mut give = |offset: u16, len: usize, mf: bool| {
+            let mut h = IpHeader::new("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap(), UDP, len);
+            (h.id, h.mf, h.frag_offset) = (7, mf, offset);
+            let p = build::ip(PacketId(1), h, &vec![offset as u8; len]);
+            let header = p.ip().unwrap();
+            f.gather(p, &header, USER_CONNTRACK, Instant::from_nanos(9))
+        };
+        assert!(matches!(give(16, 4, false), Gathered::Waiting));
+        let Gathered::Whole(p) = give(0, 16, true) else { panic!() };
+        let ip = p.ip().unwrap();
+        assert_eq!((ip.total_len, ip.header_len, ip.proto, ip.id), (60, 40, UDP, 0));
+        assert_eq!((p.pieces.as_slice(), p.frag_max, p.ignore_df), (&[16, 4][..], 64, true));
+    }
+
+    #[test]
     fn what_never_becomes_whole_is_given_up() {
         let mut f = Frags::default();
         give(&mut f, 0, 8, true);
@@ -252,7 +297,7 @@ mod tests {
         let mut refused = 0;
         for id in 0..u16::MAX {
             let (p, mut h) = fragment(0, 1024, true);
-            h.id = id;
+            h.id = u32::from(id);
             refused += u32::from(matches!(f.gather(p, &h, 0, Instant::START), Gathered::Refused(..)));
         }
         assert!(refused > 0 && f.bytes <= HIGH_THRESH);

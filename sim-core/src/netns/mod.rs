@@ -14,12 +14,15 @@ pub mod show;
 pub mod socket;
 pub mod sysctl;
 
+use std::net::Ipv6Addr;
+
 use crate::dev::Devices;
 use crate::engine::arena::{DevId, NetnsId};
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::Conntrack;
 use crate::netfilter::ipset::IpSets;
+use crate::wire::ip::Family;
 use crate::wire::packet::Packet;
 
 use socket::tcp::{TcpConfig, TcpTable};
@@ -44,10 +47,12 @@ pub struct Netns {
     pub(crate) pmtu: pmtu::Pmtu,
     pub(crate) icmp_limits: icmp_limit::IcmpLimits,
     pub(crate) ip_ids: ip_id::IpIds,
-    pub(crate) rules: rules::Rules,
+    pub(crate) rules: rules::AllRules,
     pub(crate) sets: IpSets,
     pub(crate) conntrack: Conntrack,
     pub(crate) streams: Streams,
+    /// Addresses whose search for duplicates is to begin.
+    pub(crate) tentative: Vec<(DevId, Ipv6Addr)>,
     /// Packets that a device took with it, to be counted.
     pub(crate) purged: Vec<(DevId, Packet)>,
 }
@@ -63,6 +68,10 @@ pub(crate) struct Streams {
     pub ports: Stream,
     /// Reachable times of neighbours.
     pub neigh: Stream,
+    /// Delays and nonces of neighbour discovery.
+    pub nd: Stream,
+    /// Identifications of IPv6 fragments.
+    pub fragments: Stream,
 }
 
 impl Netns {
@@ -84,7 +93,7 @@ impl Netns {
             pmtu: pmtu::Pmtu::default(),
             icmp_limits: icmp_limit::IcmpLimits::default(),
             ip_ids: ip_id::IpIds::new(id, &mut stream("ip-id")),
-            rules: rules::Rules::default(),
+            rules: rules::AllRules::default(),
             sets: IpSets::default(),
             conntrack: Conntrack::default(),
             streams: Streams {
@@ -92,7 +101,10 @@ impl Netns {
                 nat: stream("nat"),
                 ports: stream("ports"),
                 neigh: stream("neigh"),
+                nd: stream("nd"),
+                fragments: stream("fragments"),
             },
+            tentative: Vec::new(),
             purged: Vec::new(),
         };
         ns.sysctl.add_dev(Devices::LO, 1000);
@@ -100,8 +112,20 @@ impl Netns {
         ns
     }
 
-    /// TTL of packets of this host.
-    pub(crate) fn default_ttl(&self) -> u8 {
-        self.sysctl.default_ttl.clamp(1, 255) as u8
+    /// TTL or hop limit of packets of this host that leave by `dev`.
+    pub(crate) fn default_ttl(&self, family: Family, dev: DevId) -> u8 {
+        let ttl = match family {
+            Family::V4 => self.sysctl.default_ttl,
+            Family::V6 => self.sysctl.ipv6(dev).hop_limit,
+        };
+        ttl.clamp(1, 255) as u8
+    }
+
+    /// The identification of a packet of this host; IPv6 has one only in fragments.
+    pub(crate) fn draw_ip_id(&mut self, family: Family) -> u32 {
+        match family {
+            Family::V4 => u32::from(self.ip_ids.draw()),
+            Family::V6 => 0,
+        }
     }
 }

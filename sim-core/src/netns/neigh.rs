@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::engine::arena::DevId;
 use crate::engine::time::{Duration, Instant};
 use crate::wire::eth::MacAddr;
+use crate::wire::ip::Family;
 use crate::wire::packet::Packet;
 
 /// State of an entry (include/uapi/linux/neighbour.h, `NUD_*`).
@@ -60,7 +61,8 @@ impl Nud {
     }
 }
 
-/// The knobs of a device's neighbours (`net.ipv4.neigh.DEV.*`, defaults of net/ipv4/arp.c `arp_tbl`).
+/// The knobs of a device's neighbours (`net.ipv4.neigh.DEV.*`, `net.ipv6.neigh.DEV.*`; defaults of net/ipv4/arp.c,
+/// `arp_tbl`, and net/ipv6/ndisc.c, `nd_tbl`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NeighConfig {
     /// `base_reachable_time`. Default 30 s.
@@ -77,14 +79,15 @@ pub struct NeighConfig {
     pub ucast_solicit: u32,
     /// `gc_stale_time`: an entry unused for longer may be collected. Default 60 s.
     pub gc_stale_time: Duration,
-    /// `locktime`: how long a fresh answer is protected from another. Default 1 s.
+    /// `locktime`: how long a fresh answer is protected from another. Default 1 s, of IPv6 0.
     pub locktime: Duration,
     /// Packets that wait for an answer. The kernel counts bytes (`unres_qlen_bytes`, 212992); 101 small packets fit.
     pub queue_len: usize,
 }
 
-impl Default for NeighConfig {
-    fn default() -> Self {
+impl NeighConfig {
+    /// The defaults of a family.
+    pub fn new(family: Family) -> Self {
         Self {
             base_reachable_time: Duration::from_secs(30),
             reachable_factor: 1000,
@@ -93,13 +96,11 @@ impl Default for NeighConfig {
             mcast_solicit: 3,
             ucast_solicit: 3,
             gc_stale_time: Duration::from_secs(60),
-            locktime: Duration::from_secs(1),
+            locktime: Duration::from_secs(u64::from(family == Family::V4)),
             queue_len: 101,
         }
     }
-}
 
-impl NeighConfig {
     /// How long an answer is believed.
     pub fn reachable_time(&self) -> Duration {
         let ns = self.base_reachable_time.as_nanos() / 1000;
@@ -123,6 +124,8 @@ pub struct Neigh {
     /// Whether a packet has been sent by it, so that the bridge can write the header itself
     /// (`neigh->hh`, set by `neigh_resolve_output`).
     pub header_cached: bool,
+    /// Whether it said that it forwards packets (`NTF_ROUTER`).
+    pub router: bool,
     queue: VecDeque<Packet>,
     probes: u32,
     confirmed: Instant,
@@ -203,14 +206,19 @@ impl Neighs {
         n.queue.drain(..).collect()
     }
 
+    /// The packet that came last of those that wait for an entry (`neigh_probe`).
+    pub fn last_waiting(&self, key: NeighKey) -> Option<&Packet> {
+        self.get(key)?.queue.back()
+    }
+
     /// Removes an entry; the packets that waited are given back, to be dropped. `None` if there is no entry.
     pub fn remove(&mut self, key: NeighKey) -> Option<VecDeque<Packet>> {
         self.table.remove(&key).map(|n| n.queue)
     }
 
-    /// Removes all entries of a device; the packets that waited are given back, to be dropped.
-    pub fn remove_dev(&mut self, dev: DevId) -> Vec<Packet> {
-        let keys: Vec<NeighKey> = self.table.keys().filter(|(d, _)| *d == dev).copied().collect();
+    /// Removes the entries of a device whose address `doomed` says; the packets that waited are given back, to be dropped.
+    pub fn remove_dev(&mut self, dev: DevId, doomed: impl Fn(IpAddr) -> bool) -> Vec<Packet> {
+        let keys: Vec<NeighKey> = self.table.keys().filter(|(d, ip)| *d == dev && doomed(*ip)).copied().collect();
         keys.into_iter().filter_map(|key| self.remove(key)).flatten().collect()
     }
 
@@ -279,10 +287,23 @@ impl Neighs {
 pub struct Heard {
     /// It answered a question of ours: reachable, not only stale.
     pub confirms: bool,
-    /// It may replace another address even within the locktime.
-    pub overrides: bool,
+    /// Whether it may replace another address.
+    pub replaces: Replaces,
     /// It makes an entry if there is none.
     pub create: bool,
+    /// Whether the neighbour is a router, if it said so or not.
+    pub router: Option<bool>,
+}
+
+/// Whether a hardware address that was heard may replace the one that is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replaces {
+    /// Yes (`NEIGH_UPDATE_F_OVERRIDE`).
+    Always,
+    /// Once the locktime is over (net/ipv4/arp.c, `arp_process`).
+    AfterLocktime,
+    /// No; but a neighbour thought to work is stale then (`NEIGH_UPDATE_F_WEAK_OVERRIDE`).
+    Never,
 }
 
 impl Neigh {
@@ -291,6 +312,7 @@ impl Neigh {
             state: Nud::Failed,
             mac: MacAddr::ZERO,
             header_cached: false,
+            router: false,
             queue: VecDeque::new(),
             probes: 0,
             confirmed: Instant::START,
@@ -324,10 +346,20 @@ impl Neigh {
             return Vec::new();
         }
         let was_valid = self.state.is_valid();
-        let fresh = self.updated != Instant::START && now < self.updated + config.locktime;
-        if was_valid && mac != self.mac && fresh && !heard.overrides {
-            return Vec::new();
+        if was_valid && mac != self.mac {
+            let fresh = self.updated != Instant::START && now < self.updated + config.locktime;
+            match heard.replaces {
+                Replaces::AfterLocktime if fresh => return Vec::new(),
+                Replaces::Never => {
+                    if self.state == Nud::Reachable {
+                        self.enter(Nud::Stale, now, Instant::NEVER);
+                    }
+                    return Vec::new();
+                }
+                Replaces::Always | Replaces::AfterLocktime => {}
+            }
         }
+        self.router = heard.router.unwrap_or(self.router);
         if heard.confirms {
             self.confirmed = now;
             self.mac = mac;
@@ -384,7 +416,7 @@ mod tests {
 
     const KEY: (DevId, IpAddr) = (DevId(2), IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
     const MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
-    const ANSWER: Heard = Heard { confirms: true, overrides: false, create: false };
+    const ANSWER: Heard = Heard { confirms: true, replaces: Replaces::AfterLocktime, create: false, router: None };
 
     fn packet(n: u64) -> Packet {
         Packet::new(PacketId(n), b"x")
@@ -396,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_silent_neighbour_is_asked_three_times_and_fails_every_waiting_packet() {
-        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        let (mut t, c) = (Neighs::default(), NeighConfig::new(Family::V4));
         let NeighOutput::Held { solicit: Some(first), .. } = t.output(KEY, packet(1), &c, at(0)) else { panic!() };
         assert_eq!(first.to, None);
         assert!(matches!(t.output(KEY, packet(2), &c, at(0)), NeighOutput::Held { solicit: None, .. }));
@@ -415,7 +447,7 @@ mod tests {
 
     #[test]
     fn an_answer_releases_what_waited_and_holds_for_the_reachable_time() {
-        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        let (mut t, c) = (Neighs::default(), NeighConfig::new(Family::V4));
         t.output(KEY, packet(1), &c, at(0));
         assert_eq!(t.heard(KEY, MAC, ANSWER, &c, at(0)).len(), 1);
         assert_eq!(t.get(KEY).unwrap().state, Nud::Reachable);
@@ -429,7 +461,7 @@ mod tests {
 
     #[test]
     fn a_second_answer_within_the_locktime_is_ignored() {
-        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        let (mut t, c) = (Neighs::default(), NeighConfig::new(Family::V4));
         t.output(KEY, packet(1), &c, at(1));
         t.heard(KEY, MAC, ANSWER, &c, at(1));
         t.heard(KEY, MacAddr([9; 6]), ANSWER, &c, at(1));
@@ -440,7 +472,7 @@ mod tests {
 
     #[test]
     fn the_queue_drops_its_oldest_packet() {
-        let (mut t, c) = (Neighs::default(), NeighConfig { queue_len: 1, ..NeighConfig::default() });
+        let (mut t, c) = (Neighs::default(), NeighConfig { queue_len: 1, ..NeighConfig::new(Family::V4) });
         t.output(KEY, packet(1), &c, at(0));
         let NeighOutput::Held { overflow: Some(lost), .. } = t.output(KEY, packet(2), &c, at(0)) else { panic!() };
         assert_eq!(lost.id, PacketId(1));
@@ -448,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_scan_of_a_large_subnet_does_not_grow_the_table_without_bound() {
-        let (mut t, c) = (Neighs::default(), NeighConfig::default());
+        let (mut t, c) = (Neighs::default(), NeighConfig::new(Family::V4));
         let refused = (0..3000u32)
             .filter(|n| {
                 let key = (DevId(2), IpAddr::V4((0x0a00_0000 + n).into()));

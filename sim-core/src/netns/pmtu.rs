@@ -1,4 +1,5 @@
-//! Path MTUs learned from "fragmentation needed" (RFC 1191; net/ipv4/route.c, `update_or_create_fnhe`).
+//! Path MTUs learned from "fragmentation needed" (RFC 1191; net/ipv4/route.c, `update_or_create_fnhe`) and "packet too
+//! big" (RFC 8201; net/ipv6/route.c, `__ip6_rt_update_pmtu`).
 
 use std::net::IpAddr;
 
@@ -7,8 +8,10 @@ use crate::engine::time::{Duration, Instant};
 
 /// How long a learned MTU is believed (`net.ipv4.route.mtu_expires`).
 pub const MTU_EXPIRES: Duration = Duration::from_secs(600);
-/// The smallest MTU believed (`net.ipv4.route.min_pmtu`).
+/// The smallest MTU believed of IPv4 (`net.ipv4.route.min_pmtu`).
 pub const MIN_PMTU: u32 = 552;
+/// The smallest MTU of an IPv6 path: less is ignored.
+pub const MIN_PMTU_V6: u32 = 1280;
 /// Most destinations remembered; beyond it the cache is emptied.
 const MAX_ENTRIES: usize = 4096;
 
@@ -41,7 +44,8 @@ impl Pmtu {
 
     /// Learns `mtu` (0 from old routers is ignored), not below [`MIN_PMTU`].
     pub fn learn(&mut self, dst: IpAddr, mtu: u32) {
-        if mtu == 0 || self.get(dst).is_some_and(|known| known.mtu <= mtu) {
+        let floor = if dst.is_ipv6() { MIN_PMTU_V6 } else { 1 };
+        if mtu < floor || self.get(dst).is_some_and(|known| known.mtu <= mtu) {
             return;
         }
         if self.learned.len() >= MAX_ENTRIES {

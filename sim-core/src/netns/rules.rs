@@ -1,9 +1,28 @@
-//! The iptables rules of a netns and what follows from their presence.
+//! The iptables and ip6tables rules of a netns and what follows from their presence.
 
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::{ApplyError, RuleState, Ruleset, TableName, TableOps};
+use crate::wire::ip::Family;
+
+/// The rules of both families, which know nothing of each other.
+#[derive(Clone, Debug, Default)]
+pub struct AllRules([Rules; 2]);
+
+impl Index<Family> for AllRules {
+    type Output = Rules;
+    fn index(&self, family: Family) -> &Rules {
+        &self.0[family as usize]
+    }
+}
+
+impl IndexMut<Family> for AllRules {
+    fn index_mut(&mut self, family: Family) -> &mut Rules {
+        &mut self.0[family as usize]
+    }
+}
 
 /// Rules and their memory.
 #[derive(Clone, Debug, Default)]

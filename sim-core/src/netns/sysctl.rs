@@ -7,6 +7,10 @@ use crate::engine::errno::Errno;
 use crate::engine::time::Duration;
 
 use super::neigh::NeighConfig;
+use crate::wire::ip::Family;
+use ipv6::{Confs, Who};
+
+pub mod ipv6;
 
 /// `net.ipv4.conf.DEV.*` (net/ipv4/devinet.c).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,12 +63,21 @@ pub struct Sysctl {
     pub local_port_range: (u16, u16),
     /// `net.ipv4.ipfrag_time`: seconds to wait for the rest of a packet. Default 30.
     pub ipfrag_time: i64,
+    /// `net.ipv6.icmp.ratelimit`: as `icmp_ratelimit`. Default 1000.
+    pub icmpv6_ratelimit: i64,
+    /// `net.ipv6.ip6frag_time`: seconds to wait for the rest of a packet. Default 60.
+    pub ip6frag_time: i64,
+    /// `net.ipv6.bindv6only`: whether a socket for all addresses of IPv6 is not one for IPv4. Default 0.
+    pub bindv6only: i64,
     /// `net.bridge.bridge-nf-call-iptables`: bridged IP packets pass iptables. Default 1 (once br_netfilter is loaded).
     pub bridge_nf_call_iptables: i64,
+    /// `net.bridge.bridge-nf-call-ip6tables`: the same for IPv6. Default 1.
+    pub bridge_nf_call_ip6tables: i64,
     all: DevConf,
     default: DevConf,
     dev: Map<DevId, DevConf>,
-    neigh: Map<DevId, NeighConfig>,
+    ipv6: Confs,
+    neigh: Map<(DevId, Family), NeighConfig>,
 }
 
 impl Default for Sysctl {
@@ -76,10 +89,15 @@ impl Default for Sysctl {
             icmp_echo_ignore_all: 0,
             local_port_range: (32768, 60999),
             ipfrag_time: 30,
+            icmpv6_ratelimit: 1000,
+            ip6frag_time: 60,
+            bindv6only: 0,
             bridge_nf_call_iptables: 1,
+            bridge_nf_call_ip6tables: 1,
             all: DevConf::default(),
             default: DevConf::default(),
             dev: Map::default(),
+            ipv6: Confs::default(),
             neigh: Map::default(),
         }
     }
@@ -89,18 +107,62 @@ impl Sysctl {
     /// A new device takes the values of `default`; its neighbours' reachable time is randomised by `reachable_factor`.
     pub fn add_dev(&mut self, dev: DevId, reachable_factor: u32) {
         self.dev.insert(dev, self.default);
-        self.neigh.insert(dev, NeighConfig { reachable_factor, ..NeighConfig::default() });
+        self.ipv6.add_dev(dev);
+        for family in Family::ALL {
+            self.neigh.insert((dev, family), NeighConfig { reachable_factor, ..NeighConfig::new(family) });
+        }
     }
 
     /// A device is gone, and its knobs with it.
     pub fn remove_dev(&mut self, dev: DevId) {
         self.dev.remove(&dev);
-        self.neigh.remove(&dev);
+        self.ipv6.remove_dev(dev);
+        for family in Family::ALL {
+            self.neigh.remove(&(dev, family));
+        }
     }
 
     /// The neighbour knobs of a device.
-    pub fn neigh(&self, dev: DevId) -> NeighConfig {
-        self.neigh.get(&dev).copied().unwrap_or_default()
+    pub fn neigh(&self, dev: DevId, family: Family) -> NeighConfig {
+        self.neigh.get(&(dev, family)).copied().unwrap_or(NeighConfig::new(family))
+    }
+
+    /// The knobs of IPv6 of a device.
+    pub fn ipv6(&self, dev: DevId) -> ipv6::Conf {
+        self.ipv6.of(dev)
+    }
+
+    /// Whether new addresses of IPv6 on a device are probed for duplicates (`addrconf_dad_begin`), and how often.
+    pub fn dad_probes(&self, dev: DevId) -> u32 {
+        let conf = self.ipv6.of(dev);
+        let wanted = self.ipv6.all().accept_dad > 0 || conf.accept_dad > 0;
+        if wanted { u32::try_from(conf.dad_transmits).unwrap_or(0) } else { 0 }
+    }
+
+    /// Whether bridged packets of a family pass its iptables.
+    pub fn bridge_nf(&self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.bridge_nf_call_iptables != 0,
+            Family::V6 => self.bridge_nf_call_ip6tables != 0,
+        }
+    }
+
+    /// How long the rest of a packet is waited for.
+    pub fn fragment_time(&self, family: Family) -> Duration {
+        let seconds = match family {
+            Family::V4 => self.ipfrag_time,
+            Family::V6 => self.ip6frag_time,
+        };
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    }
+
+    /// Milliseconds between two ICMP errors to one destination; 0 is no limit.
+    pub fn error_interval(&self, family: Family) -> u64 {
+        let milliseconds = match family {
+            Family::V4 => self.icmp_ratelimit,
+            Family::V6 => self.icmpv6_ratelimit,
+        };
+        u64::try_from(milliseconds).unwrap_or(0)
     }
 
     /// Source validation on a device: the larger of `all` and its own (include/linux/inetdevice.h, `IN_DEV_RPFILTER`).
@@ -108,9 +170,12 @@ impl Sysctl {
         self.all.rp_filter.max(self.of(dev).rp_filter)
     }
 
-    /// Whether packets received on a device are forwarded.
-    pub fn forwarding(&self, dev: DevId) -> bool {
-        self.of(dev).forwarding != 0
+    /// Whether packets received on a device are forwarded (net/ipv6/ip6_output.c, `ip6_forward`: IPv6 asks `all`).
+    pub fn forwarding(&self, dev: DevId, family: Family) -> bool {
+        match family {
+            Family::V4 => self.of(dev).forwarding != 0,
+            Family::V6 => self.ipv6.all().forwarding != 0,
+        }
     }
 
     /// Whether 127/8 is routed on a device (`IN_DEV_ROUTE_LOCALNET`: all or the device).
@@ -199,6 +264,9 @@ impl Sysctl {
             (self.all.forwarding, self.default.forwarding) = (value, value);
             self.dev.values_mut().for_each(|d| d.forwarding = value);
         }
+        if let Some(name) = key.strip_prefix("net.ipv6.conf.all.") {
+            self.ipv6.propagate(name, value);
+        }
     }
 
     fn knob(&mut self, devs: &Devices, key: &str) -> Result<Knob<'_>, Errno> {
@@ -206,7 +274,14 @@ impl Sysctl {
             return self.conf_knob(devs, rest).ok_or(Errno::ENOENT);
         }
         if let Some(rest) = key.strip_prefix("net.ipv4.neigh.") {
-            return self.neigh_knob(devs, rest).ok_or(Errno::ENOENT);
+            return self.neigh_knob(devs, Family::V4, rest).ok_or(Errno::ENOENT);
+        }
+        if let Some(rest) = key.strip_prefix("net.ipv6.neigh.") {
+            return self.neigh_knob(devs, Family::V6, rest).ok_or(Errno::ENOENT);
+        }
+        if let Some((who, name)) = key.strip_prefix("net.ipv6.conf.").and_then(|rest| rest.rsplit_once('.')) {
+            let knob = who_of(devs, who).and_then(|who| self.ipv6.knob(who, name));
+            return knob.map(Knob::Int).ok_or(Errno::ENOENT);
         }
         Ok(Knob::Int(match key {
             "net.ipv4.ip_forward" => &mut self.ip_forward,
@@ -214,7 +289,11 @@ impl Sysctl {
             "net.ipv4.icmp_ratelimit" => &mut self.icmp_ratelimit,
             "net.ipv4.icmp_echo_ignore_all" => &mut self.icmp_echo_ignore_all,
             "net.ipv4.ipfrag_time" => &mut self.ipfrag_time,
+            "net.ipv6.icmp.ratelimit" => &mut self.icmpv6_ratelimit,
+            "net.ipv6.ip6frag_time" => &mut self.ip6frag_time,
+            "net.ipv6.bindv6only" => &mut self.bindv6only,
             "net.bridge.bridge-nf-call-iptables" => &mut self.bridge_nf_call_iptables,
+            "net.bridge.bridge-nf-call-ip6tables" => &mut self.bridge_nf_call_ip6tables,
             _ => return Err(Errno::ENOENT),
         }))
     }
@@ -242,9 +321,9 @@ impl Sysctl {
     }
 
     /// `DEV.NAME`
-    fn neigh_knob(&mut self, devs: &Devices, rest: &str) -> Option<Knob<'_>> {
+    fn neigh_knob(&mut self, devs: &Devices, family: Family, rest: &str) -> Option<Knob<'_>> {
         let (dev, name) = rest.rsplit_once('.')?;
-        let neigh = self.neigh.entry(find_dev(devs, dev)?).or_default();
+        let neigh = self.neigh.entry((find_dev(devs, dev)?, family)).or_insert(NeighConfig::new(family));
         let (second, millisecond, jiffy) =
             (Duration::from_secs(1), Duration::from_millis(1), Duration::from_millis(10));
         Some(match name {
@@ -265,7 +344,7 @@ impl Sysctl {
 const PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
 
 /// Sysctls the emulator knows one value of, the kernel's default: it behaves so, and refuses another.
-const FIXED: [(&str, i64); 10] = [
+const FIXED: [(&str, i64); 9] = [
     ("net.ipv4.ipfrag_high_thresh", 4_194_304),
     ("net.ipv4.icmp_ratemask", 6168),
     ("net.ipv4.icmp_errors_use_inbound_ifaddr", 0),
@@ -274,7 +353,6 @@ const FIXED: [(&str, i64); 10] = [
     ("net.ipv4.ip_forward_use_pmtu", 0),
     ("net.ipv4.route.mtu_expires", 600),
     ("net.bridge.bridge-nf-call-arptables", 0),
-    ("net.bridge.bridge-nf-call-ip6tables", 0),
     ("net.netfilter.nf_conntrack_events", 2),
 ];
 /// The same of `net.ipv4.neigh.DEV.*`, for every device.
@@ -287,6 +365,9 @@ fn fixed(devs: &Devices, key: &str) -> Option<i64> {
     let of = |table: &[(&str, i64)], name: &str| table.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
     if let Some((dev, name)) = key.strip_prefix("net.ipv4.neigh.").and_then(|rest| rest.rsplit_once('.')) {
         return find_dev(devs, dev).and_then(|_| of(&FIXED_NEIGH, name));
+    }
+    if let Some((who, name)) = key.strip_prefix("net.ipv6.conf.").and_then(|rest| rest.rsplit_once('.')) {
+        return who_of(devs, who).and_then(|_| of(&ipv6::FIXED, name));
     }
     if let Some((dev, name)) = key.strip_prefix("net.ipv4.conf.").and_then(|rest| rest.rsplit_once('.')) {
         let everywhere = matches!(dev, "all" | "default");
@@ -341,6 +422,9 @@ impl super::Netns {
             done => done.map(|()| self.sysctl.local_port_range)?,
         };
         self.tcp.config_mut().local_port_range = [low, high];
+        if key.starts_with("net.ipv6.conf.") {
+            self.follow_ipv6_conf();
+        }
         Ok(())
     }
 
@@ -354,6 +438,15 @@ impl super::Netns {
 
 /// How the names of conntrack's sysctls begin.
 const CONNTRACK: &str = "net.netfilter.nf_conntrack_";
+
+/// Whose knob of `net.ipv6.conf` a name means.
+fn who_of(devs: &Devices, name: &str) -> Option<Who> {
+    match name {
+        "all" => Some(Who::All),
+        "default" => Some(Who::Default),
+        dev => find_dev(devs, dev).map(Who::Dev),
+    }
+}
 
 /// A device as a sysctl name spells it: a dot in it becomes a slash (`flannel/1`); the dot is taken too.
 fn find_dev(devs: &Devices, name: &str) -> Option<DevId> {
@@ -370,7 +463,7 @@ mod tests {
         let mut s = Sysctl::default();
         s.add_dev(Devices::LO, 1000);
         s.set(&devs, "net.ipv4.ip_forward", "1").unwrap();
-        assert!(s.forwarding(Devices::LO));
+        assert!(s.forwarding(Devices::LO, Family::V4));
         assert_eq!(s.get(&devs, "net.ipv4.conf.lo.forwarding").as_deref(), Ok("1"));
     }
 

@@ -7,11 +7,13 @@ use crate::engine::arena::DevId;
 use crate::engine::errno::Errno;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
+use crate::netns::addr::Scope;
 use crate::netns::fib::{FibKey, RouteKind};
-use crate::netns::neigh::Heard;
+use crate::netns::neigh::{Heard, Replaces};
 use crate::netns::netlink::Op;
 use crate::wire::arp::{Arp, REPLY, REQUEST};
 use crate::wire::eth::{ETHERTYPE_ARP, EthHeader, MacAddr};
+use crate::wire::ip::Family;
 use crate::wire::packet::{Packet, PacketType};
 
 /// An ARP message came in.
@@ -30,8 +32,9 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Pac
     let key = (dev, IpAddr::V4(arp.spa));
     let confirms = arp.op == REPLY && packet.pkt_type == PacketType::Host;
     let gratuitous = arp.spa == arp.tpa;
-    let heard = Heard { confirms, overrides: gratuitous, create: false };
-    let released = hear(ns, ctx, key, arp.sha, heard);
+    let replaces = if gratuitous { Replaces::Always } else { Replaces::AfterLocktime };
+    let heard = Heard { confirms, replaces, create: false, router: None };
+    let released = resolve::hear(ns, ctx, key, arp.sha, heard);
     if released.is_empty() { Next::Delivered } else { Next::Several(released) }
 }
 
@@ -40,8 +43,8 @@ fn answer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, arp: &Arp, packet: Pack
     let Some(own) = ns.devs.get(dev).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown, packet) };
     let mut stages = Vec::new();
     if !arp.spa.is_unspecified() {
-        let heard = Heard { confirms: false, overrides: true, create: true };
-        stages = hear(ns, ctx, (dev, IpAddr::V4(arp.spa)), arp.sha, heard);
+        let heard = Heard { confirms: false, replaces: Replaces::Always, create: true, router: None };
+        stages = resolve::hear(ns, ctx, (dev, IpAddr::V4(arp.spa)), arp.sha, heard);
     }
     let reply = Arp { op: REPLY, sha: own, spa: arp.tpa, tha: arp.sha, tpa: arp.spa };
     stages.insert(0, Stage::Transmit(dev, frame(ctx, own, arp.sha, reply)));
@@ -60,18 +63,11 @@ fn answers_for(ns: &Netns, dev: DevId, target: Ipv4Addr, sender: Ipv4Addr) -> bo
         let on_dev = || ns.addrs.of(dev).any(|a| a.net.addr() == target);
         return ns.sysctl.arp_ignore(dev) == 0 || on_dev();
     }
-    if !ns.sysctl.proxy_arp(dev) || !ns.sysctl.forwarding(dev) {
+    if !ns.sysctl.proxy_arp(dev) || !ns.sysctl.forwarding(dev, Family::V4) {
         return false;
     }
     let key = FibKey { src: Some(IpAddr::V4(sender)), iif: Some(dev), ..FibKey::to(target) };
     ns.fib.lookup(&key).is_some_and(|r| r.kind == RouteKind::Unicast && r.dev != Some(dev))
-}
-
-fn hear(ns: &mut Netns, ctx: &mut Ctx<'_>, key: (DevId, IpAddr), mac: MacAddr, heard: Heard) -> Vec<Stage> {
-    let config = ns.sysctl.neigh(key.0);
-    let packets = ns.neighs.heard(key, mac, heard, &config, ctx.now);
-    resolve::arm(ns, ctx, key);
-    packets.into_iter().map(|p| resolve::again(ns, key, p)).collect()
 }
 
 /// Asks for `target` on `dev` (`arp_solicit`): the sender is the source of the waiting packet if that is
@@ -79,15 +75,14 @@ fn hear(ns: &mut Netns, ctx: &mut Ctx<'_>, key: (DevId, IpAddr), mac: MacAddr, h
 pub(super) fn solicit(
     ns: &Netns,
     ctx: &mut Ctx<'_>,
-    dev: DevId,
-    target: IpAddr,
+    (dev, tpa): (DevId, Ipv4Addr),
     to: Option<MacAddr>,
     src: Option<IpAddr>,
 ) -> Option<Stage> {
-    let IpAddr::V4(tpa) = target else { return None };
+    let target = IpAddr::V4(tpa);
     let own = ns.devs.get(dev)?.mac;
     let ours = src.filter(|s| ns.fib.kind_of(*s) == RouteKind::Local);
-    let spa = ours.or_else(|| ns.addrs.select(dev, Some(target), crate::netns::addr::Scope::Link));
+    let spa = ours.or_else(|| ns.addrs.source(dev, Some(target), target, Scope::Link));
     let Some(IpAddr::V4(spa)) = spa else { return None };
     let arp = Arp { op: REQUEST, sha: own, spa, tha: to.unwrap_or(MacAddr::ZERO), tpa };
     Some(Stage::Transmit(dev, frame(ctx, own, to.unwrap_or(MacAddr::BROADCAST), arp)))

@@ -9,7 +9,8 @@ use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::fib::RouteKind;
-use crate::wire::eth::{ETHERTYPE_IPV4, EthHeader, MacAddr};
+use crate::wire::eth::{EthHeader, MacAddr};
+use crate::wire::ip::Family;
 use crate::wire::packet::{BridgePorts, Packet, PacketType};
 
 /// A frame arrived at a bridge port (`br_handle_frame`): PREROUTING runs here if the sysctl says so.
@@ -22,16 +23,14 @@ pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
     if ns.devs.get(bridge).is_some_and(|b| b.mac == eth.dst) {
         packet.pkt_type = PacketType::Host;
     }
-    if ns.sysctl.bridge_nf_call_iptables == 0 || eth.ethertype != ETHERTYPE_IPV4 {
-        return Next::Go(Stage::Switch(port, packet));
-    }
-    if super::receive::check_header(&mut packet).is_err() {
+    let family = Family::of_ethertype(eth.ethertype).filter(|family| ns.sysctl.bridge_nf(*family));
+    let Some(family) = family else { return Next::Go(Stage::Switch(port, packet)) };
+    let Ok(ip) = super::receive::check_header(family, &mut packet) else {
         return Next::Drop(DropReason::BridgeNfInvalid, packet);
-    }
+    };
     packet.bridge = Some(BridgePorts { physin: Some(port), ..BridgePorts::default() });
     packet.iif = Some(bridge);
     hide_other_host(&mut packet);
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let after = After::BridgePrerouting { port, daddr: ip.dst };
     Next::Go(hook::begin(Hook::Prerouting, (Some(bridge), None), after, packet))
 }

@@ -1,32 +1,49 @@
-//! A packet for this host reaches its protocol (net/ipv4/ip_input.c, `ip_local_deliver_finish`).
+//! A packet for this host reaches its protocol (net/ipv4/ip_input.c, `ip_local_deliver_finish`;
+//! net/ipv6/ip6_input.c, `ip6_protocol_deliver_rcu`).
 
-use super::{Ctx, Next, Stage, fragment, icmp, socket_io, tunnel};
+use super::{Ctx, Next, Stage, fragment, icmp, options, socket_io, tunnel};
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::frag::USER_LOCAL;
-use crate::wire::icmp::{DEST_UNREACH, PORT_UNREACH, PROT_UNREACH};
-use crate::wire::ip::{ICMP, IpHeader, TCP, UDP};
+use crate::wire::ext;
+use crate::wire::icmp::{Notice, PROT_UNREACH};
+use crate::wire::icmpv6::UNKNOWN_NEXT_HEADER;
+use crate::wire::ip::{Family, IpHeader, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::Packet;
 
 /// INPUT is over: raw sockets get a copy, then the protocol the packet.
 pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Next {
-    let packet = match fragment::defrag(ns, ctx, packet, USER_LOCAL) {
+    let whole = fragment::defrag(ns, ctx, packet, USER_LOCAL);
+    let packet = match whole.and_then(|packet| options::at_destination(ns, ctx, packet)) {
         Ok(packet) => packet,
         Err(next) => return next,
     };
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let raw = ns.sockets.raw_deliver(&ip, packet.l3());
     match ip.proto {
-        ICMP => icmp::receive(ns, ctx, &ip, packet),
+        proto if proto == ip.family().icmp() => icmp::receive(ns, ctx, &ip, packet),
         UDP => udp(ns, ctx, &ip, packet),
         TCP => socket_io::tcp_receive(ns, ctx, &ip, packet),
         _ if raw => Next::Delivered,
-        _ => refuse(ns, ctx, packet, PROT_UNREACH, DropReason::IpNoProto),
+        _ => no_protocol(ns, ctx, &ip, packet),
     }
 }
 
-/// `__udp4_lib_rcv`
+/// Nobody speaks the protocol: IPv6 points at the number that names it.
+fn no_protocol(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
+    let notice = match ip.family() {
+        Family::V4 => Notice::Unreachable(PROT_UNREACH),
+        Family::V6 if ip.proto == ext::NO_NEXT => return Next::Drop(DropReason::IpNoProto, packet),
+        Family::V6 => {
+            let named_at = ext::each(packet.l3()).last().map_or(6, |extension| extension.at);
+            Notice::ParameterProblem { code: UNKNOWN_NEXT_HEADER, pointer: named_at as u32 }
+        }
+    };
+    refuse(ns, ctx, packet, notice, DropReason::IpNoProto)
+}
+
+/// `__udp4_lib_rcv`, `__udp6_lib_rcv`
 fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     let header_len = usize::from(ip.header_len);
     let l4 = packet.l3().get(header_len..).unwrap_or(&[]);
@@ -44,11 +61,11 @@ fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next
     match ns.sockets.udp_deliver((ip.src, src_port).into(), (ip.dst, dst_port).into(), &l4[8..said]) {
         Some(true) => Next::Delivered,
         Some(false) => Next::Drop(DropReason::SocketRcvBuff, packet),
-        None => refuse(ns, ctx, packet, PORT_UNREACH, DropReason::NoSocket),
+        None => refuse(ns, ctx, packet, Notice::PortUnreachable, DropReason::NoSocket),
     }
 }
 
-fn refuse(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, code: u8, reason: DropReason) -> Next {
-    let answer: Option<Stage> = icmp::error(ns, ctx, &packet, DEST_UNREACH, code, 0);
+fn refuse(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, notice: Notice, reason: DropReason) -> Next {
+    let answer: Option<Stage> = icmp::error(ns, ctx, &packet, notice);
     Next::DropAnd(reason, packet, answer.into_iter().collect())
 }

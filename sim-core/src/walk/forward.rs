@@ -1,26 +1,30 @@
-//! A packet for somebody else (net/ipv4/ip_forward.c).
+//! A packet for somebody else (net/ipv4/ip_forward.c; net/ipv6/ip6_output.c, `ip6_forward`).
+
+use std::net::IpAddr;
 
 use super::{After, Ctx, Dst, Next, hook, icmp};
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::wire::edit;
-use crate::wire::icmp::{DEST_UNREACH, FRAG_NEEDED, TIME_EXCEEDED};
+use crate::wire::icmp::Notice;
 use crate::wire::packet::{Packet, PacketType};
 
-/// TTL, MTU, redirect, then FORWARD.
+/// TTL, source, MTU, redirect, then FORWARD.
 pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: Packet) -> Next {
     if packet.pkt_type != PacketType::Host {
         return Next::Drop(DropReason::NotForHost, packet);
     }
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
-    if ip.ttl <= 1 {
-        let answer = icmp::error(ns, ctx, &packet, TIME_EXCEEDED, 0, 0);
-        return Next::DropAnd(DropReason::TtlExceeded, packet, answer.into_iter().collect());
-    }
-    if exceeds_mtu(&packet, ip.df, dst.mtu) {
-        let answer = icmp::error(ns, ctx, &packet, DEST_UNREACH, FRAG_NEEDED, dst.mtu as u16);
-        return Next::DropAnd(DropReason::PktTooBig, packet, answer.into_iter().collect());
+    let refused = match (ip.ttl, beyond_scope(ip.src)) {
+        (..=1, _) => Some((DropReason::TtlExceeded, Some(Notice::TtlExceeded))),
+        (_, Some(notice)) => Some((DropReason::IpMartianSource, notice)),
+        _ if exceeds_mtu(&packet, ip.df, dst.mtu) => Some((DropReason::PktTooBig, Some(Notice::TooBig(dst.mtu)))),
+        _ => None,
+    };
+    if let Some((reason, notice)) = refused {
+        let answer = notice.and_then(|notice| icmp::error(ns, ctx, &packet, notice));
+        return Next::DropAnd(reason, packet, answer.into_iter().collect());
     }
     edit::decrement_ttl(packet.l3_mut());
     let redirect = icmp::redirect(ns, ctx, &dst, &packet);
@@ -32,11 +36,20 @@ pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
     }
 }
 
-/// `ip_exceeds_mtu`: only packets that must not be fragmented can be too big; one reassembled here is judged by
-/// its largest fragment.
+/// Whether an IPv6 source must not leave its link or host, and what is said about it.
+fn beyond_scope(src: IpAddr) -> Option<Option<Notice>> {
+    let IpAddr::V6(src) = src else { return None };
+    if src.is_unspecified() || src.is_loopback() {
+        return Some(None);
+    }
+    src.is_unicast_link_local().then_some(Some(Notice::BeyondScope))
+}
+
+/// `ip_exceeds_mtu`, `ip6_pkt_too_big`: only packets that must not be fragmented can be too big; one reassembled here
+/// is judged by its largest fragment.
 fn exceeds_mtu(packet: &Packet, df: bool, mtu: u32) -> bool {
     if !df || packet.l3().len() <= mtu as usize {
         return false;
     }
-    packet.frag_max == 0 || u32::from(packet.frag_max) > mtu
+    packet.frag_max == 0 || packet.frag_max > mtu
 }

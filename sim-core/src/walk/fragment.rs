@@ -1,89 +1,138 @@
 //! Too big for the device: fragments; fragments: put together (net/ipv4/ip_output.c `ip_fragment`,
-//! net/ipv4/ip_fragment.c).
+//! net/ipv4/ip_fragment.c; net/ipv6/ip6_output.c `ip6_fragment`, net/ipv6/reassembly.c).
 
-use super::{Ctx, Dst, Next, Stage, Timer, icmp, run};
+use std::ops::Range;
+
+use super::{Ctx, Dst, Next, Stage, Timer, icmp, options, run};
 use crate::engine::arena::DevId;
-use crate::engine::time::Duration;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
-use crate::netns::frag::Gathered;
+use crate::netns::frag::{Gathered, USER_CONNTRACK, USER_LOCAL};
 use crate::wire::build;
-use crate::wire::icmp::{DEST_UNREACH, FRAG_NEEDED, TIME_EXCEEDED};
+use crate::wire::ext::{self, FRAGMENT, FRAGMENT_LEN, Fragment};
+use crate::wire::icmp::Notice;
+use crate::wire::icmpv6::HEADER_FIELD;
+use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::Packet;
 
-/// Code of time exceeded: reassembly.
-const EXC_FRAGTIME: u8 = 1;
+/// Every link carries so many bytes (RFC 8200 section 5): what was in smaller fragments leaves in larger ones.
+const IPV6_MIN_MTU: u32 = 1280;
+/// Where the length stands in an IPv6 header.
+const PAYLOAD_LEN_AT: usize = 4;
 
 /// POSTROUTING is over (`ip_finish_output`): whole, or in fragments, to the neighbour.
 pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet: Packet) -> Next {
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
-    let limit = if packet.frag_max != 0 { dst.mtu.min(u32::from(packet.frag_max)) } else { dst.mtu };
-    if packet.l3().len() <= dst.mtu as usize
-        && (packet.frag_max == 0 || packet.l3().len() <= usize::from(packet.frag_max))
-    {
+    let len = packet.l3().len();
+    if len <= dst.mtu as usize && (packet.frag_max == 0 || len <= packet.frag_max as usize) {
         return Next::Go(Stage::Resolve(dst, packet));
     }
-    if ip.df && packet.frag_max == 0 {
-        let answer = icmp::error(ns, ctx, &packet, DEST_UNREACH, FRAG_NEEDED, dst.mtu as u16);
+    let whole_only = ip.df && packet.frag_max == 0 && !packet.ignore_df;
+    if whole_only || (ip.family() == Family::V6 && packet.frag_max > dst.mtu) {
+        let answer = icmp::error(ns, ctx, &packet, Notice::TooBig(dst.mtu));
         return Next::DropAnd(DropReason::PktTooBig, packet, answer.into_iter().collect());
     }
-    let pieces = split(&packet, limit as usize);
+    let pieces = split(ns, &packet, &ip, dst.mtu);
     Next::Several(pieces.into_iter().map(|p| Stage::Resolve(dst, p)).collect())
 }
 
 /// POSTROUTING at a bridge port is over (net/bridge/br_netfilter_hooks.c, `br_nf_dev_queue_xmit`): what was put
 /// together before conntrack leaves in fragments again, each with the frame's own L2 header.
-pub(super) fn finish_bridged(ns: &Netns, port: DevId, packet: Packet) -> Next {
-    let mtu = ns.devs.get(port).map_or(0, |d| d.mtu as usize);
-    let limit = if packet.frag_max == 0 { mtu } else { mtu.min(usize::from(packet.frag_max)) };
-    if packet.frag_max == 0 || packet.l3().len() <= limit {
+pub(super) fn finish_bridged(ns: &mut Netns, port: DevId, packet: Packet) -> Next {
+    let mtu = ns.devs.get(port).map_or(0, |d| d.mtu);
+    let limit = if packet.frag_max == 0 { mtu } else { mtu.min(packet.frag_max) };
+    let Some(ip) = packet.ip().filter(|_| packet.frag_max != 0 && packet.l3().len() > limit as usize) else {
         return Next::Go(Stage::Transmit(port, packet));
-    }
+    };
     let l2 = packet.data()[..packet.len() - packet.l3().len()].to_vec();
-    let mut pieces = split(&packet, limit);
+    let mut pieces = split(ns, &packet, &ip, mtu);
     pieces.iter_mut().for_each(|p| p.push_l2(&l2));
     Next::Several(pieces.into_iter().map(|p| Stage::Transmit(port, p)).collect())
 }
 
-/// Cuts a packet into fragments of at most `mtu` bytes, the payload of all but the last a multiple of eight
-/// (RFC 791 3.2). DF is kept only on fragments of a packet that came in with it.
-fn split(packet: &Packet, mtu: usize) -> Vec<Packet> {
-    let Some(ip) = packet.ip() else { return Vec::new() };
-    let header_len = usize::from(ip.header_len);
-    let Some(payload) = packet.l3().get(header_len..) else { return Vec::new() };
-    let step = (mtu.saturating_sub(header_len) / 8 * 8).max(8);
+/// Cuts a packet into fragments of at most `mtu` bytes, and none larger than those it came in; the payload of all but the
+/// last is a multiple of eight (RFC 791 3.2, RFC 8200 4.5). What came in fragments of IPv6 that all fit leaves in the
+/// same ones, under another identification.
+fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, mtu: u32) -> Vec<Packet> {
+    let came_in = if packet.frag_max == 0 { mtu } else { packet.frag_max };
+    let (from, limit, id) = match ip.family() {
+        Family::V4 => (usize::from(ip.header_len), mtu.min(came_in), ip.id),
+        Family::V6 => {
+            let (from, _) = ext::fragment_place(packet.l3());
+            (from, mtu.min(came_in.max(IPV6_MIN_MTU)), ns.streams.fragments.next_u32())
+        }
+    };
+    let own_header = if ip.family() == Family::V4 { 0 } else { FRAGMENT_LEN };
+    let room = (limit as usize).saturating_sub(from + own_header);
+    let payload = packet.l3().len().saturating_sub(from);
+    let step = (room / 8 * 8).max(8);
+    let same = !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
+    let steps = if same { packet.pieces.clone() } else { vec![step as u16; payload.div_ceil(step)] };
     let mut out = Vec::new();
-    for (n, chunk) in payload.chunks(step).enumerate() {
-        let mut header = ip;
-        header.frag_offset = ip.frag_offset + (n * step) as u16;
-        header.mf = ip.mf || (n + 1) * step < payload.len();
-        let mut piece = build::ip(packet.id, header, chunk);
+    let mut offset = 0;
+    for len in steps {
+        let end = (offset + usize::from(len)).min(payload);
+        let fragment = Fragment { offset: offset as u16, more: end < payload, id };
+        let mut piece = cut_out(packet, ip, (from, offset..end), fragment);
         piece.mark = packet.mark;
         piece.flow_hash = packet.flow_hash;
         piece.ct = packet.ct;
         out.push(piece);
+        offset = end;
     }
     out
 }
 
-/// A fragment to be put together before conntrack or a local socket sees it (`ip_defrag`).
+/// One fragment: that range of what stands behind `from`. IPv4 keeps DF only on fragments of a packet that came in with
+/// it; IPv6 repeats what every router looks at, and adds a fragment header.
+fn cut_out(packet: &Packet, ip: &IpHeader, (from, range): (usize, Range<usize>), fragment: Fragment) -> Packet {
+    let (head, payload) = packet.l3().split_at(from);
+    if ip.family() == Family::V4 {
+        let header = IpHeader { frag_offset: ip.frag_offset + fragment.offset, mf: ip.mf || fragment.more, ..*ip };
+        return build::ip(packet.id, header, &payload[range]);
+    }
+    let (_, named_at) = ext::fragment_place(packet.l3());
+    let mut piece = head.to_vec();
+    piece[named_at] = FRAGMENT;
+    piece.extend_from_slice(&ext::fragment_bytes(head[named_at], fragment));
+    piece.extend_from_slice(&payload[range]);
+    ext::set_payload_len(&mut piece);
+    Packet::new(packet.id, &piece)
+}
+
+/// A fragment to be put together before conntrack or a local socket sees it (`ip_defrag`, `nf_ct_frag6_gather`,
+/// `ipv6_frag_rcv`). Conntrack takes the fragment header of IPv6 away, be there only one fragment.
 ///
 /// # Errors
 /// What becomes of it instead: it waits for the rest, or is dropped.
 pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8) -> Result<Packet, Next> {
     let Some(ip) = packet.ip() else { return Err(Next::Drop(DropReason::IpInHdr, packet)) };
-    if !ip.is_fragment() {
+    let atomic = || user == USER_CONNTRACK && ext::fragment(packet.l3()).is_some();
+    let wanted = ip.is_fragment() || atomic();
+    if !wanted {
         return Ok(packet);
     }
-    let timeout = Duration::from_secs(u64::try_from(ns.sysctl.ipfrag_time).unwrap_or(0));
+    let timeout = match (ip.family(), user) {
+        (Family::V6, USER_CONNTRACK) => ns.conntrack.config.frag6_timeout,
+        (family, _) => ns.sysctl.fragment_time(family),
+    };
     match ns.frags.gather(packet, &ip, user, ctx.now + timeout) {
         Gathered::Whole(packet) => Ok(packet),
         Gathered::Waiting => {
             arm(ns, ctx);
             Err(Next::Held)
         }
+        Gathered::Refused(_, packet) if user == USER_LOCAL && has_odd_length(&packet, &ip) => {
+            Err(options::parameter_problem(ns, ctx, packet, HEADER_FIELD, PAYLOAD_LEN_AT))
+        }
         Gathered::Refused(reason, packet) => Err(Next::Drop(reason, packet)),
     }
+}
+
+/// Whether an IPv6 fragment that others follow does not end at a multiple of eight (`ip6_frag_queue`).
+fn has_odd_length(packet: &Packet, ip: &IpHeader) -> bool {
+    let payload = ext::fragment(packet.l3()).map(|header| packet.l3().len() - header.at - header.len);
+    ip.mf && payload.is_some_and(|len| len % 8 != 0)
 }
 
 fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>) {
@@ -92,13 +141,13 @@ fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>) {
     }
 }
 
-/// Incomplete packets whose time is up; an end host that has the first fragment says so (`ip_expire`).
+/// Incomplete packets whose time is up; an end host that has the first fragment says so (`ip_expire`, `ip6frag_expire_frag_queue`).
 pub(super) fn expire(ns: &mut Netns, ctx: &mut Ctx<'_>) {
     for lost in ns.frags.expire(ctx.now) {
         let place = DropPlace { netns: ns.id, dev: lost.dev, stage: "defrag", reason: DropReason::FragReasm };
         ctx.out.lose(ctx.now, lost.first.as_ref(), place);
         if let Some(first) = lost.first
-            && let Some(stage) = icmp::error(ns, ctx, &first, TIME_EXCEEDED, EXC_FRAGTIME, 0)
+            && let Some(stage) = icmp::error(ns, ctx, &first, Notice::ReassemblyTimeExceeded)
         {
             run(ns, ctx, stage);
         }

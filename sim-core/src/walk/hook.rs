@@ -18,6 +18,7 @@ use crate::netfilter::rules::{self, CtFacts, Decider, TableName, TraceStep, Verd
 use crate::netns::Netns;
 use crate::netns::frag::USER_CONNTRACK;
 use crate::wire::edit;
+use crate::wire::ip::Family;
 use crate::wire::packet::{CtRef, Packet};
 
 /// A function registered at a hook.
@@ -91,7 +92,8 @@ pub struct TracedPacket {
 
 /// Runs the next function of a hook, or what comes after it.
 pub(super) fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Next {
-    if ns.rules.is_untouched() {
+    let rules = &ns.rules[walk.family];
+    if rules.is_untouched() {
         walk.step = usize::MAX;
     }
     let Some(function) = functions(walk.hook).get(walk.step) else {
@@ -99,11 +101,11 @@ pub(super) fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Nex
     };
     walk.step += 1;
     let said = match function {
-        Defrag if ns.rules.tracks() => return defrag(ns, ctx, walk),
-        Table(name) if ns.rules.asks(*name, walk.hook) => ask_table(ns, ctx, *name, &mut walk),
-        Track if ns.rules.tracks() => track(ns, ctx, &mut walk),
-        Nat if ns.rules.has_nat() => nat::run(ns, ctx, &mut walk),
-        Confirm if ns.rules.tracks() => confirm(ns, ctx, &mut walk),
+        Defrag if rules.tracks() => return defrag(ns, ctx, walk),
+        Table(name) if rules.asks(*name, walk.hook) => ask_table(ns, ctx, *name, &mut walk),
+        Track if rules.tracks() => track(ns, ctx, &mut walk),
+        Nat if rules.has_nat() => nat::run(ns, ctx, &mut walk),
+        Confirm if rules.tracks() => confirm(ns, ctx, &mut walk),
         _ => Said::Accept,
     };
     match said {
@@ -168,7 +170,7 @@ fn ask_table(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut Hook
 /// Evaluates one table and stores back what its targets changed.
 fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookWalk) -> (Verdict, Option<TraceGroup>) {
     let Some(ip) = walk.packet.ip() else { return (Verdict::Accept, None) };
-    let set = std::sync::Arc::clone(&ns.rules.set);
+    let set = std::sync::Arc::clone(&ns.rules[walk.family].set);
     let Some(table) = set.table(name) else { return (Verdict::Accept, None) };
     let ct = CtFacts::of(&ns.conntrack, &walk.packet);
     let types = facts::Addresses { fib: &ns.fib, devs: &ns.devs };
@@ -194,7 +196,8 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
         template: None,
         mss: None,
     };
-    let (verdict, decider) = rules::evaluate(table, &mut ns.rules.state, walk.hook, &mut asked, Some(&mut steps));
+    let (verdict, decider) =
+        rules::evaluate(table, &mut ns.rules[walk.family].state, walk.hook, &mut asked, Some(&mut steps));
     let (mark, traced, connmark) = (asked.mark, asked.traced, asked.ct.mark);
     let (template, mss, asked_ip) = (asked.template, asked.mss, asked.ip);
     let group = (!steps.is_empty()).then(|| group(ns, table, walk, &steps, mark));
@@ -274,7 +277,8 @@ pub(super) fn attach_related(about: &Packet, answer: &mut Packet) {
 /// Begins a hook.
 pub(super) fn begin(hook: Hook, devs: (Option<DevId>, Option<DevId>), after: After, packet: Packet) -> Stage {
     let (indev, outdev) = devs;
-    Stage::Hook(HookWalk { hook, step: 0, indev, outdev, after, zone: Zone::default(), packet })
+    let family = packet.ip().map_or(Family::V4, |ip| ip.family());
+    Stage::Hook(HookWalk { hook, step: 0, indev, outdev, after, zone: Zone::default(), family, packet })
 }
 
 /// Whether the packet's connection is translated.

@@ -1,120 +1,136 @@
-//! ICMP: answers, errors sent and errors received (net/ipv4/icmp.c).
+//! ICMP: answers, errors sent and errors received (net/ipv4/icmp.c, net/ipv6/icmp.c).
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::output::route_output;
-use super::{Ctx, Dst, Next, Stage, hook, socket_io};
+use super::{Ctx, Dst, Next, Stage, flow_label, hook, nd, socket_io};
+use crate::dev::Devices;
+use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::socket::SocketError;
-use crate::wire::checksum::Sum;
-use crate::wire::icmp::{self, IcmpHeader};
-use crate::wire::ip::{ICMP, IpHeader, TCP, UDP};
+use crate::wire::icmp::{self, IcmpHeader, Notice};
+use crate::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT};
+use crate::wire::ip::{Family, IpHeader, TCP, UDP, is_icmp};
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, edit, l4};
 
-/// Largest ICMP error, with its IP header (`__icmp_send`: RFC 1812 4.3.2.3).
-const MAX_ERROR: usize = 576;
-/// Type of service of errors: internetwork control (RFC 1812 4.3.2.5).
+/// Type of service of errors of IPv4: internetwork control (RFC 1812 4.3.2.5).
 const ERROR_TOS: u8 = 0xc0;
+
+/// Largest ICMP error, with its IP header (RFC 1812 4.3.2.3; RFC 4443 2.4).
+const fn max_error(family: Family) -> usize {
+    match family {
+        Family::V4 => 576,
+        Family::V6 => 1280,
+    }
+}
 
 /// A message came in.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
     let Some(header) = IcmpHeader::read(l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
-    if Sum::default().bytes(l4).finish() != 0 {
+    if icmp::checksum(ip.src, ip.dst, l4) != 0 {
         return Next::Drop(DropReason::IcmpCsum, packet);
     }
-    match header.kind {
-        icmp::ECHO if ns.sysctl.icmp_echo_ignore_all != 0 => Next::Drop(DropReason::NotSpecified, packet),
-        icmp::ECHO => reply(ns, ctx, ip, header, packet),
-        icmp::DEST_UNREACH | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM | icmp::SOURCE_QUENCH => {
-            let quoted = l4[8..].to_vec();
-            error_received(ns, ctx, ip.src, header, &quoted);
-            Next::Delivered
-        }
-        _ => Next::Delivered,
+    let family = ip.family();
+    if header.kind == icmp::echo(family) {
+        let ignored = family == Family::V4 && ns.sysctl.icmp_echo_ignore_all != 0;
+        return if ignored { Next::Drop(DropReason::NotSpecified, packet) } else { reply(ns, ctx, ip, header, packet) };
     }
+    if family == Family::V6 && matches!(header.kind, NEIGH_SOLICIT | NEIGH_ADVERT) {
+        return nd::receive(ns, ctx, ip, packet);
+    }
+    if icmp::is_error(ip.proto, header.kind) && header.kind != icmp::REDIRECT {
+        let quoted = l4[8..].to_vec();
+        error_received(ns, ctx, ip.src, header, &quoted);
+    }
+    Next::Delivered
 }
 
 /// An echo request is answered with its own data, type of service and (if unicast) destination as source;
-/// without DF (`icmp_echo`, `icmp_reply`). A request to a group or broadcast is not answered.
+/// without DF (`icmp_echo`, `icmp_reply`, `icmpv6_echo_reply`). IPv4 answers no request to a group or broadcast.
 fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, packet: Packet) -> Next {
-    if ns.fib.kind_of(ip.dst) != RouteKind::Local {
+    let own = ns.fib.kind_of(ip.dst) == RouteKind::Local;
+    if !own && ip.family() == Family::V4 {
         return Next::Drop(DropReason::NotSpecified, packet);
     }
-    let key = FibKey { src: Some(ip.dst), mark: 0, ..FibKey::to(ip.src) };
+    let key = FibKey { src: own.then_some(ip.dst), oif: on_link(ip.src, &packet), ..FibKey::to(ip.src) };
     let Ok((dst, src)) = route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes, packet) };
     let body = &packet.l3()[usize::from(ip.header_len) + 8..];
-    let message = IcmpHeader { kind: icmp::ECHO_REPLY, code: 0, ..header }.to_bytes(body);
-    let mut out = IpHeader::new(src, ip.src, ICMP, message.len());
+    let message = IcmpHeader { kind: icmp::echo_reply(ip.family()), code: 0, ..header };
+    let mut out = header_of(ns, &dst, (src, ip.src));
     out.tos = ip.tos;
-    out.ttl = ns.default_ttl();
-    out.id = ns.ip_ids.draw();
-    Next::Go(Stage::LocalOut(dst, build::ip(ctx.out.packet_id(), out, &message)))
+    let mut answer = build::icmp(ctx.out.packet_id(), out, message, body);
+    answer.ignore_df = true;
+    Next::Go(Stage::LocalOut(dst, answer))
 }
 
-/// An ICMP error about `packet` (`__icmp_send`), or `None` where none may be sent: about fragments but the
+/// A link-local address is reached by the device its packet came in by.
+fn on_link(addr: IpAddr, packet: &Packet) -> Option<DevId> {
+    packet.iif.filter(|_| matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local()))
+}
+
+/// The IP header of a message of this host.
+fn header_of(ns: &mut Netns, dst: &Dst, (src, to): (IpAddr, IpAddr)) -> IpHeader {
+    let family = Family::of(to);
+    let mut out = IpHeader::new(src, to, family.icmp(), 0);
+    out.ttl = ns.default_ttl(family, dst.dev);
+    out.flow = flow_label(ns, &out, (0, 0));
+    out.id = ns.draw_ip_id(family);
+    out
+}
+
+/// An ICMP error about `packet` (`__icmp_send`, `icmp6_send`), or `None` where none may be sent: about fragments but the
 /// first, about errors, to or from groups and broadcasts, beyond the rate limit.
-pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, kind: u8, code: u8, mtu: u16) -> Option<Stage> {
-    let rest = [0, 0, (mtu >> 8) as u8, mtu as u8];
-    message(ns, ctx, packet, IcmpHeader { kind, code, rest })
-}
-
-fn message(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, header: IcmpHeader) -> Option<Stage> {
+pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: Notice) -> Option<Stage> {
     let ip = packet.ip()?;
-    if !may_answer(ns, packet, &ip) {
+    if !may_answer(ns, packet, &ip, notice) {
         return None;
     }
+    let family = ip.family();
     let own = (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst);
-    let key = FibKey { src: own, ..FibKey::to(ip.src) };
+    let key = FibKey { src: own, oif: on_link(ip.src, packet), ..FibKey::to(ip.src) };
     let (dst, src) = route_output(ns, key).ok()?;
-    if limited(ns, ctx, &header, ip.src, dst.dev) {
+    if limited(ns, ctx, notice, ip.src, dst.dev) {
         return None;
     }
-    let room = (dst.mtu as usize).min(MAX_ERROR) - 28;
+    let room = (dst.mtu as usize).min(max_error(family)) - family.header_len() - 8;
     let mut quote = packet.l3().to_vec();
     if packet.csum_partial {
         edit::leave_checksum_partial(&mut quote);
     }
     quote.truncate(room);
-    let body = header.to_bytes(&quote);
-    let mut out = IpHeader::new(src, ip.src, ICMP, body.len());
-    out.tos = (ip.tos & 0x1e) | ERROR_TOS;
-    out.ttl = ns.default_ttl();
-    out.id = ns.ip_ids.draw();
-    let mut answer = build::ip(ctx.out.packet_id(), out, &body);
+    let mut out = header_of(ns, &dst, (src, ip.src));
+    if family == Family::V4 {
+        out.tos = (ip.tos & 0x1e) | ERROR_TOS;
+    }
+    let mut answer = build::icmp(ctx.out.packet_id(), out, notice.header(family), &quote);
     hook::attach_related(packet, &mut answer);
     Some(Stage::LocalOut(dst, answer))
 }
 
-fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader) -> bool {
-    if packet.pkt_type != PacketType::Host || ip.frag_offset != 0 || ip.src.is_unspecified() {
+fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> bool {
+    // About a group only what helps its sender is told (RFC 4443 2.4 e.3).
+    let for_group = matches!(notice, Notice::TooBig(_) | Notice::ParameterProblem { .. }) && ip.family() == Family::V6;
+    if (packet.pkt_type != PacketType::Host && !for_group) || ip.frag_offset != 0 || ip.src.is_unspecified() {
         return false;
     }
     let group = |a: IpAddr| a.is_multicast() || ns.fib.kind_of(a) == RouteKind::Broadcast;
-    if group(ip.dst) || group(ip.src) || crate::netns::fib::is_limited_broadcast(ip.dst) {
+    let to_group = group(ip.dst) || crate::netns::fib::is_limited_broadcast(ip.dst);
+    if (to_group && !for_group) || group(ip.src) || ns.fib.kind_of(ip.src) == RouteKind::Anycast {
         return false;
     }
-    let about_error =
-        ip.proto == ICMP && packet.l3().get(usize::from(ip.header_len)).is_none_or(|k| icmp::is_error(*k));
-    !about_error
+    let kind = packet.l3().get(usize::from(ip.header_len));
+    !is_icmp(ip.proto) || kind.is_some_and(|kind| !icmp::is_error(ip.proto, *kind))
 }
 
-/// `icmpv4_xrlim_allow`: `icmp_ratelimit` milliseconds apart per destination, after a burst of six; the default
-/// mask limits unreachable, source quench, time exceeded and parameter problem, never on `lo`, never "fragmentation needed".
-fn limited(
-    ns: &mut Netns,
-    ctx: &mut Ctx<'_>,
-    header: &IcmpHeader,
-    to: IpAddr,
-    dev: crate::engine::arena::DevId,
-) -> bool {
-    let exempt = header.kind == icmp::REDIRECT
-        || (header.kind == icmp::DEST_UNREACH && header.code == icmp::FRAG_NEEDED)
-        || dev == crate::dev::Devices::LO;
-    let ms = u64::try_from(ns.sysctl.icmp_ratelimit).unwrap_or(0);
+/// `icmpv4_xrlim_allow`, `icmpv6_xrlim_allow`: `icmp_ratelimit` milliseconds apart per destination, after a burst of
+/// six; the default masks limit all errors but "too big", of IPv4 no redirect, and nothing on `lo`.
+fn limited(ns: &mut Netns, ctx: &mut Ctx<'_>, notice: Notice, to: IpAddr, dev: DevId) -> bool {
+    let exempt = matches!(notice, Notice::Redirect(_) | Notice::TooBig(_)) || dev == Devices::LO;
+    let ms = ns.sysctl.error_interval(Family::of(to));
     if exempt || ms == 0 {
         return false;
     }
@@ -135,7 +151,7 @@ pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Pa
     if !on_link {
         return None;
     }
-    message(ns, ctx, packet, IcmpHeader { kind: icmp::REDIRECT, code: 1, rest: gateway.octets() })
+    error(ns, ctx, packet, Notice::Redirect(gateway))
 }
 
 /// An error about a packet of ours (`icmp_unreach`, `icmp_socket_deliver`): the path MTU is learned, the
@@ -143,12 +159,11 @@ pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Pa
 fn error_received(ns: &mut Netns, ctx: &Ctx<'_>, from: IpAddr, header: IcmpHeader, quoted: &[u8]) {
     let Some(inner) = IpHeader::read(quoted) else { return };
     let l4 = quoted.get(usize::from(inner.header_len)..).unwrap_or(&[]);
-    let too_big = header.kind == icmp::DEST_UNREACH && header.code == icmp::FRAG_NEEDED;
-    if too_big && inner.proto != TCP {
-        ns.pmtu.learn(inner.dst, u32::from(header.mtu()));
+    let told_mtu = header.too_big(inner.family());
+    if let Some(mtu) = told_mtu.filter(|_| believes(ns, &inner, l4)) {
+        ns.pmtu.learn(inner.dst, mtu);
     }
-    let mtu = if too_big { u32::from(header.mtu()) } else { 0 };
-    let told = SocketError::icmp(header.kind, header.code, from, mtu);
+    let told = SocketError::icmp(header.kind, header.code, from, told_mtu.unwrap_or(0));
     ns.sockets.raw_error(&inner, told);
     let Some((sport, dport)) = l4::ports(inner.proto, l4) else { return };
     let (local, remote): (SocketAddr, SocketAddr) = ((inner.src, sport).into(), (inner.dst, dport).into());
@@ -159,5 +174,17 @@ fn error_received(ns: &mut Netns, ctx: &Ctx<'_>, from: IpAddr, header: IcmpHeade
             socket_io::tcp_error(ns, ctx.now, (local, remote), seq, header, told);
         }
         _ => {}
+    }
+}
+
+/// Whether a path MTU is believed: TCP judges by the sequence number, UDP of IPv6 only if a socket sent the packet
+/// (net/ipv6/udp.c, `udpv6_err`).
+fn believes(ns: &Netns, quoted: &IpHeader, l4: &[u8]) -> bool {
+    match (quoted.proto, quoted.family()) {
+        (TCP, _) => false,
+        (UDP, Family::V6) => l4::ports(UDP, l4).is_some_and(|(src, dst)| {
+            ns.sockets.udp.lookup((quoted.src, src).into(), (quoted.dst, dst).into()).is_some()
+        }),
+        _ => true,
     }
 }

@@ -22,6 +22,8 @@ mod forward;
 mod fragment;
 mod hook;
 mod icmp;
+mod nd;
+mod options;
 mod output;
 mod receive;
 mod resolve;
@@ -32,7 +34,7 @@ mod taps;
 mod transmit;
 mod tunnel;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::engine::arena::{DevId, LinkId, NetnsId};
 use crate::engine::time::Instant;
@@ -42,10 +44,13 @@ use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::fib::RouteKind;
 use crate::netns::neigh::NeighKey;
+use crate::wire::ip::Family;
 use crate::wire::packet::{Packet, PacketId};
 
 pub(crate) use arp::apply;
 pub use hook::{TraceGroup, TracedPacket};
+pub(crate) use nd::begin_dad;
+use output::flow_label;
 pub(crate) use socket_io::{flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, udp_bind, udp_connect};
 use taps::Taps;
 
@@ -98,6 +103,8 @@ pub(crate) struct HookWalk {
     pub after: After,
     /// The conntrack zone the raw table chose.
     pub zone: Zone,
+    /// Whose rules are asked.
+    pub family: Family,
     pub packet: Packet,
 }
 
@@ -113,7 +120,7 @@ pub(crate) enum Stage {
     },
     BridgeXmit(DevId, Packet),
     ArpReceive(DevId, Packet),
-    IpReceive(DevId, Packet),
+    IpReceive(DevId, Family, Packet),
     Hook(HookWalk),
     Forward(Dst, Packet),
     LocalOut(Dst, Packet),
@@ -159,7 +166,7 @@ impl Stage {
             | Self::BridgeForward { packet: p, .. }
             | Self::BridgeXmit(_, p)
             | Self::ArpReceive(_, p)
-            | Self::IpReceive(_, p)
+            | Self::IpReceive(_, _, p)
             | Self::Forward(_, p)
             | Self::LocalOut(_, p)
             | Self::Resolve(_, p)
@@ -208,6 +215,17 @@ pub(crate) enum Timer {
     Neigh(NeighKey),
     /// The oldest incomplete packet.
     Fragments,
+    /// The search for duplicates of an address.
+    Dad(DevId, Ipv6Addr),
+    /// An answer for an anycast address.
+    Anycast {
+        /// The device it was asked for on.
+        dev: DevId,
+        /// The anycast address.
+        target: Ipv6Addr,
+        /// Who asked.
+        asker: Ipv6Addr,
+    },
 }
 
 /// What a walk leaves behind for the world: frames, timers, what was seen, counts. Its buffers are reused.
@@ -305,7 +323,7 @@ fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, stage: Stage) -> Next {
         Stage::BridgeForward { port, packet } => bridge_hooks::forward(ns, port, packet),
         Stage::BridgeXmit(bridge, packet) => switch::bridge_xmit(ns, ctx, bridge, packet),
         Stage::ArpReceive(dev, packet) => arp::receive(ns, ctx, dev, packet),
-        Stage::IpReceive(dev, packet) => receive::ip_receive(ns, dev, packet),
+        Stage::IpReceive(dev, family, packet) => receive::ip_receive(ns, ctx, dev, family, packet),
         Stage::Hook(walk) => hook::step(ns, ctx, walk),
         Stage::Forward(dst, packet) => forward::forward(ns, ctx, dst, packet),
         Stage::LocalOut(dst, packet) => output::local_out(ns, dst, packet),
@@ -346,6 +364,8 @@ pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
         Timer::Neigh(key) => resolve::neigh_timer(ns, ctx, key),
         Timer::Tcp => socket_io::tcp_timer(ns, ctx),
         Timer::Fragments => fragment::expire(ns, ctx),
+        Timer::Dad(dev, ip) => nd::dad_timer(ns, ctx, dev, ip),
+        Timer::Anycast { dev, target, asker } => nd::answer_for_anycast(ns, ctx, dev, target, asker),
     }
 }
 

@@ -1,6 +1,9 @@
-//! A packet leaves the host: its own through OUTPUT, all through POSTROUTING (net/ipv4/ip_output.c).
+//! A packet leaves the host: its own through OUTPUT, all through POSTROUTING (net/ipv4/ip_output.c,
+//! net/ipv6/ip6_output.c).
 
 use std::net::IpAddr;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::route::dst_of;
 use super::{After, Dst, Next, hook};
@@ -10,6 +13,7 @@ use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::addr::Scope;
 use crate::netns::fib::{FibKey, RouteKind};
+use crate::wire::ip::IpHeader;
 use crate::wire::packet::Packet;
 
 /// The route of a packet of this host, with its source address (`ip_route_output_key_hash_rcu`).
@@ -19,7 +23,7 @@ use crate::wire::packet::Packet;
 pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Errno> {
     let route = ns.fib.lookup(&key).ok_or(Errno::ENETUNREACH)?;
     match route.kind {
-        RouteKind::Unicast | RouteKind::Local | RouteKind::Broadcast => {}
+        RouteKind::Unicast | RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {}
         RouteKind::Blackhole => return Err(Errno::EINVAL),
         RouteKind::Unreachable => return Err(Errno::EHOSTUNREACH),
         RouteKind::Prohibit => return Err(Errno::EACCES),
@@ -28,12 +32,12 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
     let src = match key.src.filter(|s| !s.is_unspecified()) {
         Some(src) => src,
         None if route.kind == RouteKind::Local => route.src.unwrap_or(key.dst),
-        None => source_for(ns, &dst).ok_or(Errno::ENETUNREACH)?,
+        None => source_for(ns, &dst, key.dst)?,
     };
-    if route.kind == RouteKind::Local {
+    if matches!(route.kind, RouteKind::Local | RouteKind::Anycast) {
         dst.dev = crate::dev::Devices::LO;
         dst.mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |lo| lo.mtu);
-    } else if src.is_loopback() && !ns.sysctl.route_localnet(dst.dev) {
+    } else if src.is_loopback() && src.is_ipv4() && !ns.sysctl.route_localnet(dst.dev) {
         return Err(Errno::EINVAL);
     }
     if let Some(learned) = ns.pmtu.get(key.dst) {
@@ -43,14 +47,29 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
     Ok((dst, src))
 }
 
-/// The preferred source of a route (`fib_result_prefsrc`).
-fn source_for(ns: &Netns, dst: &Dst) -> Option<IpAddr> {
-    dst.src.or_else(|| ns.addrs.select(dst.dev, dst.via, Scope::Universe))
+/// The preferred source of a route (`fib_result_prefsrc`, `ip6_route_get_saddr`).
+fn source_for(ns: &Netns, dst: &Dst, to: IpAddr) -> Result<IpAddr, Errno> {
+    let none = if to.is_ipv4() { Errno::ENETUNREACH } else { Errno::EADDRNOTAVAIL };
+    dst.src.or_else(|| ns.addrs.source(dst.dev, dst.via, to, Scope::Universe)).ok_or(none)
 }
 
 /// The address MASQUERADE gives to packets that leave by `dst` (net/netfilter/nf_nat_masquerade.c).
 pub(super) fn masquerade_address(ns: &Netns, dst: &Dst, to: IpAddr) -> Option<IpAddr> {
-    ns.addrs.select(dst.dev, Some(dst.via.unwrap_or(to)), Scope::Universe)
+    ns.addrs.source(dst.dev, Some(dst.via.unwrap_or(to)), to, Scope::Universe)
+}
+
+/// The flow label of a packet of this host: a hash of its flow, so that it stays the same (include/net/ipv6.h,
+/// `ip6_make_flowlabel`). 0 for IPv4.
+pub(super) fn flow_label(ns: &Netns, header: &IpHeader, (src_port, dst_port): (u16, u16)) -> u32 {
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else { return 0 };
+    let mut key = [0u8; 41];
+    key[..16].copy_from_slice(&src.octets());
+    key[16..32].copy_from_slice(&dst.octets());
+    key[32..34].copy_from_slice(&src_port.to_be_bytes());
+    key[34..36].copy_from_slice(&dst_port.to_be_bytes());
+    key[36] = header.proto;
+    key[37..].copy_from_slice(&ns.id.0.to_be_bytes());
+    (xxh3_64(&key) as u32 & 0xf_ffff).max(1)
 }
 
 /// A packet of this host with its route: OUTPUT.
@@ -67,7 +86,8 @@ pub(super) fn output(dst: Dst, mut packet: Packet) -> Next {
     Next::Go(hook::begin(Hook::Postrouting, (indev, Some(dst.dev)), After::PostroutingDone(dst), packet))
 }
 
-/// The route after a rule changed what it depends on (net/ipv4/netfilter.c, `ip_route_me_harder`).
+/// The route after a rule changed what it depends on (net/ipv4/netfilter.c, `ip_route_me_harder`; net/ipv6/netfilter.c,
+/// `ip6_route_me_harder`).
 pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, DropReason> {
     let ip = packet.ip().ok_or(DropReason::IpInHdr)?;
     let src = (ns.fib.kind_of(ip.src) == RouteKind::Local).then_some(ip.src);

@@ -1,13 +1,18 @@
-//! A device got a frame: `__netif_receive_skb_core` (net/core/dev.c), then `ip_rcv` (net/ipv4/ip_input.c).
+//! A device got a frame: `__netif_receive_skb_core` (net/core/dev.c), then `ip_rcv` (net/ipv4/ip_input.c) or `ipv6_rcv`
+//! (net/ipv6/ip6_input.c).
 
-use super::{After, Ctx, Next, Stage, hook};
+use std::net::IpAddr;
+
+use super::{After, Ctx, Next, Stage, hook, options};
 use crate::capture::Direction;
+use crate::dev::Devices;
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::wire::checksum::Sum;
-use crate::wire::eth::{ETHERTYPE_ARP, ETHERTYPE_IPV4, EthHeader, MacAddr};
+use crate::wire::eth::{ETHERTYPE_ARP, EthHeader, MacAddr};
+use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::{Packet, PacketType};
 
 /// To whom a frame is addressed, seen from a device (net/ethernet/eth.c, `eth_type_trans`).
@@ -35,23 +40,35 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet:
     if is_port {
         return Next::Go(Stage::BridgeInput(dev, packet));
     }
-    match eth.ethertype {
-        ETHERTYPE_ARP => Next::Go(Stage::ArpReceive(dev, packet)),
-        ETHERTYPE_IPV4 => Next::Go(Stage::IpReceive(dev, packet)),
+    match (eth.ethertype, Family::of_ethertype(eth.ethertype)) {
+        (ETHERTYPE_ARP, _) => Next::Go(Stage::ArpReceive(dev, packet)),
+        (_, Some(family)) => Next::Go(Stage::IpReceive(dev, family, packet)),
         _ => Next::Drop(DropReason::UnhandledProto, packet),
     }
 }
 
 /// Checks the IP header and hands the packet to PREROUTING, unless br_netfilter has run that hook at the
 /// bridge port already (net/bridge/br_netfilter_hooks.c, `ip_sabotage_in`).
-pub(super) fn ip_receive(ns: &Netns, dev: DevId, mut packet: Packet) -> Next {
+pub(super) fn ip_receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, family: Family, mut packet: Packet) -> Next {
     if packet.pkt_type == PacketType::OtherHost {
         return Next::Drop(DropReason::OtherHost, packet);
     }
-    if let Err(reason) = check_header(&mut packet) {
+    if family == Family::V6 && ns.sysctl.ipv6(dev).disable_ipv6 != 0 {
+        return Next::Drop(DropReason::Ipv6Disabled, packet);
+    }
+    let checked = check_header(family, &mut packet).and_then(|ip| check_addresses(&ip, dev));
+    if let Err(reason) = checked {
         return Next::Drop(reason, packet);
     }
     packet.pull_l2();
+    if family == Family::V6 {
+        // What the bridge put together is not remembered (net/ipv6/ip6_input.c: the control block is cleared).
+        packet.frag_max = 0;
+    }
+    let packet = match options::hop_by_hop(ns, ctx, packet) {
+        Ok(packet) => packet,
+        Err(next) => return next,
+    };
     let hooked = packet.bridge.is_some() && ns.devs.get(dev).is_some_and(|d| d.bridge().is_some());
     let mut stage = hook::begin(Hook::Prerouting, (Some(dev), None), After::Route, packet);
     if let (true, Stage::Hook(walk)) = (hooked, &mut stage) {
@@ -60,20 +77,36 @@ pub(super) fn ip_receive(ns: &Netns, dev: DevId, mut packet: Packet) -> Next {
     Next::Go(stage)
 }
 
-/// Version, lengths and header checksum (`ip_rcv_core`); cuts what follows the IP packet.
-pub(super) fn check_header(packet: &mut Packet) -> Result<(), DropReason> {
-    let Some(ip) = packet.ip() else { return Err(DropReason::IpInHdr) };
-    let (header_len, total_len) = (usize::from(ip.header_len), usize::from(ip.total_len));
+/// Version, lengths and header checksum (`ip_rcv_core`, `ip6_rcv_core`); cuts what follows the IP packet.
+pub(super) fn check_header(family: Family, packet: &mut Packet) -> Result<IpHeader, DropReason> {
+    let Some(ip) = packet.ip().filter(|ip| ip.family() == family) else { return Err(DropReason::IpInHdr) };
+    let (header_len, total_len) = (usize::from(ip.header_len), ip.total_len as usize);
     let Some(header) = packet.l3().get(..header_len) else { return Err(DropReason::IpInHdr) };
-    if Sum::default().bytes(header).finish() != 0 {
+    if family == Family::V4 && Sum::default().bytes(header).finish() != 0 {
         return Err(DropReason::IpCsum);
     }
-    if total_len < header_len {
+    if total_len < family.header_len().max(if family == Family::V4 { header_len } else { 0 }) {
         return Err(DropReason::IpInHdr);
     }
     if packet.l3().len() < total_len {
         return Err(DropReason::HdrTrunc);
     }
     packet.trim_l3(total_len);
+    Ok(ip)
+}
+
+/// Addresses of IPv6 that no packet from a wire has (`ip6_rcv_core`); those of IPv4 are judged by the route.
+fn check_addresses(ip: &IpHeader, dev: DevId) -> Result<(), DropReason> {
+    let (IpAddr::V6(src), IpAddr::V6(dst)) = (ip.src, ip.dst) else { return Ok(()) };
+    let outside = dev != Devices::LO;
+    if src.is_multicast() || (outside && src.is_loopback()) {
+        return Err(DropReason::IpMartianSource);
+    }
+    // A group within this host, or one of the reserved scope 0.
+    let [first, second, ..] = dst.octets();
+    let nowhere = first == 0xff && (second & 0x0f == 0 || (outside && second & 0x0f == 1));
+    if nowhere || (outside && dst.is_loopback()) {
+        return Err(DropReason::IpInvalidDest);
+    }
     Ok(())
 }

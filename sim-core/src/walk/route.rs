@@ -1,7 +1,7 @@
 //! Where a received packet goes (net/ipv4/route.c, `ip_route_input_slow`; net/ipv4/fib_frontend.c,
-//! `fib_validate_source`).
+//! `fib_validate_source`; net/ipv6/route.c, `ip6_route_input`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::{After, Ctx, Dst, Next, Stage, hook, icmp};
 use crate::capture::Decision;
@@ -11,8 +11,9 @@ use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, Route, RouteKind, is_limited_broadcast, is_zeronet};
-use crate::wire::icmp::{DEST_UNREACH, HOST_UNREACH, NET_UNREACH, PKT_FILTERED};
-use crate::wire::ip::IpHeader;
+use crate::wire::icmp::Notice;
+use crate::wire::ip::{Family, IpHeader};
+use crate::wire::nd::{self, ALL_NODES, ALL_ROUTERS};
 use crate::wire::packet::Packet;
 
 /// What routing decided for a received packet.
@@ -21,8 +22,8 @@ pub(super) enum InputRoute {
     Local,
     /// For somebody else.
     Forward(Dst),
-    /// For nobody: an ICMP error with this code, or silence.
-    Unreachable { code: Option<u8>, reason: DropReason },
+    /// For nobody: an ICMP error, or silence.
+    Unreachable { notice: Option<Notice>, reason: DropReason },
     /// It must not be.
     Drop(DropReason),
 }
@@ -42,17 +43,18 @@ pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> 
             Next::Go(Stage::Forward(dst, packet))
         }
         InputRoute::Drop(reason) => Next::Drop(reason, packet),
-        InputRoute::Unreachable { code, reason } => {
-            let answer = code.and_then(|code| icmp::error(ns, ctx, &packet, DEST_UNREACH, code, 0));
+        InputRoute::Unreachable { notice, reason } => {
+            let answer = notice.and_then(|notice| icmp::error(ns, ctx, &packet, notice));
             Next::DropAnd(reason, packet, answer.into_iter().collect())
         }
     }
 }
 
-/// Loose and strict source routes are refused (`accept_source_route` is 0, net/ipv4/ip_options.c); a broken
+/// Loose and strict source routes of IPv4 are refused (`accept_source_route` is 0, net/ipv4/ip_options.c); a broken
 /// option list reads as one.
 fn has_source_route(packet: &Packet, ip: &IpHeader) -> bool {
-    let Some(mut options) = packet.l3().get(20..usize::from(ip.header_len)) else { return false };
+    let own = (ip.family() == Family::V4).then_some(20..usize::from(ip.header_len));
+    let Some(mut options) = own.and_then(|range| packet.l3().get(range)) else { return false };
     loop {
         match options {
             [] | [0, ..] => return false,
@@ -66,47 +68,75 @@ fn has_source_route(packet: &Packet, ip: &IpHeader) -> bool {
 
 /// The lookup alone.
 pub(super) fn lookup_input(ns: &Netns, ip: &IpHeader, dev: DevId, mark: u32) -> InputRoute {
+    if let Some(decided) = before_lookup(ns, ip, dev) {
+        return decided;
+    }
     let (src, dst) = (ip.src, ip.dst);
-    if src.is_multicast() || is_limited_broadcast(src) || (is_zeronet(src) && !src.is_unspecified()) {
-        return InputRoute::Drop(DropReason::IpMartianSource);
-    }
-    let localnet = ns.sysctl.route_localnet(dev) || dev == Devices::LO;
-    if src.is_loopback() && !localnet {
-        return InputRoute::Drop(DropReason::IpMartianSource);
-    }
-    if is_limited_broadcast(dst) || (src.is_unspecified() && dst.is_unspecified()) {
-        return InputRoute::Local;
-    }
-    if is_zeronet(dst) || src.is_unspecified() || (dst.is_loopback() && !localnet) {
-        return InputRoute::Drop(DropReason::IpInvalidDest);
-    }
-    if dst.is_multicast() {
-        return InputRoute::Drop(DropReason::IpInvalidDest);
-    }
-    let key = FibKey { dst, src: Some(src), mark, iif: Some(dev), oif: None };
-    let forwarding = ns.sysctl.forwarding(dev);
-    let Some(route) = ns.fib.lookup(&key) else { return no_route(forwarding, NET_UNREACH) };
+    // What is link-local is so on the link it came by (`rt6_need_strict`).
+    let oif = matches!(dst, IpAddr::V6(dst) if dst.is_unicast_link_local()).then_some(dev);
+    let key = FibKey { dst, src: Some(src), mark, iif: Some(dev), oif };
+    let forwarding = ns.sysctl.forwarding(dev, ip.family());
+    let Some(route) = ns.fib.lookup(&key) else { return no_route(forwarding, Notice::NoRoute) };
     match route.kind {
-        RouteKind::Local | RouteKind::Broadcast => match source_refused(ns, src, dev) {
-            Some(reason) => InputRoute::Drop(reason),
-            None => InputRoute::Local,
-        },
+        RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {
+            source_refused(ns, src, dev).map_or(InputRoute::Local, InputRoute::Drop)
+        }
         RouteKind::Blackhole => InputRoute::Drop(DropReason::IpInNoRoutes),
-        RouteKind::Unreachable => no_route(forwarding, HOST_UNREACH),
-        RouteKind::Prohibit => no_route(forwarding, PKT_FILTERED),
-        RouteKind::Unicast if !forwarding => no_route(false, HOST_UNREACH),
+        RouteKind::Unreachable => no_route(forwarding, Notice::RouteUnreachable),
+        RouteKind::Prohibit => no_route(forwarding, Notice::Prohibited),
+        RouteKind::Unicast if !forwarding => no_route(false, Notice::HostUnreachable),
         RouteKind::Unicast => match (source_refused(ns, src, dev), dst_of(ns, route)) {
             (Some(reason), _) => InputRoute::Drop(reason),
             (None, Some(dst)) => InputRoute::Forward(dst),
-            (None, None) => no_route(true, NET_UNREACH),
+            (None, None) => no_route(true, Notice::NoRoute),
         },
     }
 }
 
+/// What the addresses alone decide. A group of IPv6 is for this host if it is a member on that device
+/// (net/ipv6/ip6_input.c, `ip6_mc_input`).
+fn before_lookup(ns: &Netns, ip: &IpHeader, dev: DevId) -> Option<InputRoute> {
+    let (src, dst) = (ip.src, ip.dst);
+    if let IpAddr::V6(group) = dst {
+        let member = group.is_multicast() && is_member(ns, group, dev);
+        let nowhere = group.is_unspecified() || group.is_multicast();
+        return match (member, nowhere) {
+            (true, _) => Some(InputRoute::Local),
+            (false, true) => Some(InputRoute::Drop(DropReason::IpInvalidDest)),
+            (false, false) => None,
+        };
+    }
+    if src.is_multicast() || is_limited_broadcast(src) || (is_zeronet(src) && !src.is_unspecified()) {
+        return Some(InputRoute::Drop(DropReason::IpMartianSource));
+    }
+    let localnet = ns.sysctl.route_localnet(dev) || dev == Devices::LO;
+    if src.is_loopback() && !localnet {
+        return Some(InputRoute::Drop(DropReason::IpMartianSource));
+    }
+    if is_limited_broadcast(dst) || (src.is_unspecified() && dst.is_unspecified()) {
+        return Some(InputRoute::Local);
+    }
+    let nowhere = is_zeronet(dst) || src.is_unspecified() || (dst.is_loopback() && !localnet) || dst.is_multicast();
+    nowhere.then_some(InputRoute::Drop(DropReason::IpInvalidDest))
+}
+
+/// The groups a device is in without being asked: all nodes, all routers if it is one, and those of its addresses.
+fn is_member(ns: &Netns, group: Ipv6Addr, dev: DevId) -> bool {
+    let asked_for = |addr: &crate::netns::addr::Addr| match addr.net.addr() {
+        IpAddr::V6(ip) => nd::solicited_node(ip) == group,
+        IpAddr::V4(_) => false,
+    };
+    let router = ns.sysctl.ipv6(dev).forwarding != 0;
+    let anycast = |net: IpAddr| matches!(net, IpAddr::V6(ip) if router && nd::solicited_node(ip) == group);
+    group == ALL_NODES
+        || (group == ALL_ROUTERS && router)
+        || ns.addrs.of(dev).any(|addr| asked_for(addr) || anycast(addr.net.network()))
+}
+
 /// A host that does not forward stays silent.
-fn no_route(forwarding: bool, code: u8) -> InputRoute {
+fn no_route(forwarding: bool, notice: Notice) -> InputRoute {
     let reason = if forwarding { DropReason::IpInNoRoutes } else { DropReason::ForwardingOff };
-    InputRoute::Unreachable { code: forwarding.then_some(code), reason }
+    InputRoute::Unreachable { notice: forwarding.then_some(notice), reason }
 }
 
 /// A route as a destination; `None` if its device is down.
@@ -124,8 +154,11 @@ pub(super) fn dst_of(ns: &Netns, route: &Route) -> Option<Dst> {
     })
 }
 
-/// Why a source address must not come in by `dev`, if so.
+/// Why a source address must not come in by `dev`, if so. IPv6 has no such check.
 fn source_refused(ns: &Netns, src: IpAddr, dev: DevId) -> Option<DropReason> {
+    if src.is_ipv6() {
+        return None;
+    }
     let mode = ns.sysctl.rp_filter(dev);
     if mode == 0 {
         let own = !src.is_unspecified() && ns.addrs.contains(src) && !ns.sysctl.accept_local(dev);

@@ -38,7 +38,7 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     Next::Go(Stage::LocalOut(dst, outer))
 }
 
-/// UDP, IP and VXLAN headers around the frame: TTL 64, DF clear, checksum present, of the inner type of
+/// UDP, IP and VXLAN headers around the frame: TTL 64, no flow label, DF clear, checksum present, of the inner type of
 /// service only ECN, and that never as "congestion experienced" (net/ipv4/ip_tunnel_core.c, `INET_ECN_encapsulate`).
 fn outer_packet(mut packet: Packet, src: IpAddr, dst: IpAddr, ports: (u16, u16), vni: u32) -> Packet {
     let inner_tos = packet.ip().map_or(0, |ip| ip.tos);
@@ -50,7 +50,8 @@ fn outer_packet(mut packet: Packet, src: IpAddr, dst: IpAddr, ports: (u16, u16),
     };
     let udp = build::udp_segment(&header, ports.0, ports.1, packet.data());
     packet.push_l3(&udp[..8]);
-    packet.push_l3(&header.to_bytes());
+    let ip = header.to_bytes(packet.len());
+    packet.push_l3(&ip);
     packet
 }
 

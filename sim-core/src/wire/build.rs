@@ -1,17 +1,21 @@
 //! Whole packets from their parts.
 
 use super::checksum::Sum;
+use super::icmp::IcmpHeader;
 use super::ip::{IpHeader, TCP, UDP};
 use super::l4::TcpHeader;
 use super::packet::{Packet, PacketId};
 
 /// An IP packet with `payload` as it stands; length fields are set from it.
-pub fn ip(id: PacketId, mut header: IpHeader, payload: &[u8]) -> Packet {
-    header.header_len = 20;
-    header.total_len = (20 + payload.len()).min(usize::from(u16::MAX)) as u16;
+pub fn ip(id: PacketId, header: IpHeader, payload: &[u8]) -> Packet {
     let mut packet = Packet::new(id, payload);
-    packet.push_l3(&header.to_bytes());
+    packet.push_l3(&header.to_bytes(payload.len()));
     packet
+}
+
+/// An ICMP message of the header's family, its checksum set.
+pub fn icmp(id: PacketId, header: IpHeader, message: IcmpHeader, body: &[u8]) -> Packet {
+    ip(id, header, &message.to_bytes((header.src, header.dst), body))
 }
 
 /// A UDP datagram; its checksum is computed, zero becoming 0xffff (RFC 768).
@@ -32,8 +36,13 @@ pub fn udp_segment(header: &IpHeader, src_port: u16, dst_port: u16, data: &[u8])
     l4
 }
 
-/// A TCP segment with `options` (padded to four bytes with zeros) and `data`, checksum set.
+/// A TCP segment in its packet; see [`tcp_segment`].
 pub fn tcp(id: PacketId, header: IpHeader, tcp: TcpHeader, options: &[u8], data: &[u8]) -> Packet {
+    ip(id, header, &tcp_segment(&header, tcp, options, data))
+}
+
+/// A TCP segment with `options` (padded to four bytes with zeros) and `data`, checksum set.
+pub fn tcp_segment(header: &IpHeader, tcp: TcpHeader, options: &[u8], data: &[u8]) -> Vec<u8> {
     let header_len = 20 + options.len().div_ceil(4) * 4;
     let mut l4 = Vec::with_capacity(header_len + data.len());
     l4.extend(tcp.src.to_be_bytes());
@@ -48,7 +57,7 @@ pub fn tcp(id: PacketId, header: IpHeader, tcp: TcpHeader, options: &[u8], data:
     l4.extend(data);
     let check = Sum::default().pseudo(header.src, header.dst, TCP, l4.len()).bytes(&l4).finish();
     l4[16..18].copy_from_slice(&check.to_be_bytes());
-    ip(id, header, &l4)
+    l4
 }
 
 #[cfg(test)]

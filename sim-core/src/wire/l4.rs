@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::checksum::Sum;
-use super::ip::{SCTP, TCP, UDP};
+use super::ip::{ICMPV6, SCTP, TCP, UDP};
 
 /// TCP flag FIN.
 pub const FIN: u8 = 0x01;
@@ -75,14 +75,16 @@ pub const fn checksum_offset(proto: u8) -> Option<usize> {
     match proto {
         TCP => Some(16),
         UDP => Some(6),
+        ICMPV6 => Some(2),
         _ => None,
     }
 }
 
-/// Whether the L4 checksum of a UDP or TCP packet is right; a UDP checksum of zero is "none" and right (RFC 768).
+/// Whether a checksum over addresses is right. A UDP checksum of zero is "none", right over IPv4 (RFC 768) and not over
+/// IPv6 (RFC 8200 8.1; net/ipv6/udp.c, `udp6_csum_init`).
 pub fn checksum_ok(src: IpAddr, dst: IpAddr, proto: u8, l4: &[u8]) -> bool {
     if proto == UDP && l4.len() >= 8 && l4[6..8] == [0, 0] {
-        return true;
+        return src.is_ipv4();
     }
     Sum::default().pseudo(src, dst, proto, l4.len()).bytes(l4).finish() == 0
 }

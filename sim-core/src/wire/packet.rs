@@ -133,7 +133,12 @@ pub struct Content {
     /// right; who shows such a packet shows what the kernel would have there ([`super::edit::leave_checksum_partial`]).
     pub csum_partial: bool,
     /// The largest fragment this packet was reassembled from (`IPCB(skb)->frag_max_size`); 0 if it was not.
-    pub frag_max: u16,
+    pub frag_max: u32,
+    /// The payloads of the IPv6 fragments it was reassembled from, which it is cut into again (the list of fragments
+    /// in net/ipv6/ip6_output.c, `ip6_fragment`); empty if it was not.
+    pub pieces: Vec<u16>,
+    /// This host may cut it although routers must not (`skb->ignore_df`).
+    pub ignore_df: bool,
 }
 
 impl Packet {
@@ -158,6 +163,8 @@ impl Packet {
             trace: false,
             csum_partial: false,
             frag_max: 0,
+            pieces: Vec::new(),
+            ignore_df: false,
         }))
     }
 }
@@ -257,8 +264,9 @@ impl Content {
         if self.has_l2() {
             return Bytes::copy_from_slice(self.data());
         }
-        let none = EthHeader { dst: MacAddr::ZERO, src: MacAddr::ZERO, ethertype: ETHERTYPE_IPV4 };
-        let eth = self.last_eth().filter(|eth| eth.ethertype == ETHERTYPE_IPV4).unwrap_or(none);
+        let ethertype = self.ip().map_or(ETHERTYPE_IPV4, |ip| ip.family().ethertype());
+        let none = EthHeader { dst: MacAddr::ZERO, src: MacAddr::ZERO, ethertype };
+        let eth = self.last_eth().filter(|eth| eth.ethertype == ethertype).unwrap_or(none);
         let mut frame = BytesMut::with_capacity(ETH_LEN + self.len());
         frame.extend_from_slice(&eth.to_bytes());
         frame.extend_from_slice(self.data());
@@ -274,6 +282,8 @@ impl Content {
         self.looped = false;
         self.trace = false;
         self.frag_max = 0;
+        self.pieces.clear();
+        self.ignore_df = false;
         self.pkt_type = PacketType::Host;
         if leaves_netns {
             self.mark = 0;

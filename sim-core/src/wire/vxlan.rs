@@ -1,9 +1,13 @@
 //! The VXLAN header (RFC 7348 section 5): flags, reserved, VNI, reserved. Eight bytes.
 
+use super::ip::Family;
+
 /// Length of the header.
 pub const VXLAN_LEN: usize = 8;
-/// Bytes that encapsulation over IPv4 adds: inner Ethernet 14, VXLAN 8, UDP 8, IPv4 20.
-pub const OVERHEAD_V4: u32 = 50;
+/// Bytes that encapsulation adds: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IP header.
+pub const fn overhead(outer: Family) -> u32 {
+    30 + outer.header_len() as u32
+}
 
 /// The bytes of a header for `vni` (24 bits).
 pub const fn header(vni: u32) -> [u8; VXLAN_LEN] {

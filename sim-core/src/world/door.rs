@@ -15,8 +15,10 @@ use crate::netfilter::ipset::{SetError, Told};
 use crate::netfilter::rules::{ApplyError, Op as RuleOp, Rule, Ruleset, TableName};
 use crate::netfilter::text::{self, Restore, TextError};
 use crate::netns::netlink::{CommandError, NewKind, NewLink, Op, words};
+use crate::netns::rules::Rules;
 use crate::walk;
 use crate::wire::eth::MacAddr;
+use crate::wire::ip::Family;
 
 /// Why rules were not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,28 @@ pub enum RestoreError {
     /// There is no such netns (any more).
     #[error(transparent)]
     Netns(#[from] Errno),
+}
+
+/// Whose rules: those of a netns for one family. A netns alone stands for its iptables, with [`Family::V6`] it is its
+/// ip6tables.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RulesOf {
+    /// The netns.
+    pub netns: NetnsId,
+    /// The family.
+    pub family: Family,
+}
+
+impl From<NetnsId> for RulesOf {
+    fn from(netns: NetnsId) -> Self {
+        Self { netns, family: Family::V4 }
+    }
+}
+
+impl From<(NetnsId, Family)> for RulesOf {
+    fn from((netns, family): (NetnsId, Family)) -> Self {
+        Self { netns, family }
+    }
 }
 
 /// Recorded as the kind of a door's event.
@@ -137,8 +161,14 @@ impl World {
     /// # Errors
     /// Text that is refused changes nothing; of text that is refused by a later table's COMMIT the earlier
     /// tables stay, as with the real tool.
-    pub fn iptables_restore(&mut self, netns: NetnsId, text: &str, noflush: bool) -> Result<(), RestoreError> {
-        self.iptables_restore_each(&[netns], text, noflush)
+    pub fn iptables_restore(
+        &mut self,
+        whose: impl Into<RulesOf>,
+        text: &str,
+        noflush: bool,
+    ) -> Result<(), RestoreError> {
+        let RulesOf { netns, family } = whose.into();
+        self.iptables_restore_each(family, &[netns], text, noflush)
     }
 
     /// [`Self::iptables_restore`] in each of `netns`. The text is read once, and netns that had the same rules share
@@ -146,15 +176,21 @@ impl World {
     ///
     /// # Errors
     /// As there; netns before the one that refuses keep what they were given.
-    pub fn iptables_restore_each(&mut self, netns: &[NetnsId], text: &str, noflush: bool) -> Result<(), RestoreError> {
-        let restore = self.texts.read(text)?;
+    pub fn iptables_restore_each(
+        &mut self,
+        family: Family,
+        netns: &[NetnsId],
+        text: &str,
+        noflush: bool,
+    ) -> Result<(), RestoreError> {
+        let restore = self.texts.read(family, text)?;
         for table in &restore.tables {
             let mut last: Option<(Arc<Ruleset>, Arc<Ruleset>)> = None;
             for id in netns {
                 self.record(DOOR, &[u64::from(id.0), u64::from(noflush)], text.as_bytes());
                 let ns = self.netns_mut(*id)?;
-                ns.check_sets(table)?;
-                let rules = &mut ns.rules;
+                ns.check_sets(family, table)?;
+                let rules = &mut ns.rules[family];
                 let before = rules.set.clone();
                 match &last {
                     Some((same, after)) if same.is(&before) => rules.adopt(after.clone()),
@@ -166,15 +202,20 @@ impl World {
         Ok(())
     }
 
+    /// The rules of a netns that is there.
+    fn rules(&self, RulesOf { netns, family }: RulesOf) -> Option<&Rules> {
+        self.find_netns(netns).map(|ns| &ns.rules[family])
+    }
+
     /// Whether the netns has this chain (`iptables -t table -L chain`).
-    pub fn iptables_has_chain(&self, netns: NetnsId, table: TableName, chain: &str) -> bool {
-        let table = self.find_netns(netns).and_then(|ns| ns.rules.set.table(table));
+    pub fn iptables_has_chain(&self, whose: impl Into<RulesOf>, table: TableName, chain: &str) -> bool {
+        let table = self.rules(whose.into()).and_then(|rules| rules.set.table(table));
         table.is_some_and(|table| table.find(chain).is_some())
     }
 
     /// The names of a table's chains, the built-in ones included (`iptables-save -t table | grep ^:`).
-    pub fn iptables_chains(&self, netns: NetnsId, table: TableName) -> BTreeSet<String> {
-        let table = self.netns(netns).rules.set.table(table);
+    pub fn iptables_chains(&self, whose: impl Into<RulesOf>, table: TableName) -> BTreeSet<String> {
+        let table = self.rules(whose.into()).and_then(|rules| rules.set.table(table));
         table.into_iter().flat_map(|table| table.iter()).map(|(_, chain)| chain.name.to_string()).collect()
     }
 
@@ -182,18 +223,25 @@ impl World {
     ///
     /// # Errors
     /// A rule that is not understood.
-    pub fn iptables_check(&self, netns: NetnsId, table: TableName, chain: &str, rule: &str) -> Result<bool, TextError> {
-        let wanted = Restore::parse(&format!("*{table}\n-D {chain} {rule}\nCOMMIT\n"))?;
+    pub fn iptables_check(
+        &self,
+        whose: impl Into<RulesOf>,
+        table: TableName,
+        chain: &str,
+        rule: &str,
+    ) -> Result<bool, TextError> {
+        let whose = whose.into();
+        let wanted = Restore::parse(whose.family, &format!("*{table}\n-D {chain} {rule}\nCOMMIT\n"))?;
         let wanted = wanted.tables.iter().flat_map(|table| &table.ops);
-        let table = self.find_netns(netns).and_then(|ns| ns.rules.set.table(table));
+        let table = self.rules(whose).and_then(|rules| rules.set.table(table));
         let chain = table.and_then(|table| table.chain(table.find(chain)?));
         let has = |rule: &Rule| chain.is_some_and(|chain| chain.rules.iter().any(|entry| entry.rule.same(rule)));
         Ok(wanted.into_iter().all(|(_, op)| matches!(op, RuleOp::Delete(_, rule) if has(rule))))
     }
 
     /// The rules as `iptables-save` prints them; with counters as `iptables-save -c`.
-    pub fn iptables_save(&self, netns: NetnsId, counters: bool) -> String {
-        self.find_netns(netns).map_or_else(String::new, |ns| text::save(&ns.rules.set, &ns.rules.state, counters))
+    pub fn iptables_save(&self, whose: impl Into<RulesOf>, counters: bool) -> String {
+        self.rules(whose.into()).map_or_else(String::new, |rules| text::save(&rules.set, &rules.state, counters))
     }
 
     /// Carries out a command of `ipset`: its words, without `ipset`.
@@ -237,7 +285,7 @@ impl World {
     /// `ENOENT` for an unknown name, `EINVAL` for a value it does not take.
     pub fn sysctl(&mut self, netns: NetnsId, key: &str, value: &str) -> Result<(), Errno> {
         self.record(DOOR, &[u64::from(netns.0)], format!("{key}={value}").as_bytes());
-        self.netns_mut(netns)?.set_sysctl(key, value)
+        self.walk(netns, |ns, _| ns.set_sysctl(key, value))?
     }
 
     /// Reads a sysctl as `sysctl -n` prints it.

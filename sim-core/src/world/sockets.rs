@@ -69,8 +69,8 @@ impl World {
         self.netns_mut(netns).ok()?.sockets.udp_mut(socket)
     }
 
-    /// Opens a raw ICMP socket, bound to `local` if given.
-    pub fn raw_open(&mut self, netns: NetnsId, local: Option<IpAddr>) -> SocketId {
+    /// Opens a raw socket for ICMP of the family of `local`, bound to it unless it is unspecified.
+    pub fn raw_open(&mut self, netns: NetnsId, local: IpAddr) -> SocketId {
         self.call(netns, None, b"raw");
         // No socket is numbered 0.
         self.netns_mut(netns).map_or(SocketId(0), |ns| ns.sockets.raw_open(local))
@@ -134,7 +134,9 @@ impl World {
     /// `EADDRINUSE`.
     pub fn tcp_listen(&mut self, netns: NetnsId, local: SocketAddr, backlog: u32) -> Result<SocketId, Errno> {
         self.call(netns, None, local.to_string().as_bytes());
-        self.netns_mut(netns)?.tcp.listen(local, backlog, SocketOptions::default())
+        let ns = self.netns_mut(netns)?;
+        let v6only = ns.sysctl.bindv6only != 0;
+        ns.tcp.listen(local, backlog, SocketOptions { v6only, ..SocketOptions::default() })
     }
 
     /// Takes the oldest complete connection of a listener, and its peer.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::netfilter::text::{Restore, TextError};
+use crate::wire::ip::Family;
 
 /// Texts that are remembered.
 const TEXTS: usize = 16;
@@ -12,21 +13,21 @@ const WORTH_IT: usize = 4096;
 
 /// The long texts that were read last, the latest first. Rules that were read once are shared by all who have them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Texts(VecDeque<(Arc<str>, Arc<Restore>)>);
+pub(super) struct Texts(VecDeque<(Family, Arc<str>, Arc<Restore>)>);
 
 impl Texts {
     /// What a text says, its counters at zero.
-    pub(super) fn read(&mut self, text: &str) -> Result<Arc<Restore>, TextError> {
-        let at = self.0.iter().position(|(known, _)| **known == *text);
+    pub(super) fn read(&mut self, family: Family, text: &str) -> Result<Arc<Restore>, TextError> {
+        let at = self.0.iter().position(|(of, known, _)| *of == family && **known == *text);
         if let Some(known) = at.and_then(|at| self.0.remove(at)) {
-            let restore = known.1.clone();
+            let restore = known.2.clone();
             self.0.push_front(known);
             return Ok(restore);
         }
-        let restore = Arc::new(Restore::parse(text)?.zeroed());
+        let restore = Arc::new(Restore::parse(family, text)?.zeroed());
         if text.len() >= WORTH_IT {
             self.0.truncate(TEXTS - 1);
-            self.0.push_front((text.into(), restore.clone()));
+            self.0.push_front((family, text.into(), restore.clone()));
         }
         Ok(restore)
     }
@@ -43,13 +44,16 @@ mod tests {
     #[test]
     fn a_long_text_is_read_once_and_the_latest_are_kept() {
         let mut texts = Texts::default();
-        let first = texts.read(&text(0)).expect("rules");
+        let first = texts.read(Family::V4, &text(0)).expect("rules");
         for n in 1..100 {
-            texts.read(&text(n)).expect("rules");
-            assert!(Arc::ptr_eq(&first, &texts.read(&text(0)).expect("rules")), "it is asked for all the time");
+            texts.read(Family::V4, &text(n)).expect("rules");
+            assert!(
+                Arc::ptr_eq(&first, &texts.read(Family::V4, &text(0)).expect("rules")),
+                "it is asked for all the time"
+            );
         }
         assert_eq!(texts.0.len(), TEXTS);
-        assert!(texts.read("*filter\nCOMMIT\n").is_ok() && texts.read("no rules").is_err());
+        assert!(texts.read(Family::V4, "*filter\nCOMMIT\n").is_ok() && texts.read(Family::V4, "no rules").is_err());
         assert_eq!(texts.0.len(), TEXTS);
     }
 }

@@ -13,6 +13,7 @@ use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::wire::arp::{Arp, REQUEST};
 use sim_core::wire::eth::EthHeader;
 use sim_core::wire::icmp::IcmpHeader;
+use sim_core::wire::ip::Family;
 use sim_core::wire::ip::{ICMP, IpHeader, protocol_name};
 use sim_core::world::{Happened, World};
 
@@ -119,7 +120,7 @@ impl Lab {
 
     fn echo(&mut self, netns: &str, to: &str, ttl: Option<u8>) {
         let ns = self.id(netns);
-        let socket = self.world.raw_open(ns, None);
+        let socket = self.world.raw_open(ns, Family::V4.unspecified());
         self.world.raw(ns, socket).expect("just opened").ttl = ttl;
         self.world.drain_hops();
         let to: IpAddr = to.parse().expect("an address");

@@ -180,6 +180,7 @@ mod tests {
     use std::sync::Arc;
 
     use sim_core::engine::rng::Seed;
+    use sim_core::wire::ip::Family;
     use sim_core::world::{Happened, World};
 
     use super::*;
@@ -232,7 +233,7 @@ mod tests {
                     plane.alarm(&mut world, token);
                 }
             }
-            let routes = world.netns(gateway).show_routes(254);
+            let routes = world.netns(gateway).show_routes(Family::V4, 254);
             routes.into_iter().filter(|route| route.starts_with("10.244.")).collect::<Vec<_>>()
         };
         for number in [1, 2] {

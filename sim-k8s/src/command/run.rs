@@ -2,6 +2,7 @@
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::netns::netlink::TableName;
+use sim_core::wire::ip::Family;
 use sim_core::world::World;
 
 use super::{Command, Place};
@@ -62,7 +63,7 @@ impl Command {
     }
 
     fn restore(&self, world: &mut World, netns: &[NetnsId], text: &str) -> Result<(), CommandFailed> {
-        let done = world.iptables_restore_each(netns, text, true);
+        let done = world.iptables_restore_each(Family::V4, netns, text, true);
         done.map_err(|error| self.failed(world, netns, error))
     }
 

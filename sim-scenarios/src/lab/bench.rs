@@ -10,7 +10,7 @@ use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Instant;
 use sim_core::netns::socket::{PmtuDiscovery, Socket, SocketError};
-use sim_core::wire::ip::IpHeader;
+use sim_core::wire::ip::{Family, IpHeader};
 
 use crate::shell::Output;
 
@@ -74,8 +74,8 @@ pub trait Sockets {
     /// Takes the oldest datagram and its sender; a pending error comes first.
     fn udp_recv(&mut self, sock: &Sock) -> Result<(Bytes, SocketAddr), Errno>;
 
-    /// A raw ICMP socket.
-    fn raw_icmp(&mut self, netns: &str, local: Option<IpAddr>, options: SockOptions) -> Result<Sock, Errno>;
+    /// A raw socket for ICMP of the family of `local`, bound to it unless it is unspecified.
+    fn raw_icmp(&mut self, netns: &str, local: IpAddr, options: SockOptions) -> Result<Sock, Errno>;
     /// Sends an echo request with this identifier and sequence number.
     fn ping(&mut self, sock: &Sock, to: IpAddr, id_seq: (u16, u16), data: &[u8]) -> Result<(), SocketError>;
     /// Takes the oldest ICMP message and the header it came with.
@@ -123,8 +123,8 @@ pub trait Bench: Sockets {
     /// Lets no device of `netns` hand on packets larger or less finished than a wire has them: no segmentation or receive
     /// offload, no checksums left to a device.
     fn no_offloads(&mut self, netns: &str) -> Result<(), Refused>;
-    /// `iptables-restore` of a whole text, tables that it names being flushed first.
-    fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused>;
+    /// `iptables-restore` or `ip6tables-restore` of a whole text, tables that it names being flushed first.
+    fn iptables_restore(&mut self, netns: &str, family: Family, text: &str) -> Result<(), Refused>;
     /// `ipset restore` of a whole text.
     fn ipset_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused>;
     /// Sets a sysctl, named as sysctl(8) does: a dot inside a device's name is written `/`. One that does not

@@ -3,7 +3,7 @@
 //! Everything here is fixed by the reference lab's README, "The cluster"; how it is programmed into
 //! netns is [`super::topology`].
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use indexmap::IndexMap;
 use sim_core::wire::eth::MacAddr;
@@ -21,6 +21,8 @@ pub struct Cluster {
     pub pods: IndexMap<String, Pod>,
     macs: IndexMap<String, MacAddr>,
     names: IndexMap<MacAddr, String>,
+    /// Whether pods and nodes have addresses of IPv6.
+    v6: bool,
 }
 
 /// A node of the cluster.
@@ -48,6 +50,25 @@ impl Node {
         Ipv4Addr::new(10, 244, self.number, 0)
     }
 
+    /// The IPv6 address on the underlay.
+    pub const fn addr6(&self) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd00, 0x10, 0x240, 0, 0, 0, 0, hex_of_decimal(10 + self.number))
+    }
+
+    /// The IPv6 address of its pod bridge.
+    pub const fn bridge_addr6(&self) -> Ipv6Addr {
+        self.in_pod_network6(1)
+    }
+
+    /// The IPv6 address of its VTEP.
+    pub const fn vtep_addr6(&self) -> Ipv6Addr {
+        self.in_pod_network6(0)
+    }
+
+    const fn in_pod_network6(&self, host: u8) -> Ipv6Addr {
+        pod_addr6(self.number, host)
+    }
+
     /// The hardware address of its VTEP.
     pub const fn vtep_mac(&self) -> MacAddr {
         MacAddr([0x0e, 0xfa, 0, 0, 1, self.number])
@@ -59,8 +80,20 @@ impl Node {
 pub struct Pod {
     /// Its address.
     pub addr: Ipv4Addr,
+    /// Its IPv6 address, if the cluster has IPv6.
+    pub addr6: Ipv6Addr,
     /// The number of its node.
     pub node: u8,
+}
+
+const fn pod_addr6(node: u8, host: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, 0x10, 0x244, hex_of_decimal(node), 0, 0, 0, hex_of_decimal(host))
+}
+
+/// The lab writes decimal numbers into IPv6 addresses: 11 becomes `::11`.
+const fn hex_of_decimal(n: u8) -> u16 {
+    let n = n as u16;
+    n / 100 * 256 + n / 10 % 10 * 16 + n % 10
 }
 
 /// The gateway's address on the underlay.
@@ -76,12 +109,13 @@ impl Cluster {
     /// The cluster that `topo` describes; pods get .2, .3, … of their node in the order of the spec.
     pub fn new(topo: &Topo) -> Self {
         let nodes = (1..=topo.nodes).map(|number| Node { name: format!("n{number}"), number }).collect();
-        let mut c = Self { nodes, ..Self::default() };
+        let mut c = Self { nodes, v6: topo.v6, ..Self::default() };
         let mut last_host = [1u8; 256];
         for (name, &node) in &topo.pods {
             let host = &mut last_host[usize::from(node)];
             *host += 1;
-            c.pods.insert(name.clone(), Pod { addr: Ipv4Addr::new(10, 244, node, *host), node });
+            let (addr, addr6) = (Ipv4Addr::new(10, 244, node, *host), pod_addr6(node, *host));
+            c.pods.insert(name.clone(), Pod { addr, addr6, node });
         }
         c.netns.push("ul".into());
         c.netns.extend(c.nodes.iter().map(|n| n.name.clone()));
@@ -154,9 +188,11 @@ impl Cluster {
         self.names.iter().fold(text.to_owned(), |text, (mac, name)| text.replace(&mac.to_string(), name))
     }
 
-    /// The address that `text` stands for: a pod's name or an IPv4 address.
-    pub fn addr(&self, text: &str) -> Option<Ipv4Addr> {
-        self.pods.get(text).map(|pod| pod.addr).or_else(|| text.parse().ok())
+    /// The address that `text` stands for: a pod's name, for its IPv6 address with a 6 behind it, or an address.
+    pub fn addr(&self, text: &str) -> Option<IpAddr> {
+        let addr6 = || self.pods.get(text.strip_suffix('6')?).map(|pod| pod.addr6.into());
+        let named = self.pods.get(text).map(|pod| pod.addr.into()).or_else(|| addr6().filter(|_| self.v6));
+        named.or_else(|| text.parse().ok())
     }
 }
 

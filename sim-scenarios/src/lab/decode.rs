@@ -7,10 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+mod ip6;
+
 use serde_json::{Map, Value};
 use sim_core::wire::checksum::Sum;
-use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, MacAddr};
-use sim_core::wire::ip::{ICMP, SCTP, TCP, UDP};
+use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MacAddr};
+use sim_core::wire::ip::{ICMP, ICMPV6, SCTP, TCP, UDP};
 use sim_core::wire::l4::{ACK, RST, SYN};
 use sim_core::wire::{arp, icmp};
 
@@ -28,7 +30,11 @@ type Fields = Map<String, Value>;
 #[derive(Clone, Debug)]
 pub struct Decoder<'a> {
     spec: &'a Spec,
-    ids: BTreeMap<u16, String>,
+    ids: BTreeMap<u32, String>,
+    /// Flow labels of IPv6.
+    flows: BTreeMap<u32, String>,
+    /// Identifications of IPv6 fragments.
+    fragments: BTreeMap<u32, String>,
     isns: Vec<(char, u32)>,
     /// Set while forged segments are about: their SYNs are no new connections.
     pub forging: bool,
@@ -50,12 +56,15 @@ struct Around {
 impl<'a> Decoder<'a> {
     /// A decoder that has seen nothing.
     pub fn new(spec: &'a Spec) -> Self {
-        Self { spec, ids: BTreeMap::new(), isns: Vec::new(), forging: false, vxlan_ports: BTreeSet::new() }
+        let [ids, flows, fragments] = [(); 3].map(|()| BTreeMap::new());
+        Self { spec, ids, flows, fragments, isns: Vec::new(), forging: false, vxlan_ports: BTreeSet::new() }
     }
 
     /// A new step begins: ids are named anew.
     pub fn new_step(&mut self) {
         self.ids.clear();
+        self.flows.clear();
+        self.fragments.clear();
     }
 
     /// A frame from its Ethernet header on.
@@ -71,6 +80,7 @@ impl<'a> Decoder<'a> {
                 out.insert("arp".into(), self.arp(&b[ETH_LEN..]).into());
             }
             ETHERTYPE_IPV4 => self.ip(&b[ETH_LEN..], &mut out, false),
+            ETHERTYPE_IPV6 => self.ip6(&b[ETH_LEN..], &mut out, false),
             other => {
                 out.insert("type".into(), format!("{other:#06x}").into());
             }
@@ -162,12 +172,7 @@ impl<'a> Decoder<'a> {
         if id == 0 || self.spec.keep_ids.contains(&id) {
             return id.into();
         }
-        let n = self.ids.len();
-        let name = self.ids.entry(id).or_insert_with(|| {
-            let letter = char::from(b'A' + (n % 26) as u8);
-            if n < 26 { letter.to_string() } else { format!("{letter}{}", n / 26) }
-        });
-        name.clone().into()
+        letter(&mut self.ids, u32::from(id))
     }
 
     fn udp(&mut self, p: &[u8], around: Around, out: &mut Fields) {
@@ -287,7 +292,7 @@ impl<'a> Decoder<'a> {
         if around.whole {
             message.insert("ck".into(), right_or_bad(Sum::default().bytes(p)));
         }
-        let quotes = icmp::is_error(kind) && kind != icmp::SOURCE_QUENCH;
+        let quotes = icmp::is_error(ICMP, kind) && kind != icmp::SOURCE_QUENCH;
         if quotes && !around.quoted {
             message.insert("quote_len".into(), (p.len() - 8).into());
             if kind == icmp::REDIRECT {
@@ -299,6 +304,16 @@ impl<'a> Decoder<'a> {
         }
         out.insert("icmp".into(), message.into());
     }
+}
+
+/// The letter of a number, in the order in which numbers are first seen.
+fn letter(names: &mut BTreeMap<u32, String>, number: u32) -> Value {
+    let n = names.len();
+    let name = names.entry(number).or_insert_with(|| {
+        let letter = char::from(b'A' + (n % 26) as u8);
+        if n < 26 { letter.to_string() } else { format!("{letter}{}", n / 26) }
+    });
+    name.clone().into()
 }
 
 fn vxlan_header(p: &[u8]) -> Fields {
@@ -356,6 +371,7 @@ pub fn shown_data(data: &[u8]) -> Option<Value> {
 fn protocol(proto: u8) -> Value {
     match proto {
         ICMP => "icmp".into(),
+        ICMPV6 => "icmp6".into(),
         TCP => "tcp".into(),
         UDP => "udp".into(),
         SCTP => "sctp".into(),

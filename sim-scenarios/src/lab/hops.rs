@@ -7,19 +7,19 @@ use serde_json::{Map, Number, Value};
 use sim_core::capture::{Direction, Hop};
 use sim_core::engine::time::Instant;
 use sim_core::wire::edit;
-use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, EthHeader};
+use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, EthHeader};
+use sim_core::wire::ip::Family;
 use sim_core::wire::packet::PacketType;
 
 use super::decode::Decoder;
 use super::spec::Common;
 
 /// One order for the hops of all netns: those of one netns stay as its tap saw them, several netns are
-/// merged by stamp, and of equal stamps the netns made first goes first. IPv6 is left out, as in the lab.
+/// merged by stamp, and of equal stamps the netns made first goes first.
 pub fn in_order(hops: Vec<Hop>) -> Vec<Hop> {
     let mut latest = BTreeMap::new();
     let mut stamped: Vec<_> = hops
         .into_iter()
-        .filter(|hop| ethertype(hop) != Some(ETHERTYPE_IPV6))
         .map(|hop| {
             let stamp = latest.entry(hop.netns).or_insert((hop.at, hop.stamp));
             *stamp = (*stamp).max((hop.at, hop.stamp));
@@ -36,7 +36,7 @@ pub fn canonical(
     hops: &[Hop],
     names: &dyn Fn(&Hop) -> (String, String),
     step: &Common,
-    show_arp: bool,
+    (show_arp, show_nd): (bool, bool),
     decoder: &mut Decoder<'_>,
 ) -> Vec<Value> {
     let mut out = Vec::new();
@@ -46,7 +46,11 @@ pub fn canonical(
             continue;
         }
         let frame = decoder.frame(&as_tapped(hop));
-        if !show_arp && frame.get("inner").is_some_and(|inner| inner.get("arp").is_some()) {
+        let inner = frame.get("inner").and_then(Value::as_object);
+        if !show_arp && inner.is_some_and(|inner| inner.contains_key("arp")) {
+            continue;
+        }
+        if !show_nd && (is_nd(&frame) || inner.is_some_and(is_nd)) {
             continue;
         }
         let (netns, dev) = names(hop);
@@ -74,9 +78,13 @@ pub fn canonical(
     out
 }
 
+fn is_nd(frame: &Map<String, Value>) -> bool {
+    frame.get("icmp6").is_some_and(|message| message.get("nd").is_some())
+}
+
 /// The bytes as the kernel's tap has them: a checksum that is not computed yet is not there.
 fn as_tapped(hop: &Hop) -> Cow<'_, [u8]> {
-    if !hop.csum_pending || ethertype(hop) != Some(ETHERTYPE_IPV4) {
+    if !hop.csum_pending || ethertype(hop).and_then(Family::of_ethertype).is_none() {
         return Cow::Borrowed(&hop.frame);
     }
     let mut bytes = hop.frame.to_vec();

@@ -100,7 +100,7 @@ fn the_cluster_is_built_with_the_commands_of_the_lab_in_its_order() {
                 Setup::Sysctl(netns, key, value) | Setup::Repeatable(netns, key, value) => {
                     json!(["sysctl", netns, key, value])
                 }
-                Setup::Rules(netns, text) => json!(["rules", netns, text]),
+                Setup::Rules(netns, _, text) => json!(["rules", netns, text]),
                 Setup::Sets(..) => panic!("the first series has no sets"),
             })
             .collect();

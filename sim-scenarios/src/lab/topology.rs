@@ -3,7 +3,11 @@
 //! Order matters: a bridge floods to its ports in the order in which they were added, and a device's
 //! index follows its making.
 
+mod ipv6;
+
 use std::fmt;
+
+use sim_core::wire::ip::Family;
 
 use super::bench::{Bench, Refused};
 use super::cluster::{Cluster, GATEWAY};
@@ -24,8 +28,8 @@ pub enum Setup {
     Repeatable(String, String, String),
     /// `ipset restore`: netns, text.
     Sets(String, String),
-    /// `iptables-restore`: netns, text.
-    Rules(String, String),
+    /// `iptables-restore` or `ip6tables-restore`: netns, which of the two, text.
+    Rules(String, Family, String),
 }
 
 impl fmt::Display for Setup {
@@ -38,7 +42,8 @@ impl fmt::Display for Setup {
                 write!(f, "sysctl -w {key}={value} in {netns}")
             }
             Self::Sets(netns, _) => write!(f, "ipset restore in {netns}"),
-            Self::Rules(netns, _) => write!(f, "iptables-restore in {netns}"),
+            Self::Rules(netns, Family::V4, _) => write!(f, "iptables-restore in {netns}"),
+            Self::Rules(netns, Family::V6, _) => write!(f, "ip6tables-restore in {netns}"),
         }
     }
 }
@@ -75,7 +80,13 @@ pub fn setup(spec: &Spec) -> Vec<Setup> {
         out.push(Setup::Sets(netns.clone(), text.clone()));
     }
     for (netns, text) in &spec.rules {
-        out.push(Setup::Rules(netns.clone(), text.clone()));
+        out.push(Setup::Rules(netns.clone(), Family::V4, text.clone()));
+    }
+    if topo.v6 {
+        ipv6::setup(&mut out, topo, cluster);
+    }
+    for (netns, text) in &spec.rules6 {
+        out.push(Setup::Rules(netns.clone(), Family::V6, text.clone()));
     }
     for (netns, key, value) in &spec.sysctl_late {
         out.push(Setup::Sysctl(netns.clone(), sysctl_key(key), value.clone()));
@@ -129,7 +140,7 @@ pub fn apply(bench: &mut dyn Bench, batch: &[Setup]) -> Result<(), Refused> {
         Setup::Ip(netns, _) => bench.ip(netns, &lines),
         Setup::Bridge(netns, _) => bench.bridge(netns, &lines),
         Setup::Sets(netns, text) => bench.ipset_restore(netns, text),
-        Setup::Rules(netns, text) => bench.iptables_restore(netns, text),
+        Setup::Rules(netns, family, text) => bench.iptables_restore(netns, *family, text),
         Setup::Sysctl(netns, key, value) => bench.set_sysctl(netns, key, value),
         Setup::Repeatable(netns, key, value) => match bench.set_sysctl(netns, key, value) {
             Err(Refused::NotYet(_)) => Ok(()),
@@ -291,7 +302,7 @@ fn world(out: &mut Vec<Setup>, topo: &Topo, cluster: &Cluster) {
     ];
     ip(out, "world", world.map(String::from));
     sysctls(out, "gw", &[("net.ipv4.ip_forward", "1"), ("net.ipv4.conf.all.rp_filter", "0")]);
-    out.push(Setup::Rules("gw".into(), gateway_rules(cluster)));
+    out.push(Setup::Rules("gw".into(), Family::V4, gateway_rules(cluster)));
 }
 
 /// One-to-one NAT between each node and an outside address of its own; everything else is dropped.

@@ -13,7 +13,7 @@ use sim_core::engine::time::Instant;
 use sim_core::netns::netlink::CommandError;
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::netns::socket::{Socket, SocketError};
-use sim_core::wire::ip::IpHeader;
+use sim_core::wire::ip::{Family, IpHeader};
 use sim_core::world::{Happened, RestoreError, World};
 
 use super::bench::{Bench, Refused, Sock, SockOptions, Sockets, TraceLine};
@@ -81,7 +81,7 @@ impl Sockets for LabWorld {
         self.world.udp_recv(netns, id).map(|datagram| (datagram.data, datagram.from))
     }
 
-    fn raw_icmp(&mut self, netns: &str, local: Option<IpAddr>, options: SockOptions) -> Result<Sock, Errno> {
+    fn raw_icmp(&mut self, netns: &str, local: IpAddr, options: SockOptions) -> Result<Sock, Errno> {
         let ns = self.id(netns);
         let id = self.world.raw_open(ns, local);
         if let Some(socket) = self.world.raw(ns, id) {
@@ -206,8 +206,8 @@ impl Bench for LabWorld {
         Ok(())
     }
 
-    fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {
-        self.world.iptables_restore(self.id(netns), text, false).map_err(rules_refused)
+    fn iptables_restore(&mut self, netns: &str, family: Family, text: &str) -> Result<(), Refused> {
+        self.world.iptables_restore((self.id(netns), family), text, false).map_err(rules_refused)
     }
 
     fn ipset_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {

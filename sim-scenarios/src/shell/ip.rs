@@ -8,13 +8,14 @@ use sim_core::netns::Netns;
 use sim_core::netns::fib::{FibKey, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 use sim_core::netns::netlink::CommandError;
 use sim_core::netns::show::LinkForm;
+use sim_core::wire::ip::Family;
 use sim_core::world::World;
 
 use super::{Answer, NotUnderstood, Output};
 
 pub(super) const USAGE: &[&str] = &[
-    "ip [-4|-br] addr|link [show [DEV]]",
-    "ip route [show [table X]] · ip route get ADDR [from ADDR [iif DEV]] · ip rule · ip neigh [show [dev DEV]]",
+    "ip [-4|-6|-br] addr|link [show [DEV]]",
+    "ip [-6] route [show [table X]] · ip route get ADDR [from ADDR [iif DEV]] · ip rule · ip neigh [show [dev DEV]]",
     "ip link add|set|del … · ip addr|route|rule|neigh add|replace|del …",
 ];
 
@@ -24,28 +25,36 @@ const KERNEL_REFUSED: i32 = 2;
 const REFUSED: i32 = 1;
 
 pub(super) fn run(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
-    let mut form = LinkForm::Full;
+    let (mut form, mut asked) = (LinkForm::Full, None);
+    let all_words = words;
     let mut words = words;
     while let [option, rest @ ..] = words
         && option.starts_with('-')
     {
-        form = match *option {
-            "-4" => LinkForm::Inet,
-            "-br" | "-brief" => LinkForm::Brief,
-            other => return Err(NotUnderstood::word(other, "-4, -br")),
-        };
+        match *option {
+            "-4" => asked = Some(Family::V4),
+            "-6" => asked = Some(Family::V6),
+            "-br" | "-brief" => form = LinkForm::Brief,
+            other => return Err(NotUnderstood::word(other, "-4, -6, -br")),
+        }
         words = rest;
     }
+    if let (Some(family), LinkForm::Full) = (asked, form) {
+        form = LinkForm::Of(family);
+    }
     let [object, rest @ ..] = words else { return Err(NotUnderstood::word("", OBJECTS)) };
+    let family = asked.unwrap_or(Family::V4);
     let shown = matches!(rest, [] | ["show" | "list" | "ls" | "get", ..]);
     let ns = world.netns(netns);
     match *object {
         "addr" | "address" | "a" if shown => links(ns, rest, |dev| ns.show_addrs(dev, form)),
         "link" | "l" if shown => links(ns, rest, |dev| ns.show_links(dev, form)),
-        "route" | "ro" | "r" if shown => route(ns, rest),
-        "neigh" | "neighbour" | "neighbor" | "n" if shown => neigh(ns, rest),
-        "rule" | "ru" if matches!(rest, [] | ["show" | "list" | "ls"]) => Ok(Output::lines(ns.show_policy_rules())),
-        _ => change(world, netns, words),
+        "route" | "ro" | "r" if shown => route(ns, family, rest),
+        "neigh" | "neighbour" | "neighbor" | "n" if shown => neigh(ns, asked, rest),
+        "rule" | "ru" if matches!(rest, [] | ["show" | "list" | "ls"]) => {
+            Ok(Output::lines(ns.show_policy_rules(family)))
+        }
+        _ => change(world, netns, all_words),
     }
 }
 
@@ -63,14 +72,18 @@ fn links(ns: &Netns, words: &[&str], show: impl Fn(Option<&str>) -> Vec<String>)
     }
 }
 
-fn route(ns: &Netns, words: &[&str]) -> Answer {
+fn route(ns: &Netns, family: Family, words: &[&str]) -> Answer {
     match words {
         ["get", words @ ..] => route_get(ns, words),
-        [] | [_] => Ok(Output::lines(ns.show_routes(TABLE_MAIN))),
-        [_, "table", "all"] => Ok(Output::lines(ns.show_all_routes())),
+        [] | [_] => Ok(Output::lines(ns.show_routes(family, TABLE_MAIN))),
+        [_, "table", "all"] => Ok(Output::lines(ns.show_all_routes(family))),
         [_, "table", table] => match table_number(table) {
-            Some(number) if ns.has_routing_table(number) => Ok(Output::lines(ns.show_routes(number))),
-            Some(_) => Ok(Output::refused(KERNEL_REFUSED, "Error: ipv4: FIB table does not exist.\nDump terminated")),
+            Some(number) if ns.has_routing_table(number) => Ok(Output::lines(ns.show_routes(family, number))),
+            Some(_) => {
+                let name = if family == Family::V4 { "ipv4" } else { "ipv6" };
+                let message = format!("Error: {name}: FIB table does not exist.\nDump terminated");
+                Ok(Output::refused(KERNEL_REFUSED, message))
+            }
             None => Err(NotUnderstood::word(table, "local, main, default, all or a number")),
         },
         [_, other, ..] => Err(NotUnderstood::word(other, "table X")),
@@ -112,11 +125,11 @@ fn route_get(ns: &Netns, words: &[&str]) -> Answer {
     })
 }
 
-fn neigh(ns: &Netns, words: &[&str]) -> Answer {
+fn neigh(ns: &Netns, family: Option<Family>, words: &[&str]) -> Answer {
     match words {
-        [] | [_] => Ok(Output::lines(ns.show_neighs())),
+        [] | [_] => Ok(Output::lines(ns.show_neighs(family))),
         [_, "dev", dev] if ns.devs().by_name(dev).is_none() => Ok(no_device(dev)),
-        [_, "dev", dev] => Ok(Output::lines(lines_of_dev(ns.show_neighs(), dev))),
+        [_, "dev", dev] => Ok(Output::lines(lines_of_dev(ns.show_neighs(family), dev))),
         [_, other, ..] => Err(NotUnderstood::word(other, "neigh show [dev DEV]")),
     }
 }
@@ -140,7 +153,7 @@ pub(super) fn answers(errno: Errno) -> String {
 }
 
 fn change(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
-    let route = matches!(words.first(), Some(&("route" | "ro" | "r")));
+    let route = words.iter().any(|word| matches!(*word, "route" | "ro" | "r"));
     match world.ip(netns, &words.join(" ")) {
         Ok(()) => Ok(Output::default()),
         Err(CommandError::Refused(Errno::ENODEV)) => match named_device(words) {

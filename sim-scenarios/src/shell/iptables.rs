@@ -1,31 +1,31 @@
-//! `iptables` and `iptables-save`.
+//! `iptables` and `iptables-save`, and the same of IPv6.
 
-use sim_core::engine::arena::NetnsId;
 use sim_core::netfilter::text::Restore;
 use sim_core::netns::netlink::TableName;
 use sim_core::netns::show::RuleForm;
-use sim_core::world::{RestoreError, World};
+use sim_core::wire::ip::Family;
+use sim_core::world::{RestoreError, RulesOf, World};
 
 use super::{Answer, NotUnderstood, Output};
 
 pub(super) const USAGE: &[&str] = &[
-    "iptables [-t TABLE] -S [CHAIN] [-v] · iptables [-t TABLE] -L [CHAIN] [-n] [-v] [--line-numbers]",
+    "iptables|ip6tables [-t TABLE] -S [CHAIN] [-v] · iptables [-t TABLE] -L [CHAIN] [-n] [-v] [--line-numbers]",
     "iptables [-t TABLE] -A|-I|-D|-R|-C CHAIN … · iptables [-t TABLE] -N|-X|-F|-P [CHAIN] …",
 ];
-pub(super) const SAVE_USAGE: &[&str] = &["iptables-save [-c] [-t TABLE]"];
+pub(super) const SAVE_USAGE: &[&str] = &["iptables-save|ip6tables-save [-c] [-t TABLE]"];
 
 /// The exit status of what the kernel refuses.
 const KERNEL_REFUSED: i32 = 1;
 /// The exit status of words that are wrong.
 const BAD_WORDS: i32 = 2;
 
-pub(super) fn run(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
+pub(super) fn run(world: &mut World, whose: RulesOf, words: &[&str]) -> Answer {
     let mut table = TableName::Filter;
     let mut rest = Vec::new();
     let mut left = words.iter();
     while let Some(word) = left.next() {
         match *word {
-            "-t" | "--table" => match table_named(left.next())? {
+            "-t" | "--table" => match table_named(whose.family, left.next())? {
                 Ok(named) => table = named,
                 Err(refused) => return Ok(refused),
             },
@@ -35,16 +35,16 @@ pub(super) fn run(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
         }
     }
     match asked(&rest)? {
-        Some(asked) => Ok(show(world, netns, table, &asked)),
-        None if matches!(rest.first(), Some(&("-C" | "--check"))) => check(world, netns, table, &rest),
-        None => change(world, netns, table, &rest),
+        Some(asked) => Ok(show(world, whose, table, &asked)),
+        None if matches!(rest.first(), Some(&("-C" | "--check"))) => check(world, whose, table, &rest),
+        None => change(world, whose, table, &rest),
     }
 }
 
-fn table_named(name: Option<&&str>) -> Result<Result<TableName, Output>, NotUnderstood> {
+fn table_named(family: Family, name: Option<&&str>) -> Result<Result<TableName, Output>, NotUnderstood> {
     let name = name.ok_or_else(|| NotUnderstood::word("", "the name of a table"))?;
     let unknown = || {
-        let message = format!("iptables v1.8.9 (nf_tables): table '{name}' does not exist");
+        let message = format!("{} v1.8.9 (nf_tables): table '{name}' does not exist", tool(family));
         Output::refused(3, message).remark("Perhaps iptables or your kernel needs to be upgraded.")
     };
     Ok(TableName::named(name).ok_or_else(unknown))
@@ -90,53 +90,64 @@ fn asked<'w>(words: &[&'w str]) -> Result<Option<Asked<'w>>, NotUnderstood> {
     Ok(commands.map(|commands| Asked { commands, chain, form }))
 }
 
-fn show(world: &World, netns: NetnsId, table: TableName, asked: &Asked<'_>) -> Output {
-    let ns = world.netns(netns);
+fn show(world: &World, whose: RulesOf, table: TableName, asked: &Asked<'_>) -> Output {
+    let (ns, table) = (world.netns(whose.netns), (whose.family, table));
     let lines = if asked.commands {
         ns.show_rule_commands(table, asked.chain, asked.form)
     } else {
         ns.show_rules(table, asked.chain, asked.form)
     };
-    lines.map_or_else(|| refusal("No chain/target/match by that name"), Output::lines)
+    lines.map_or_else(|| refusal(whose.family, "No chain/target/match by that name"), Output::lines)
 }
 
 /// A refusal of the kernel in iptables' words.
-fn refusal(message: &str) -> Output {
-    Output::refused(KERNEL_REFUSED, format!("iptables: {message}."))
+fn refusal(family: Family, message: &str) -> Output {
+    Output::refused(KERNEL_REFUSED, format!("{}: {message}.", tool(family)))
 }
 
-fn bad_words(message: &str) -> Output {
-    Output::refused(BAD_WORDS, format!("iptables v1.8.9 (nf_tables): {message}"))
-        .remark("Try `iptables -h' or 'iptables --help' for more information.")
+fn bad_words(family: Family, message: &str) -> Output {
+    let tool = tool(family);
+    Output::refused(BAD_WORDS, format!("{tool} v1.8.9 (nf_tables): {message}"))
+        .remark(format!("Try `{tool} -h' or '{tool} --help' for more information."))
 }
 
-fn check(world: &World, netns: NetnsId, table: TableName, words: &[&str]) -> Answer {
-    let [_, chain, rule @ ..] = words else { return Err(NotUnderstood::word("", "-C CHAIN RULE")) };
-    if !world.iptables_has_chain(netns, table, chain) {
-        return Ok(refusal("No chain/target/match by that name"));
+/// The name of the tool for a family.
+const fn tool(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "iptables",
+        Family::V6 => "ip6tables",
     }
-    Ok(match world.iptables_check(netns, table, chain, &quoted(rule)) {
+}
+
+fn check(world: &World, whose: RulesOf, table: TableName, words: &[&str]) -> Answer {
+    let family = whose.family;
+    let [_, chain, rule @ ..] = words else { return Err(NotUnderstood::word("", "-C CHAIN RULE")) };
+    if !world.iptables_has_chain(whose, table, chain) {
+        return Ok(refusal(family, "No chain/target/match by that name"));
+    }
+    Ok(match world.iptables_check(whose, table, chain, &quoted(rule)) {
         Ok(true) => Output::default(),
-        Ok(false) => refusal("Bad rule (does a matching rule exist in that chain?)"),
-        Err(error) => bad_words(&error.message),
+        Ok(false) => refusal(family, "Bad rule (does a matching rule exist in that chain?)"),
+        Err(error) => bad_words(family, &error.message),
     })
 }
 
-fn change(world: &mut World, netns: NetnsId, table: TableName, words: &[&str]) -> Answer {
+fn change(world: &mut World, whose: RulesOf, table: TableName, words: &[&str]) -> Answer {
+    let family = whose.family;
     if words.is_empty() {
-        return Ok(bad_words("no command specified"));
+        return Ok(bad_words(family, "no command specified"));
     }
     // What is wrong with the words is said without the line and column of a file.
-    if let Err(error) = Restore::command(words) {
-        return Ok(bad_words(&error.message));
+    if let Err(error) = Restore::command(family, words) {
+        return Ok(bad_words(family, &error.message));
     }
     let text = format!("*{table}\n{}\nCOMMIT\n", quoted(words));
-    Ok(match world.iptables_restore(netns, &text, true) {
+    Ok(match world.iptables_restore(whose, &text, true) {
         Ok(()) => Output::default(),
-        Err(RestoreError::Text(error)) => bad_words(&error.message),
+        Err(RestoreError::Text(error)) => bad_words(family, &error.message),
         // The emulator adds the name of what is missing, iptables does not.
-        Err(RestoreError::Apply(error)) => refusal(error.message.split(": ").next().unwrap_or_default()),
-        Err(RestoreError::Netns(errno)) => refusal(errno.message()),
+        Err(RestoreError::Apply(error)) => refusal(family, error.message.split(": ").next().unwrap_or_default()),
+        Err(RestoreError::Netns(errno)) => refusal(family, errno.message()),
     })
 }
 
@@ -152,20 +163,20 @@ fn quoted(words: &[&str]) -> String {
     words.iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-pub(super) fn save(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
+pub(super) fn save(world: &mut World, whose: RulesOf, words: &[&str]) -> Answer {
     let (mut counters, mut only) = (false, None);
     let mut left = words.iter();
     while let Some(word) = left.next() {
         match *word {
             "-c" | "--counters" => counters = true,
-            "-t" | "--table" => match table_named(left.next())? {
+            "-t" | "--table" => match table_named(whose.family, left.next())? {
                 Ok(table) => only = Some(table),
                 Err(refused) => return Ok(refused),
             },
             other => return Err(NotUnderstood::word(other, "-c, -t TABLE")),
         }
     }
-    let text = world.iptables_save(netns, counters);
+    let text = world.iptables_save(whose, counters);
     let Some(table) = only else { return Ok(Output { stdout: text, ..Output::default() }) };
     let begin = format!("*{table}");
     let mut lines: Vec<&str> = text.lines().skip_while(|line| *line != begin).collect();

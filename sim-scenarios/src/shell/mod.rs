@@ -20,7 +20,8 @@ mod ss;
 mod sysctl;
 
 use sim_core::engine::arena::NetnsId;
-use sim_core::world::World;
+use sim_core::wire::ip::Family;
+use sim_core::world::{RulesOf, World};
 
 /// What a command printed.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -86,18 +87,33 @@ struct Tool {
 }
 
 /// All of them.
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 12] = [
     Tool { name: "ip", usage: ip::USAGE, run: ip::run },
     Tool { name: "bridge", usage: bridge::USAGE, run: bridge::run },
     Tool { name: "ipset", usage: ipset::USAGE, run: ipset::run },
-    Tool { name: "iptables", usage: iptables::USAGE, run: iptables::run },
-    Tool { name: "iptables-save", usage: iptables::SAVE_USAGE, run: iptables::save },
+    Tool {
+        name: "iptables",
+        usage: iptables::USAGE,
+        run: |world, netns, words| iptables::run(world, netns.into(), words),
+    },
+    Tool { name: "ip6tables", usage: &[], run: |world, netns, words| iptables::run(world, of_v6(netns), words) },
+    Tool {
+        name: "iptables-save",
+        usage: iptables::SAVE_USAGE,
+        run: |world, netns, words| iptables::save(world, netns.into(), words),
+    },
+    Tool { name: "ip6tables-save", usage: &[], run: |world, netns, words| iptables::save(world, of_v6(netns), words) },
     Tool { name: "conntrack", usage: conntrack::USAGE, run: conntrack::run },
     Tool { name: "ss", usage: ss::USAGE, run: ss::run },
     Tool { name: "nstat", usage: ss::COUNTERS_USAGE, run: ss::counters },
     Tool { name: "sysctl", usage: sysctl::USAGE, run: sysctl::run },
     Tool { name: "cat", usage: sysctl::CAT_USAGE, run: sysctl::cat },
 ];
+
+/// The ip6tables of a netns.
+const fn of_v6(netns: NetnsId) -> RulesOf {
+    RulesOf { netns, family: Family::V6 }
+}
 
 /// Carries out a command inside `netns`.
 ///

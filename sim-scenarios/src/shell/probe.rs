@@ -7,6 +7,8 @@ use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::netns::socket::{ErrorOrigin, SocketError};
+use sim_core::wire::icmp::echo_reply;
+use sim_core::wire::ip::Family;
 
 use sim_k8s::dns::{Failure, Resolution, Resolved};
 use sim_k8s::manifest::shown;
@@ -23,8 +25,6 @@ const COUNT: u16 = 4;
 const PATIENCE: u64 = 10;
 /// Bytes of data in an echo request, unless told otherwise.
 const DATA: usize = 56;
-/// ICMP message types.
-const ECHO_REPLY: u8 = 0;
 /// Largest data of an echo request: 65,535 less both headers.
 const MAX_DATA: usize = 65_507;
 
@@ -88,7 +88,8 @@ pub(super) fn ping(net: &mut Network<'_>, netns: NetnsId, words: &[&str]) -> Ans
     let ping = Ping::read(words)?;
     let world = net.world_mut();
     // ping asks for the route first, by connecting a UDP socket it does not use further.
-    let probe = world.udp_bind(netns, (Ipv4Addr::UNSPECIFIED, 0).into(), false);
+    let family = Family::of(ping.to);
+    let probe = world.udp_bind(netns, (family.unspecified(), 0).into(), false);
     let connected = probe.and_then(|probe| {
         let connected = world.udp_connect(netns, probe, SocketAddr::new(ping.to, 1025));
         world.close(netns, probe);
@@ -97,13 +98,16 @@ pub(super) fn ping(net: &mut Network<'_>, netns: NetnsId, words: &[&str]) -> Ans
     if let Err(errno) = connected {
         return Ok(Output::refused(2, format!("ping: connect: {}", errno.message())));
     }
-    let socket = world.raw_open(netns, None);
+    let socket = world.raw_open(netns, family.unspecified());
     if let Some(socket) = world.raw(netns, socket) {
         socket.ttl = ping.ttl;
     }
     let id = net.next_probe();
     let begun = net.world().now();
-    let out = format!("PING {0} ({0}) {1}({2}) bytes of data.\n", ping.to, ping.data, ping.data + 28);
+    let out = match family {
+        Family::V4 => format!("PING {0} ({0}) {1}({2}) bytes of data.\n", ping.to, ping.data, ping.data + 28),
+        Family::V6 => format!("PING {0}({0}) {1} data bytes\n", ping.to, ping.data),
+    };
     let mut pinging = Pinging { net, netns, socket, id, sent: Vec::new(), trips: Vec::new(), errors: 0, out };
     pinging.all(&ping);
     let took = pinging.net.world().now().since(begun);
@@ -148,7 +152,7 @@ impl Pinging<'_, '_> {
             let word = |at: usize| message.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]]));
             let (Some(id), Some(seq)) = (word(4), word(6)) else { continue };
             let Some(sent) = self.sent.get(usize::from(seq).wrapping_sub(1)) else { continue };
-            if message[0] != ECHO_REPLY || id != self.id {
+            if message[0] != echo_reply(ip.family()) || id != self.id {
                 continue;
             }
             let trip = self.net.world().now().since(*sent).as_nanos();
@@ -161,7 +165,9 @@ impl Pinging<'_, '_> {
             let seq = self.sent.len();
             self.out += &match error.origin {
                 ErrorOrigin::Icmp { from, kind, code } => {
-                    format!("From {from} icmp_seq={seq} {}\n", told(kind, code, error.mtu))
+                    let told =
+                        if from.is_ipv4() { told(kind, code, error.mtu) } else { told_v6(kind, code, error.mtu) };
+                    format!("From {from} icmp_seq={seq} {told}\n")
                 }
                 ErrorOrigin::Local => {
                     format!("ping: local error: {}, mtu={}\n", error.errno.map_or("", Errno::message), error.mtu)
@@ -197,6 +203,25 @@ fn told(kind: u8, code: u8, mtu: u32) -> String {
         (11, 0) => "Time to live exceeded".to_owned(),
         (11, _) => "Frag reassembly time exceeded".to_owned(),
         (kind, _) => format!("Bad ICMP type: {kind}"),
+    }
+}
+
+/// iputils, `print_icmp` of ping6.
+fn told_v6(kind: u8, code: u8, mtu: u32) -> String {
+    match (kind, code) {
+        (1, 0) => "Destination unreachable: No route".to_owned(),
+        (1, 1) => "Destination unreachable: Administratively prohibited".to_owned(),
+        (1, 2) => "Destination unreachable: Beyond scope of source address".to_owned(),
+        (1, 3) => "Destination unreachable: Address unreachable".to_owned(),
+        (1, 4) => "Destination unreachable: Port unreachable".to_owned(),
+        (1, code) => format!("Destination unreachable: Unknown code {code}"),
+        (2, _) => format!("Packet too big: mtu={mtu}"),
+        (3, 0) => "Time exceeded: Hop limit".to_owned(),
+        (3, _) => "Time exceeded: Defragmentation failure".to_owned(),
+        (4, 0) => "Parameter problem: Wrong header field".to_owned(),
+        (4, 1) => "Parameter problem: Unknown header".to_owned(),
+        (4, _) => "Parameter problem: Unknown option".to_owned(),
+        (kind, _) => format!("unknown icmp type: {kind}"),
     }
 }
 
@@ -250,7 +275,7 @@ pub(super) fn nc(net: &mut Network<'_>, netns: NetnsId, words: &[&str]) -> Answe
         }
     };
     let peer = if host.parse::<IpAddr>().is_ok() { ip.to_string() } else { format!("{} ({ip})", shown(host)) };
-    let local = (Ipv4Addr::UNSPECIFIED, 0).into();
+    let local = (Family::of(ip).unspecified(), 0).into();
     let options = SocketOptions::default();
     let connected = net.world_mut().tcp_connect(netns, local, SocketAddr::new(ip, port), options);
     let connected = connected.and_then(|socket| {

@@ -18,6 +18,7 @@ use crate::netfilter::rules::{CtState, Ruleset, TableName, Verdict};
 use crate::netfilter::text::Restore;
 use crate::wire::build;
 use crate::wire::eth::{ETHERTYPE_IPV4, EthHeader, MacAddr};
+use crate::wire::ip::Family;
 use crate::wire::ip::{IpHeader, UDP};
 use crate::wire::packet::PacketId;
 
@@ -73,7 +74,7 @@ fn loss() -> Loss {
 /// The one rule of a table, which drops.
 fn dropped_by_rule() -> Decision {
     let text = "*filter\n-A FORWARD -p udp -m comment --comment \"no \\\"way\" -j DROP\nCOMMIT\n";
-    let rules = Ruleset::default().apply(&Restore::parse(text).unwrap().tables[0], false).unwrap();
+    let rules = Ruleset::default().apply(&Restore::parse(Family::V4, text).unwrap().tables[0], false).unwrap();
     let table = rules.table(TableName::Filter).unwrap();
     let chain = Arc::new(table.chain(table.find("FORWARD").unwrap()).unwrap().clone());
     let (hook, table, verdict, mark) = (Hook::Forward, TableName::Filter, Verdict::Drop, Some((0, 0x4000)));

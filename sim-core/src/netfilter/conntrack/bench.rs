@@ -40,14 +40,14 @@ pub(crate) fn tcp_with(from: &str, to: &str, header: TcpHeader, options: &[u8], 
 
 pub(crate) fn icmp(from: &str, to: &str, kind: u8, id: u16) -> Packet {
     let [a, b] = id.to_be_bytes();
-    let message = IcmpHeader { kind, code: 0, rest: [a, b, 0, 1] }.to_bytes(b"");
+    let message = IcmpHeader { kind, code: 0, rest: [a, b, 0, 1] }.to_bytes((ip(from), ip(to)), b"");
     build::ip(PacketId(1), IpHeader::new(ip(from), ip(to), ICMP, 0), &message)
 }
 
 /// An ICMP error from `from` to the sender of `about`, quoting it.
 pub(crate) fn icmp_error(from: &str, about: &Packet, kind: u8, code: u8) -> Packet {
     let to = about.ip().unwrap().src;
-    let message = IcmpHeader { kind, code, rest: [0; 4] }.to_bytes(about.l3());
+    let message = IcmpHeader { kind, code, rest: [0; 4] }.to_bytes((ip(from), to), about.l3());
     build::ip(PacketId(2), IpHeader::new(ip(from), to, ICMP, 0), &message)
 }
 

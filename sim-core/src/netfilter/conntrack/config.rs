@@ -97,6 +97,10 @@ sysctls! {
     generic_timeout: Duration = Duration::from_secs(600),
     /// Lifetime of an ICMP query.
     icmp_timeout: Duration = Duration::from_secs(30),
+    /// Lifetime of an ICMPv6 query.
+    icmpv6_timeout: Duration = Duration::from_secs(30),
+    /// How long the rest of an IPv6 packet is waited for.
+    frag6_timeout: Duration = Duration::from_secs(60),
     /// Lifetime of a UDP flow.
     udp_timeout: Duration = Duration::from_secs(30),
     /// Lifetime of a UDP flow with answers that lasted more than two seconds.

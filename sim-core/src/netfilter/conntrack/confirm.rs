@@ -3,7 +3,7 @@
 use super::{Conntrack, Dir, Entry, Status, Verdict};
 use crate::engine::arena::CtId;
 use crate::engine::time::{Duration, Instant};
-use crate::wire::ip::{ICMP, SCTP, TCP};
+use crate::wire::ip::{ICMP, ICMPV6, SCTP, TCP};
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
 /// Lifetime of an entry that lost a race (`nf_ct_resolve_clash_harder`).
@@ -89,7 +89,7 @@ impl Conntrack {
 
 /// Protocols for which a lost race need not cost a packet (`l4proto->allow_clash`).
 pub(in crate::netfilter) const fn allows_clash(proto: u8) -> bool {
-    !matches!(proto, TCP | SCTP | ICMP)
+    !matches!(proto, TCP | SCTP | ICMP | ICMPV6)
 }
 
 /// Both directions equal (`nf_ct_match`).

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Dir, Entry, L4, Proto, Status, ZoneDir};
 use crate::engine::time::Instant;
-use crate::wire::ip::protocol_name;
+use crate::wire::ip::{ICMPV6, protocol_name};
 
 impl Entry {
     /// The line, without a line feed; the timeout is what is left at `now`, in whole seconds.
@@ -21,7 +21,11 @@ impl Entry {
             IpAddr::V4(_) => ("ipv4", 2),
             IpAddr::V6(_) => ("ipv6", 10),
         };
-        let proto = protocol_name(self.orig.proto).unwrap_or("unknown");
+        // libnetfilter_conntrack has a name of its own for ICMPv6 (`proto2str`).
+        let proto = match self.orig.proto {
+            ICMPV6 => "icmpv6",
+            proto => protocol_name(proto).unwrap_or("unknown"),
+        };
         write!(out, "{family:<8} {number} {proto:<8} {} ", self.orig.proto)?;
         write!(out, "{} ", self.expires_in(now).as_secs())?;
         match &self.proto {

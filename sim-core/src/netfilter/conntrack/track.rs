@@ -4,7 +4,7 @@ use super::{Conntrack, Dir, Entry, Proto, Status, Tuple, Verdict, Zone, icmp, sc
 use crate::engine::arena::CtId;
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::hooks::Hook;
-use crate::wire::ip::{ICMP, IpHeader, SCTP, TCP, UDP};
+use crate::wire::ip::{ICMP, ICMPV6, IpHeader, SCTP, TCP, UDP};
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
 /// One packet as the protocols see it.
@@ -65,12 +65,16 @@ impl Conntrack {
             return Verdict::Accept;
         };
         let mut segment = Segment { now, hook, ip, l4, info: CtInfo::New, len: bytes.len() };
-        if ip.proto == ICMP {
+        if ip.proto == ip.family().icmp() {
             match icmp::classify(&segment, self.config.checksum) {
                 icmp::Message::Query => {}
                 icmp::Message::Error(quoted) => {
                     packet.ct = self.related(now, zone, &ip, quoted);
                     self.stats.error += u64::from(packet.ct == CtRef::None);
+                    return Verdict::Accept;
+                }
+                icmp::Message::Link => {
+                    packet.ct = CtRef::Untracked;
                     return Verdict::Accept;
                 }
                 icmp::Message::Broken => {
@@ -108,7 +112,7 @@ impl Conntrack {
                 UDP => udp::track(entry, segment, &self.config),
                 TCP => tcp::track(entry, segment, &self.config),
                 SCTP => sctp::track(entry, segment, &self.config),
-                ICMP => icmp::track(entry, segment, &self.config),
+                ICMP | ICMPV6 => icmp::track(entry, segment, &self.config),
                 _ => track_generic(entry, segment, self.config.generic_timeout),
             };
             match tracked {

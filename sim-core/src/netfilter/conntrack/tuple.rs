@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use crate::wire::icmp::{self, IcmpHeader};
-use crate::wire::ip::{ICMP, IpHeader, SCTP, TCP, UDP};
+use crate::wire::icmpv6;
+use crate::wire::ip::{ICMP, ICMPV6, IpHeader, SCTP, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::CtInfo;
 
@@ -79,7 +80,7 @@ impl Tuple {
         let bytes = l3.get(usize::from(ip.header_len)..)?;
         let l4 = match ip.proto {
             TCP | UDP | SCTP => l4::ports(ip.proto, bytes).map(|(src, dst)| L4::Ports { src, dst })?,
-            ICMP => {
+            ICMP | ICMPV6 => {
                 let h = IcmpHeader::read(bytes)?;
                 L4::Icmp { kind: h.kind, code: h.code, id: h.id() }
             }
@@ -92,7 +93,7 @@ impl Tuple {
     pub fn invert(&self) -> Option<Self> {
         let l4 = match self.l4 {
             L4::Ports { src, dst } => L4::Ports { src: dst, dst: src },
-            L4::Icmp { kind, code, id } => L4::Icmp { kind: icmp_counterpart(kind)?, code, id },
+            L4::Icmp { kind, code, id } => L4::Icmp { kind: icmp_counterpart(self.proto, kind)?, code, id },
             L4::Generic => L4::Generic,
         };
         Some(Self { src: self.dst, dst: self.src, proto: self.proto, l4 })
@@ -129,29 +130,37 @@ const INFO_REPLY: u8 = 16;
 const ADDRESS_REQUEST: u8 = 17;
 const ADDRESS_REPLY: u8 = 18;
 
-/// The type that answers `kind`, or that it answers (net/netfilter/nf_conntrack_proto_icmp.c, `invmap`).
-const fn icmp_counterpart(kind: u8) -> Option<u8> {
-    Some(match kind {
-        icmp::ECHO => icmp::ECHO_REPLY,
-        icmp::ECHO_REPLY => icmp::ECHO,
-        icmp::TIMESTAMP => icmp::TIMESTAMP_REPLY,
-        icmp::TIMESTAMP_REPLY => icmp::TIMESTAMP,
-        INFO_REQUEST => INFO_REPLY,
-        INFO_REPLY => INFO_REQUEST,
-        ADDRESS_REQUEST => ADDRESS_REPLY,
-        ADDRESS_REPLY => ADDRESS_REQUEST,
+/// The type that answers `kind`, or that it answers (net/netfilter/nf_conntrack_proto_icmp.c and
+/// nf_conntrack_proto_icmpv6.c, `invmap`).
+const fn icmp_counterpart(proto: u8, kind: u8) -> Option<u8> {
+    Some(match (proto, kind) {
+        (ICMPV6, icmpv6::ECHO) => icmpv6::ECHO_REPLY,
+        (ICMPV6, icmpv6::ECHO_REPLY) => icmpv6::ECHO,
+        (ICMPV6, icmpv6::NI_QUERY) => icmpv6::NI_REPLY,
+        (ICMPV6, icmpv6::NI_REPLY) => icmpv6::NI_QUERY,
+        (ICMP, icmp::ECHO) => icmp::ECHO_REPLY,
+        (ICMP, icmp::ECHO_REPLY) => icmp::ECHO,
+        (ICMP, icmp::TIMESTAMP) => icmp::TIMESTAMP_REPLY,
+        (ICMP, icmp::TIMESTAMP_REPLY) => icmp::TIMESTAMP,
+        (ICMP, INFO_REQUEST) => INFO_REPLY,
+        (ICMP, INFO_REPLY) => INFO_REQUEST,
+        (ICMP, ADDRESS_REQUEST) => ADDRESS_REPLY,
+        (ICMP, ADDRESS_REPLY) => ADDRESS_REQUEST,
         _ => return None,
     })
 }
 
 /// Whether an ICMP message of this type asks for an answer; only such create an entry (`valid_new`).
-pub(super) const fn is_icmp_query(kind: u8) -> bool {
-    matches!(kind, icmp::ECHO | icmp::TIMESTAMP | INFO_REQUEST | ADDRESS_REQUEST)
+pub(super) const fn is_icmp_query(proto: u8, kind: u8) -> bool {
+    match proto {
+        ICMPV6 => matches!(kind, icmpv6::ECHO | icmpv6::NI_QUERY),
+        _ => matches!(kind, icmp::ECHO | icmp::TIMESTAMP | INFO_REQUEST | ADDRESS_REQUEST),
+    }
 }
 
 /// Whether an ICMP message of this type carries an identifier.
-pub(crate) const fn has_icmp_id(kind: u8) -> bool {
-    icmp_counterpart(kind).is_some()
+pub(crate) const fn has_icmp_id(proto: u8, kind: u8) -> bool {
+    icmp_counterpart(proto, kind).is_some()
 }
 
 /// Which directions of a flow a zone's number counts for (`CT --zone`, `--zone-orig`, `--zone-reply`).

@@ -3,18 +3,16 @@
 use super::{Manip, is_changed};
 use crate::netfilter::conntrack::tuple::has_icmp_id;
 use crate::netfilter::conntrack::{Dir, Entry, L4, Status, Tuple, Verdict};
-use crate::wire::checksum::Sum;
 use crate::wire::edit::{self, End};
-use crate::wire::icmp::REDIRECT;
-use crate::wire::ip::IpHeader;
+use crate::wire::icmp::{REDIRECT, checksum};
+use crate::wire::icmpv6;
+use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::Packet;
 
 /// Length of an ICMP header.
 const ICMP_LEN: usize = 8;
-/// Length of an IP header without options.
-const IP_LEN: usize = 20;
 
-/// Gives one end of a packet the values of `target` (`nf_nat_ipv4_manip_pkt`); whether that was possible.
+/// Gives one end of a packet the values of `target` (`nf_nat_ipv4_manip_pkt`, `nf_nat_ipv6_manip_pkt`); whether that was possible.
 pub(super) fn apply(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
     let Some(ip) = IpHeader::read(bytes) else { return false };
     let l4 = &bytes[usize::from(ip.header_len)..];
@@ -33,7 +31,7 @@ pub(super) fn apply(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
             if l4.len() < ICMP_LEN {
                 return false;
             }
-            if has_icmp_id(l4[0]) {
+            if has_icmp_id(ip.proto, l4[0]) {
                 edit::set_icmp_id(bytes, id);
             }
         }
@@ -48,11 +46,14 @@ pub(super) fn apply(bytes: &mut [u8], target: &Tuple, manip: Manip) -> bool {
 pub(super) fn error(packet: &mut Packet, entry: &Entry, dir: Dir, manip: Manip) -> Verdict {
     let Some(ip) = packet.ip() else { return Verdict::Drop };
     let from = usize::from(ip.header_len);
-    let Some(icmp) = packet.l3().get(from..).filter(|b| b.len() >= ICMP_LEN + IP_LEN) else { return Verdict::Drop };
-    if Sum::default().bytes(icmp).finish() != 0 {
+    let Some(icmp) = packet.l3().get(from..).filter(|b| b.len() >= ICMP_LEN + ip.family().header_len()) else {
+        return Verdict::Drop;
+    };
+    if checksum(ip.src, ip.dst, icmp) != 0 {
         return Verdict::Drop;
     }
-    if icmp[0] == REDIRECT && !may_redirect(entry) {
+    let redirects = if ip.family() == Family::V4 { REDIRECT } else { icmpv6::REDIRECT };
+    if icmp[0] == redirects && !may_redirect(entry) {
         return Verdict::Drop;
     }
     if !is_changed(entry, dir, manip) {
@@ -63,12 +64,12 @@ pub(super) fn error(packet: &mut Packet, entry: &Entry, dir: Dir, manip: Manip) 
     if !apply(quoted, theirs, manip.other()) {
         return Verdict::Drop;
     }
-    edit::refresh_icmp_checksum(packet.l3_mut());
     let outer = theirs.inverse();
     match manip {
         Manip::Src => edit::set_addr(packet.l3_mut(), End::Src, outer.src),
         Manip::Dst => edit::set_addr(packet.l3_mut(), End::Dst, outer.dst),
     }
+    edit::refresh_icmp_checksum(packet.l3_mut());
     Verdict::Accept
 }
 

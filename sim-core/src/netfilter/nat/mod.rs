@@ -19,7 +19,7 @@ use super::hooks::Hook;
 use crate::engine::arena::{CtId, DevId};
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
-use crate::wire::ip::ICMP;
+use crate::wire::ip::is_icmp;
 use crate::wire::packet::{CtInfo, Packet};
 
 /// Which end of the packet is changed (`enum nf_nat_manip_type`).
@@ -90,7 +90,7 @@ pub fn is_done(entry: &Entry, manip: Manip) -> bool {
 /// whose end is not decided, and is not an ICMP error.
 pub fn wants_rules(ct: &Conntrack, packet: &Packet, hook: Hook) -> bool {
     let (Some(manip), Some((_, info, entry))) = (Manip::of(hook), ct.of(packet)) else { return false };
-    let is_error = is_related(info) && packet.ip().is_some_and(|ip| ip.proto == ICMP);
+    let is_error = is_related(info) && packet.ip().is_some_and(|ip| is_icmp(ip.proto));
     let may_begin = is_related(info) || info == CtInfo::New;
     may_begin && !is_error && !is_done(entry, manip)
 }
@@ -131,7 +131,7 @@ pub fn setup(ct: &mut Conntrack, now: Instant, id: CtId, manip: Manip, range: Op
 /// which ends the flow.
 pub fn translate(ct: &mut Conntrack, packet: &mut Packet, hook: Hook, out: Option<DevId>) -> Verdict {
     let (Some(manip), Some((id, info, entry))) = (Manip::of(hook), ct.of(packet)) else { return Verdict::Accept };
-    if is_related(info) && packet.ip().is_some_and(|ip| ip.proto == ICMP) {
+    if is_related(info) && packet.ip().is_some_and(|ip| is_icmp(ip.proto)) {
         return manip::error(packet, entry, Dir::of(info), manip);
     }
     // `nf_nat_oif_changed`

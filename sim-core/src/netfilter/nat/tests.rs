@@ -311,9 +311,9 @@ proptest! {
         if let Some(byte) = quoted.l3_mut().get_mut(at_byte) {
             *byte = value;
         }
-        let message = crate::wire::icmp::IcmpHeader { kind, code: 0, rest: [0; 4] }.to_bytes(quoted.l3());
+        let message = crate::wire::icmp::IcmpHeader { kind, code: 0, rest: [0; 4] };
         let header = IpHeader::new(about.dst, about.src, crate::wire::ip::ICMP, 0);
-        if let Some(error) = node.forward(crate::wire::build::ip(Default::default(), header, &message)) {
+        if let Some(error) = node.forward(crate::wire::build::icmp(Default::default(), header, message, quoted.l3())) {
             prop_assert_eq!(Sum::default().bytes(&error.l3()[..20]).finish(), 0);
         }
     }

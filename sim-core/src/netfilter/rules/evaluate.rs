@@ -145,14 +145,14 @@ impl Walk<'_, '_> {
                 other => return other,
             }
         }
-        cell.counters.add(u32::from(self.packet.ip.total_len));
+        cell.counters.add(self.packet.ip.total_len);
         Answer::Yes
     }
 
     fn policy(&mut self, at: ChainId) -> (Verdict, Decider) {
         let chain = self.table.chain(at).expect("a base chain is never removed");
         let base = chain.base.expect("a walk begins in a base chain");
-        self.state.tables[self.table.name.index()][at.index()].policy.add(u32::from(self.packet.ip.total_len));
+        self.state.tables[self.table.name.index()][at.index()].policy.add(self.packet.ip.total_len);
         self.note(at, chain.rules.len(), Step::Policy(base.policy));
         let verdict = match base.policy {
             Policy::Accept => Verdict::Accept,

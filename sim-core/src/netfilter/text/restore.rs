@@ -8,6 +8,7 @@ use super::{TextError, number, rule};
 use crate::netfilter::rules::apply::{ApplyError, Op, TableOps};
 use crate::netfilter::rules::rule::{Counters, Rule};
 use crate::netfilter::rules::table::{Policy, Ruleset, TableName};
+use crate::wire::ip::Family;
 
 /// Longest text, in bytes, and most operations in it: several times what kube-proxy writes for 10,000 Services with
 /// ten endpoints each. A line of lists becomes many rules, so the length alone bounds no memory.
@@ -22,8 +23,9 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Reads a text. Counters are kept as starting values, as `iptables-restore --counters` does.
-    pub fn parse(text: &str) -> Result<Self, TextError> {
+    /// Reads a text of iptables or, for [`Family::V6`], of ip6tables. Counters are kept as starting values, as
+    /// `iptables-restore --counters` does.
+    pub fn parse(family: Family, text: &str) -> Result<Self, TextError> {
         if text.len() > MAX_TEXT {
             return Err(TextError::new(1, 1, format!("a text of more than {MAX_TEXT} bytes")));
         }
@@ -36,7 +38,7 @@ impl Restore {
             let start = text.trim_start();
             match (start.as_bytes().first(), &mut open) {
                 (None | Some(b'#'), _) => {}
-                (Some(b'*'), None) => open = Some((line, table_line(line, text)?)),
+                (Some(b'*'), None) => open = Some((line, table_line(family, line, text)?)),
                 (Some(b'*'), Some((since, _))) => {
                     let message = format!("the table of line {since} has no COMMIT before this one");
                     return Err(TextError::new(line, 1, message));
@@ -47,7 +49,7 @@ impl Restore {
                 }
                 (_, Some(_)) if start == "COMMIT" => restore.tables.extend(open.take().map(|(_, table)| table)),
                 (_, Some((_, table))) => {
-                    command(&mut Words::split(line, text)?, line, &mut table.ops)?;
+                    command(&mut Words::split(family, line, text)?, line, &mut table.ops)?;
                     if table.ops.len() > MAX_OPS {
                         return Err(TextError::new(
                             line,
@@ -66,8 +68,8 @@ impl Restore {
 
     /// Reads the words of one `iptables` command, for example `-t nat -I PREROUTING -j x`; the table is filter if none
     /// is named. It is to be applied with `noflush`.
-    pub fn command(args: &[&str]) -> Result<Self, TextError> {
-        let mut words = Words::of(args);
+    pub fn command(family: Family, args: &[&str]) -> Result<Self, TextError> {
+        let mut words = Words::of(family, args);
         let table = match words.take(&["-t", "--table"]) {
             None => TableName::Filter,
             Some(word) => table_name(&word.text).map_err(|why| words.fail(word.column, why))?,
@@ -103,8 +105,8 @@ impl Restore {
 }
 
 /// `*filter`.
-fn table_line(line: u32, text: &str) -> Result<TableOps, TextError> {
-    let mut words = Words::split(line, text)?;
+fn table_line(family: Family, line: u32, text: &str) -> Result<TableOps, TextError> {
+    let mut words = Words::split(family, line, text)?;
     let table = words.value("*", |word| table_name(word.strip_prefix('*').unwrap_or(word)))?;
     end(&mut words)?;
     Ok(TableOps { table, ops: Vec::new() })

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::words::{Given, Words};
 use super::{TextError, number};
 use crate::netfilter::rules::matches::{self, Match};
 use crate::netfilter::rules::rule::{Cond, Counters, DevPattern, Rule, Selector, Target};
 use crate::netfilter::rules::targets::Action;
-use crate::wire::ip::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use crate::wire::ip::{Family, ICMP, ICMPV6, SCTP, TCP, UDP};
 
 /// Most rules one line may become (`-s` and `-d` take lists).
 const MAX_RULES_PER_LINE: usize = 4096;
@@ -35,7 +35,7 @@ const PROTOCOLS: [(&str, u8); 15] = [
 ];
 
 /// Targets of iptables that are not here; any other unknown name is that of a chain.
-const OTHER_TARGETS: [&str; 24] = [
+const OTHER_TARGETS: [&str; 23] = [
     "AUDIT",
     "CHECKSUM",
     "CLASSIFY",
@@ -43,7 +43,6 @@ const OTHER_TARGETS: [&str; 24] = [
     "CONNSECMARK",
     "DNPT",
     "ECN",
-    "HL",
     "IDLETIMER",
     "LED",
     "MIRROR",
@@ -78,28 +77,37 @@ pub(crate) fn protocol_name(proto: u8) -> String {
     PROTOCOLS.iter().find(|(_, n)| *n == proto).map_or_else(|| proto.to_string(), |(name, _)| (*name).to_owned())
 }
 
-/// A network: `10.0.0.1`, `10.0.0.0/8` or `10.0.0.0/255.0.0.0`; bits outside the mask are cleared.
-pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+/// A network: `10.0.0.1`, `10.0.0.0/8` or `10.0.0.0/255.0.0.0`, `fd00::/8`; bits outside the mask are cleared.
+pub(crate) fn network(family: Family, text: &str) -> Result<IpNet, String> {
     let (addr, mask) = text.split_once('/').map_or((text, None), |(a, m)| (a, Some(m)));
-    let addr = match addr.parse::<IpAddr>() {
-        Ok(IpAddr::V4(addr)) => addr,
-        Ok(IpAddr::V6(_)) => return Err(format!("{text:?} is an IPv6 address in IPv4 rules")),
-        Err(_) => abbreviated(addr)
-            .ok_or_else(|| format!("host/network {text:?} not found: only numeric addresses can be used"))?,
+    let foreign = || match family {
+        Family::V4 => format!("{text:?} is an IPv6 address in IPv4 rules"),
+        Family::V6 => format!("{text:?} is an IPv4 address in IPv6 rules"),
     };
+    let addr: IpAddr = match (addr.parse::<IpAddr>(), family) {
+        (Ok(addr), _) if Family::of(addr) == family => addr,
+        (Ok(_), _) => return Err(foreign()),
+        (Err(_), Family::V4) => abbreviated(addr).ok_or_else(|| not_numeric(text))?.into(),
+        (Err(_), Family::V6) => return Err(not_numeric(text)),
+    };
+    let most = IpNet::from(addr).max_prefix_len();
     let len = match mask {
-        None => Some(32),
-        Some(mask) => match mask.parse::<Ipv4Addr>() {
-            Ok(mask) if mask.to_bits().leading_ones() + mask.to_bits().trailing_zeros() >= 32 => {
-                Some(mask.to_bits().leading_ones() as u8)
-            }
-            Ok(_) => return Err(format!("mask {mask:?} has holes: only a length such as /24 is supported")),
-            Err(_) => number(mask, 32).map(|n| n as u8),
+        None => Some(most),
+        Some(mask) => match mask.parse::<IpAddr>() {
+            Ok(mask) if Family::of(mask) == family => match ipnet::ip_mask_to_prefix(mask) {
+                Ok(len) => Some(len),
+                Err(_) => return Err(format!("mask {mask} has holes: only a length such as /24 is supported")),
+            },
+            Ok(_) => return Err(foreign()),
+            Err(_) => number(mask, u64::from(most)).map(|n| n as u8),
         },
     };
-    let net = len.and_then(|len| Ipv4Net::new(addr, len).ok());
-    net.map(|net| IpNet::V4(net.trunc()))
-        .ok_or_else(|| format!("invalid mask {:?} specified", mask.unwrap_or_default()))
+    let net = len.and_then(|len| IpNet::new(addr, len).ok());
+    net.map(|net| net.trunc()).ok_or_else(|| format!("invalid mask {:?} specified", mask.unwrap_or_default()))
+}
+
+fn not_numeric(text: &str) -> String {
+    format!("host/network {text:?} not found: only numeric addresses can be used")
 }
 
 /// `10` or `10.1` for 10.0.0.0 and 10.1.0.0 (libxtables, `ip_parse_any` through `xtables_numeric_to_ipaddr`).
@@ -163,8 +171,8 @@ struct Draft {
 }
 
 /// Reads what stands after `-A CHAIN`: one rule, or several if `-s` or `-d` lists addresses.
-pub fn parse_rule(text: &str) -> Result<Vec<Rule>, TextError> {
-    parse(&mut Words::split(1, text)?, Counters::default())
+pub fn parse_rule(family: Family, text: &str) -> Result<Vec<Rule>, TextError> {
+    parse(&mut Words::split(family, 1, text)?, Counters::default())
 }
 
 /// Reads the rest of a line: one rule, or several if `-s` or `-d` lists addresses.
@@ -213,7 +221,8 @@ impl Draft {
     /// Options that every rule has.
     fn own_option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
         let dev = |text: &str| DevPattern::new(text).map_err(str::to_owned);
-        let networks = |text: &str| text.split(',').map(network).collect::<Result<Vec<_>, _>>();
+        let family = given.family();
+        let networks = |text: &str| text.split(',').map(|text| network(family, text)).collect::<Result<Vec<_>, _>>();
         match given.name() {
             "-s" | "--source" | "--src" => {
                 let cond = given.cond(networks)?;
@@ -238,7 +247,7 @@ impl Draft {
                 }
                 once(&mut self.selector.proto, cond, given)?;
             }
-            "-f" | "--fragment" | "--fragments" => {
+            "-f" | "--fragment" | "--fragments" if family == Family::V4 => {
                 let cond = Cond { value: (), invert: given.bang() };
                 once(&mut self.selector.fragment, cond, given)?;
             }
@@ -256,9 +265,10 @@ impl Draft {
     }
 
     fn load_match(&mut self, given: &mut Given<'_, '_>) -> Result<(), TextError> {
+        let family = given.family();
         let found = given.value(|name| {
             let known = || format!("match {name:?} is not supported: {}", Match::NAMES.join(", "));
-            Match::named(name).ok_or_else(known)
+            Match::named(name, family).ok_or_else(known)
         })?;
         self.load(Extension::Match(found), given);
         Ok(())
@@ -273,14 +283,16 @@ impl Draft {
             return Err(given.fail(format!("multiple {} flags not allowed", given.name())));
         }
         self.has_target = true;
+        let family = given.family();
         let name = given.value(|name| {
-            if !goto && OTHER_TARGETS.contains(&name) {
+            let of_other_family = Action::NAMES.contains(&name) && Action::named(name, family).is_none();
+            if !goto && (of_other_family || OTHER_TARGETS.contains(&name)) {
                 let known = Action::NAMES.join(", ");
                 return Err(format!("target {name:?} is not supported: ACCEPT, DROP, RETURN, a chain, {known}"));
             }
             chain_name(name).map(str::to_owned)
         })?;
-        self.target = match (name.as_str(), Action::named(&name)) {
+        self.target = match (name.as_str(), Action::named(&name, given.family())) {
             _ if goto => Some(Target::Goto(name.into())),
             ("ACCEPT", _) => Some(Target::Accept),
             ("DROP", _) => Some(Target::Drop),
@@ -301,7 +313,10 @@ impl Draft {
                 return Ok(true);
             }
         }
-        let Some(implied) = self.selector.only_proto().and_then(matches::implied_by) else { return Ok(false) };
+        let Some(implied) = self.selector.only_proto().and_then(|proto| matches::implied_by(proto, given.family()))
+        else {
+            return Ok(false);
+        };
         if self.loaded.iter().any(|l| l.extension.name() == implied.name()) {
             return Ok(false);
         }

@@ -2,6 +2,7 @@
 
 use super::TextError;
 use crate::netfilter::rules::rule::Cond;
+use crate::wire::ip::Family;
 
 /// Longest line (iptables/iptables-restore.c, `buffer[10240]`).
 pub(crate) const MAX_LINE: usize = 10_240;
@@ -23,6 +24,7 @@ pub(crate) struct Word {
 /// The words of a line and how far they were read.
 #[derive(Debug)]
 pub(crate) struct Words {
+    family: Family,
     line: u32,
     words: Vec<Word>,
     next: usize,
@@ -32,7 +34,7 @@ pub(crate) struct Words {
 impl Words {
     /// Splits a line (iptables/xshared.c, `add_param_to_argv`): blanks part words; a quote opens anywhere, `\`
     /// escapes only inside quotes, and the closing quote ends the word.
-    pub(crate) fn split(line: u32, text: &str) -> Result<Self, TextError> {
+    pub(crate) fn split(family: Family, line: u32, text: &str) -> Result<Self, TextError> {
         if text.len() > MAX_LINE {
             return Err(TextError::new(line, 1, format!("line longer than {MAX_LINE} bytes")));
         }
@@ -74,18 +76,23 @@ impl Words {
         if let Some(word) = words.get(MAX_WORDS) {
             return Err(TextError::new(line, word.column, format!("more than {MAX_WORDS} words in one line")));
         }
-        Ok(Self { line, words, next: 0, end_column: column + 1 })
+        Ok(Self { family, line, words, next: 0, end_column: column + 1 })
     }
 
     /// The words of a command line, as a shell would hand them over; columns count as if blanks parted them.
-    pub(crate) fn of(args: &[&str]) -> Self {
+    pub(crate) fn of(family: Family, args: &[&str]) -> Self {
         let mut column = 1;
         let mut words = Vec::with_capacity(args.len());
         for arg in args {
             words.push(Word { text: (*arg).to_owned(), column, quoted: false });
             column += arg.chars().count() as u32 + 1;
         }
-        Self { line: 1, words, next: 0, end_column: column }
+        Self { family, line: 1, words, next: 0, end_column: column }
+    }
+
+    /// Whose rules these are.
+    pub(crate) const fn family(&self) -> Family {
+        self.family
     }
 
     /// Takes out an option and its value, wherever they stand.
@@ -156,6 +163,11 @@ impl<'w, 'n> Given<'w, 'n> {
     /// The option as written, for example `--dport`.
     pub(crate) fn name(&self) -> &'n str {
         self.name
+    }
+
+    /// Whose rule it is.
+    pub(crate) fn family(&self) -> Family {
+        self.words.family()
     }
 
     /// Whether `!` stood before it. An option that does not ask refuses it.

@@ -1,5 +1,7 @@
 //! Devices come, go and change (net/core/rtnetlink.c, net/bridge/br_if.c).
 
+use std::net::IpAddr;
+
 use super::{LinkChange, NewKind, NewLink};
 use crate::dev::bridge::{Bridge, BridgePort};
 use crate::dev::veth::Veth;
@@ -8,8 +10,10 @@ use crate::dev::{DevKind, Devices};
 use crate::engine::arena::{DevId, NetnsId};
 use crate::engine::errno::Errno;
 use crate::netns::Netns;
+use crate::netns::fib::TABLE_LOCAL;
 use crate::wire::eth::MacAddr;
-use crate::wire::vxlan::OVERHEAD_V4;
+use crate::wire::ip::Family;
+use crate::wire::vxlan::overhead;
 
 /// Smallest and largest MTU (include/uapi/linux/if_ether.h, `ETH_MIN_MTU`, `ETH_MAX_MTU`).
 const MTU_RANGE: std::ops::RangeInclusive<u32> = 68..=65535;
@@ -38,7 +42,7 @@ impl Netns {
     /// Makes a device of any kind, with the kernel's defaults for what `new` leaves out.
     pub(crate) fn add_dev(&mut self, new: &NewLink, kind: DevKind) -> Result<DevId, Errno> {
         let lower_mtu = match &kind {
-            DevKind::Vxlan(v) => v.lower.and_then(|l| self.devs.get(l)).map(|d| d.mtu.saturating_sub(OVERHEAD_V4)),
+            DevKind::Vxlan(v) => self.lower_mtu(v),
             _ => None,
         };
         let mtu = new.mtu.unwrap_or(lower_mtu.unwrap_or(MTU_DEFAULT));
@@ -98,18 +102,25 @@ impl Netns {
         }
         if up {
             self.add_connected_routes(id);
+            self.ipv6_up(id);
         } else {
-            self.fib.remove_dev(id, true);
-            self.forget_neighs(id);
+            self.fib.remove_dev(id, |table, _| table != TABLE_LOCAL);
+            self.ipv6_down(id);
+            self.forget_neighs(id, |_| true);
             self.conntrack.masq_device_down(id);
         }
+    }
+
+    /// What a VXLAN device's lower device leaves room for; `None` if it has no lower device.
+    fn lower_mtu(&self, vxlan: &Vxlan) -> Option<u32> {
+        let lower = vxlan.lower.and_then(|lower| self.devs.get(lower))?;
+        Some(lower.mtu.saturating_sub(overhead(vxlan.local.map_or(Family::V4, Family::of))))
     }
 
     /// A VXLAN device is capped by its lower device when set; lowering that later changes nothing here.
     fn set_mtu(&mut self, id: DevId, mtu: u32) -> Result<(), Errno> {
         let dev = self.devs.get(id).ok_or(Errno::ENODEV)?;
-        let lower = dev.vxlan().and_then(|v| v.lower).and_then(|l| self.devs.get(l));
-        let limit = lower.map_or(*MTU_RANGE.end(), |l| l.mtu.saturating_sub(OVERHEAD_V4));
+        let limit = dev.vxlan().and_then(|v| self.lower_mtu(v)).unwrap_or(*MTU_RANGE.end());
         if !(MTU_RANGE.contains(&mtu) || id == Devices::LO) || mtu > limit {
             return Err(Errno::EINVAL);
         }
@@ -163,8 +174,8 @@ impl Netns {
     }
 
     /// The neighbours of a device go (net/core/neighbour.c, `neigh_flush_dev`): what waited for them is dropped.
-    fn forget_neighs(&mut self, id: DevId) {
-        for packet in self.neighs.remove_dev(id) {
+    pub(super) fn forget_neighs(&mut self, id: DevId, of: impl Fn(IpAddr) -> bool) {
+        for packet in self.neighs.remove_dev(id, of) {
             self.conntrack.release(&packet);
             self.purged.push((id, packet));
         }
@@ -179,7 +190,7 @@ impl Netns {
     /// place is returned.
     pub(crate) fn remove_dev(&mut self, id: DevId) -> Option<(NetnsId, DevId)> {
         self.set_up(id, false);
-        self.forget_neighs(id);
+        self.forget_neighs(id, |_| true);
         self.leave_bridge(id);
         let ports = self.devs.get(id).and_then(|d| d.bridge()).map_or_else(Vec::new, |bridge| bridge.ports.clone());
         ports.into_iter().for_each(|port| self.leave_bridge(port));
@@ -187,7 +198,7 @@ impl Netns {
         for net in nets {
             self.addrs.remove(id, net);
         }
-        self.fib.remove_dev(id, false);
+        self.fib.remove_dev(id, |_, _| true);
         self.sysctl.remove_dev(id);
         match self.devs.remove(id)?.kind {
             DevKind::Veth(v) => v.peer,

@@ -94,6 +94,19 @@ pub enum Mode {
     Del,
 }
 
+/// An address in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewAddr {
+    /// The address with its prefix length.
+    pub net: IpNet,
+    /// Its broadcast address; [`Some`]`(None)` means "derive it" (`brd +`).
+    pub broadcast: Option<Option<IpAddr>>,
+    /// On which device.
+    pub dev: String,
+    /// Use it at once: nobody else is asked whether they have it (IPv6).
+    pub nodad: bool,
+}
+
 /// A route in words: devices by name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RouteWords {
@@ -129,16 +142,7 @@ pub enum Op {
     /// `ip link del`
     LinkDel(String),
     /// `ip addr add|del`
-    Addr {
-        /// Add or remove.
-        mode: Mode,
-        /// The address with its prefix length.
-        net: IpNet,
-        /// Its broadcast address; [`Some`]`(None)` means "derive it" (`brd +`).
-        broadcast: Option<Option<IpAddr>>,
-        /// On which device.
-        dev: String,
-    },
+    Addr(Mode, NewAddr),
     /// `ip route add|replace|del`
     Route(Mode, RouteWords),
     /// `ip rule add|del`; a device by name is resolved when read.
@@ -183,7 +187,7 @@ impl Netns {
                 self.remove_dev(dev);
                 Ok(())
             }
-            Op::Addr { mode, net, broadcast, dev } => self.addr_change(*mode, *net, *broadcast, dev),
+            Op::Addr(mode, new) => self.addr_change(*mode, new),
             Op::Route(mode, route) => self.route_change(*mode, route),
             Op::Rule(mode, rule, iif) => self.rule_change(*mode, *rule, iif.as_deref()),
             Op::Neigh { mode, ip, mac, dev, state } => self.neigh_change(*mode, (*ip, *mac, *state), dev, now),

@@ -1,12 +1,15 @@
 //! Routes and policy rules come and go (net/ipv4/fib_semantics.c, `fib_create_info`).
 
+use ipnet::IpNet;
+
 use super::{Mode, RouteWords};
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
 use crate::engine::errno::Errno;
 use crate::netns::Netns;
 use crate::netns::addr::Scope;
-use crate::netns::fib::{FibKey, PolicyRule, Route, RouteKind};
+use crate::netns::fib::{FibKey, METRIC_USER, PolicyRule, Route, RouteKind};
+use crate::wire::ip::Family;
 
 impl Netns {
     pub(super) fn route_change(&mut self, mode: Mode, words: &RouteWords) -> Result<(), Errno> {
@@ -25,15 +28,24 @@ impl Netns {
         }
         let dev = match words.kind {
             RouteKind::Unicast => Some(self.next_hop_dev(words, dev)?),
-            RouteKind::Local | RouteKind::Broadcast => dev.or(Some(Devices::LO)),
+            RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {
+                dev.or(Some(Devices::LO))
+            }
             RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit => None,
         };
+        if words.via.is_some_and(|via| Family::of(via) != Family::of(words.dst.addr())) {
+            return Err(Errno::EINVAL);
+        }
         if words.src.is_some_and(|s| self.fib.kind_of(s) != RouteKind::Local) {
             return Err(Errno::EINVAL);
         }
         let scope = if words.via.is_some() { Scope::Universe } else { Scope::Link };
         let (dst, kind, via, src) = (words.dst, words.kind, words.via, words.src);
-        let (metric, onlink, mtu, advmss) = (words.metric, words.onlink, words.mtu, words.advmss);
+        let metric = match (dst, words.metric) {
+            (IpNet::V6(_), 0) => METRIC_USER,
+            (_, metric) => metric,
+        };
+        let (onlink, mtu, advmss) = (words.onlink, words.mtu, words.advmss);
         let route = Route { dst, kind, dev, via, src, scope, metric, onlink, mtu, advmss };
         match mode {
             Mode::Replace => self.fib.replace(words.table, route),
@@ -70,7 +82,7 @@ impl Netns {
         if mode == Mode::Del {
             return if self.fib.remove_rule(&rule) { Ok(()) } else { Err(Errno::ENOENT) };
         }
-        if self.fib.rules().contains(&rule) {
+        if self.fib.rules(rule.family).any(|r| *r == rule) {
             return Err(Errno::EEXIST);
         }
         self.fib.add_rule(rule);

@@ -1,4 +1,8 @@
-//! The words of `ip` and `bridge`, read into operations. What is not understood is refused, never passed over.
+//! The words of `ip`, `bridge` and `conntrack`, read into operations. What is not understood is refused, never passed over.
+
+mod conntrack;
+
+pub use conntrack::{conntrack, conntrack_entries};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,15 +10,14 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::{LinkChange, Mode, NewKind, NewLink, Op, RouteWords};
+use super::{LinkChange, Mode, NewAddr, NewKind, NewLink, Op, RouteWords};
 use crate::dev::vxlan::DEFAULT_PORT;
 use crate::engine::errno::Errno;
 use crate::engine::time::Duration;
-use crate::netfilter::conntrack::Filter;
-use crate::netfilter::text::rule::protocol;
 use crate::netns::fib::{PolicyRule, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 use crate::netns::neigh::Nud;
 use crate::wire::eth::MacAddr;
+use crate::wire::ip::Family;
 
 /// Longest line read, in bytes.
 const MAX_LINE: usize = 4096;
@@ -54,12 +57,14 @@ impl From<Errno> for CommandError {
     }
 }
 
-/// Reads a line as `ip -batch` takes it (without the word `ip`): `link`, `addr`, `route`, `neigh`, `rule`.
+/// Reads a line as `ip -batch` takes it (without the word `ip`, but with its `-4` and `-6`): `link`, `addr`, `route`,
+/// `neigh`, `rule`.
 ///
 /// # Errors
 /// The first word that is not understood.
 pub fn ip(line: &str) -> Result<Op, CommandError> {
     let mut w = Words::new(line)?;
+    w.read_family();
     let op = match w.next("an object")? {
         "link" | "l" => link(&mut w),
         "addr" | "address" | "a" => addr(&mut w),
@@ -94,68 +99,37 @@ fn syntax(at: &str, expected: &'static str) -> CommandError {
     CommandError::Syntax { at: at.chars().take(80).collect(), expected }
 }
 
-/// Reads a line as for `conntrack` (without that word): `-F`, or `-D` with conditions on the entries.
-///
-/// # Errors
-/// The first word that is not understood.
-pub fn conntrack(line: &str) -> Result<Filter, CommandError> {
-    let mut w = Words::new(line)?;
-    match w.next("-D or -F")? {
-        "-F" | "--flush" => w.end().map(|()| Filter::default()),
-        "-D" | "--delete" => entries(w),
-        other => Err(syntax(other, "-D or -F")),
-    }
-}
-
-/// Reads the conditions on entries that follow `conntrack -D` or `-L`.
-///
-/// # Errors
-/// The first word that is not understood.
-pub fn conntrack_entries(line: &str) -> Result<Filter, CommandError> {
-    entries(Words::new(line)?)
-}
-
-fn entries(mut w: Words<'_>) -> Result<Filter, CommandError> {
-    let mut f = Filter::default();
-    while let Some(option) = w.option() {
-        match option {
-            "-p" | "--proto" => {
-                let word = w.next("a protocol")?;
-                f.proto = Some(protocol(word).map_err(|_| syntax(word, "a protocol"))?);
-            }
-            "-s" | "--src" | "--orig-src" => f.orig_src = Some(w.value("an address")?),
-            "-d" | "--dst" | "--orig-dst" => f.orig_dst = Some(w.value("an address")?),
-            "-r" | "--reply-src" => f.reply_src = Some(w.value("an address")?),
-            "-q" | "--reply-dst" => f.reply_dst = Some(w.value("an address")?),
-            "--sport" | "--orig-port-src" => f.orig_port_src = Some(w.value("a port")?),
-            "--dport" | "--orig-port-dst" => f.orig_port_dst = Some(w.value("a port")?),
-            "--reply-port-src" => f.reply_port_src = Some(w.value("a port")?),
-            "--reply-port-dst" => f.reply_port_dst = Some(w.value("a port")?),
-            "-m" | "--mark" => f.mark = Some(w.value("a mark")?),
-            "-w" | "--zone" => f.zone = Some(w.value("a zone")?),
-            other => return Err(syntax(other, "a condition on entries, as conntrack -D has them")),
-        }
-    }
-    Ok(f)
-}
-
 /// The words of a line, one after the other.
-struct Words<'a>(std::iter::Peekable<std::str::SplitWhitespace<'a>>);
+struct Words<'a> {
+    rest: std::iter::Peekable<std::str::SplitWhitespace<'a>>,
+    /// The family that `-4` or `-6` asks for.
+    family: Option<Family>,
+}
 
 impl<'a> Words<'a> {
     fn new(line: &'a str) -> Result<Self, CommandError> {
         if line.len() > MAX_LINE {
             return Err(syntax(line, "a line of at most 4096 bytes"));
         }
-        Ok(Self(line.split_whitespace().peekable()))
+        Ok(Self { rest: line.split_whitespace().peekable(), family: None })
+    }
+
+    /// Reads `-4` or `-6`, if it comes next.
+    fn read_family(&mut self) {
+        let wanted = Family::ALL.into_iter().zip(["-4", "-6"]);
+        for (family, word) in wanted {
+            if self.skip(word) {
+                self.family = Some(family);
+            }
+        }
     }
 
     fn next(&mut self, expected: &'static str) -> Result<&'a str, CommandError> {
-        self.0.next().ok_or_else(|| syntax("", expected))
+        self.rest.next().ok_or_else(|| syntax("", expected))
     }
 
     fn option(&mut self) -> Option<&'a str> {
-        self.0.next()
+        self.rest.next()
     }
 
     fn value<T: FromStr>(&mut self, expected: &'static str) -> Result<T, CommandError> {
@@ -169,7 +143,7 @@ impl<'a> Words<'a> {
     }
 
     fn skip(&mut self, word: &str) -> bool {
-        self.0.next_if(|w| *w == word).is_some()
+        self.rest.next_if(|w| *w == word).is_some()
     }
 
     fn on_off(&mut self) -> Result<bool, CommandError> {
@@ -190,7 +164,7 @@ impl<'a> Words<'a> {
     }
 
     fn end(&mut self) -> Result<(), CommandError> {
-        self.0.next().map_or(Ok(()), |w| Err(syntax(w, "the end of the line")))
+        self.rest.next().map_or(Ok(()), |w| Err(syntax(w, "the end of the line")))
     }
 }
 
@@ -302,24 +276,25 @@ fn link_set(w: &mut Words<'_>) -> Result<Op, CommandError> {
 
 fn addr(w: &mut Words<'_>) -> Result<Op, CommandError> {
     let mode = w.mode()?;
-    let net = prefix(w.next("an address")?)?;
-    let (mut broadcast, mut dev) = (None, None);
+    let net = prefix(w.next("an address")?, w.family)?;
+    let (mut broadcast, mut dev, mut nodad) = (None, None, false);
     while let Some(option) = w.option() {
         match option {
             "brd" | "broadcast" if w.skip("+") => broadcast = Some(None),
             "brd" | "broadcast" => broadcast = Some(Some(w.value("+ or an address")?)),
             "dev" => dev = Some(w.next("a device")?.to_owned()),
-            other => return Err(syntax(other, "brd or dev")),
+            "nodad" => nodad = true,
+            other => return Err(syntax(other, "brd, dev or nodad")),
         }
     }
     let dev = dev.ok_or_else(|| syntax("", "dev"))?;
-    Ok(Op::Addr { mode, net, broadcast, dev })
+    Ok(Op::Addr(mode, NewAddr { net, broadcast, dev, nodad }))
 }
 
-/// An address or prefix; without a length the whole address; `default` for all.
-fn prefix(word: &str) -> Result<IpNet, CommandError> {
+/// An address or prefix; without a length the whole address; `default` for all of `family`.
+fn prefix(word: &str, family: Option<Family>) -> Result<IpNet, CommandError> {
     if word == "default" || word == "all" {
-        return Ok(IpNet::default());
+        return Ok(IpNet::new_assert(family.unwrap_or(Family::V4).unspecified(), 0));
     }
     let host = || word.parse::<IpAddr>().ok().map(IpNet::from);
     word.parse().ok().or_else(host).ok_or_else(|| syntax(word, "an address or prefix"))
@@ -342,15 +317,20 @@ fn route(w: &mut Words<'_>) -> Result<Op, CommandError> {
         "unicast" => RouteKind::Unicast,
         "local" => RouteKind::Local,
         "broadcast" => RouteKind::Broadcast,
+        "anycast" => RouteKind::Anycast,
+        "multicast" => RouteKind::Multicast,
         "blackhole" => RouteKind::Blackhole,
         "unreachable" => RouteKind::Unreachable,
         "prohibit" => RouteKind::Prohibit,
         _ => RouteKind::Unicast,
     };
-    if matches!(word, "unicast" | "local" | "broadcast" | "blackhole" | "unreachable" | "prohibit") {
+    if matches!(
+        word,
+        "unicast" | "local" | "broadcast" | "anycast" | "multicast" | "blackhole" | "unreachable" | "prohibit"
+    ) {
         word = w.next("a destination")?;
     }
-    let dst = prefix(word)?;
+    let dst = prefix(word, w.family)?;
     let table_default = if matches!(kind, RouteKind::Local | RouteKind::Broadcast) { TABLE_LOCAL } else { TABLE_MAIN };
     let mut r = RouteWords {
         dst,
@@ -377,6 +357,10 @@ fn route(w: &mut Words<'_>) -> Result<Op, CommandError> {
             "scope" | "proto" | "protocol" => drop(w.next("a name")?),
             other => return Err(syntax(other, "via, dev, src, metric, onlink, mtu, advmss, table, scope or proto")),
         }
+    }
+    // `default` is of the family of its next hop.
+    if let Some(via) = r.via.filter(|_| matches!(word, "default" | "all") && w.family.is_none()) {
+        r.dst = prefix(word, Some(Family::of(via)))?;
     }
     Ok(Op::Route(mode, r))
 }
@@ -407,12 +391,12 @@ fn neigh(w: &mut Words<'_>) -> Result<Op, CommandError> {
 
 fn rule(w: &mut Words<'_>) -> Result<Op, CommandError> {
     let mode = w.mode()?;
-    let mut r = PolicyRule { priority: 32765, from: None, to: None, fwmark: None, iif: None, table: TABLE_MAIN };
+    let mut r = PolicyRule::all(w.family.unwrap_or(Family::V4), 32765, TABLE_MAIN);
     let mut iif = None;
     while let Some(option) = w.option() {
         match option {
-            "from" => r.from = Some(prefix(w.next("a prefix")?)?).filter(|n| n.prefix_len() != 0),
-            "to" => r.to = Some(prefix(w.next("a prefix")?)?).filter(|n| n.prefix_len() != 0),
+            "from" => r.from = Some(prefix(w.next("a prefix")?, w.family)?).filter(|n| n.prefix_len() != 0),
+            "to" => r.to = Some(prefix(w.next("a prefix")?, w.family)?).filter(|n| n.prefix_len() != 0),
             "fwmark" => r.fwmark = Some(mark(w.next("a mark")?)?),
             "iif" | "dev" => iif = Some(w.next("a device")?.to_owned()),
             "table" | "lookup" => r.table = table(w)?,
@@ -420,6 +404,7 @@ fn rule(w: &mut Words<'_>) -> Result<Op, CommandError> {
             other => return Err(syntax(other, "from, to, fwmark, iif, table or priority")),
         }
     }
+    r.family = r.from.or(r.to).map_or(r.family, |net| Family::of(net.addr()));
     Ok(Op::Rule(mode, r, iif))
 }
 
@@ -460,21 +445,4 @@ fn port(w: &mut Words<'_>) -> Result<Op, CommandError> {
         });
     }
     Ok(Op::LinkSet(dev, changes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entries_are_described_as_for_conntrack() {
-        let filter = conntrack("-D -p udp --orig-port-dst 53 -r 10.244.1.2").expect("understood");
-        let reply_src = Some(IpAddr::from([10, 244, 1, 2]));
-        let wanted = Filter { proto: Some(17), orig_port_dst: Some(53), reply_src, ..Filter::default() };
-        assert_eq!(filter, wanted);
-        assert_eq!(conntrack("-F"), Ok(Filter::default()));
-        for bad in ["", "-L", "-F -p udp", "-D -p nosuch", "-D --dport 70000", "-D --nosuch 1"] {
-            assert!(conntrack(bad).is_err(), "{bad}");
-        }
-    }
 }

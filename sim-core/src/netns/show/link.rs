@@ -2,10 +2,13 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::Netns;
 use crate::dev::{Dev, DevKind};
 use crate::engine::arena::NetnsId;
-use crate::netns::addr::{Addr, Scope};
+use crate::netns::addr::{Addr, Dad, Scope};
+use crate::wire::ip::Family;
 
 /// How much `ip` is asked to print.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -13,8 +16,8 @@ pub enum LinkForm {
     /// Everything.
     #[default]
     Full,
-    /// Of addresses IPv4's alone, and only devices that have one (`-4`).
-    Inet,
+    /// Of addresses those of one family, and only devices that have one (`-4`, `-6`).
+    Of(Family),
     /// One line a device (`-br`).
     Brief,
 }
@@ -38,20 +41,28 @@ impl Netns {
     }
 
     fn show_addrs_of(&self, dev: &Dev, form: LinkForm) -> Vec<String> {
-        let addrs: Vec<&Addr> = self.addrs.of(dev.id).collect();
+        let mut addrs: Vec<&Addr> = self.addrs.of(dev.id).collect();
+        if let LinkForm::Of(family) = form {
+            addrs.retain(|a| Family::of(a.net.addr()) == family);
+        }
+        // Those of IPv4 come first, of IPv6 those that reach farthest, the last added first (`ipv6_link_dev_addr`).
+        addrs.sort_by_key(|a| Family::of(a.net.addr()));
+        let first_v6 = addrs.partition_point(|a| a.net.addr().is_ipv4());
+        addrs[first_v6..].reverse();
+        addrs[first_v6..].sort_by_key(|a| a.scope);
         let head = || format!("{} group default qlen 1000", self.head(dev));
         let mut lines = match form {
             LinkForm::Brief => {
                 let nets = addrs.iter().map(|a| format!(" {}", a.net));
                 return vec![nets.fold(self.brief(dev), |line, net| line + &net)];
             }
-            LinkForm::Inet if addrs.is_empty() => return Vec::new(),
-            LinkForm::Inet => vec![head()],
+            LinkForm::Of(_) if addrs.is_empty() => return Vec::new(),
+            LinkForm::Of(_) => vec![head()],
             LinkForm::Full => vec![head(), self.hardware(dev)],
         };
         for (at, addr) in addrs.iter().enumerate() {
             // net/ipv4/devinet.c, `__inet_insert_ifa`: the first address of a subnet is the primary one.
-            let secondary = addrs[..at].iter().any(|a| a.net.trunc() == addr.net.trunc());
+            let secondary = addr.net.addr().is_ipv4() && addrs[..at].iter().any(|a| a.net.trunc() == addr.net.trunc());
             lines.push(show_addr(addr, &dev.name, secondary));
             lines.push("       valid_lft forever preferred_lft forever".to_owned());
         }
@@ -161,5 +172,11 @@ fn show_addr(addr: &Addr, dev: &str, secondary: bool) -> String {
         Scope::Host => "host",
     };
     let secondary = if secondary { " secondary" } else { "" };
-    format!("    {family} {}{broadcast} scope {scope}{secondary} {dev}", addr.net)
+    let flags = match (addr.net, addr.dad) {
+        (IpNet::V4(_), _) => format!("{secondary} {dev}"),
+        (IpNet::V6(_), Dad::Done) => String::new(),
+        (IpNet::V6(_), Dad::Tentative { .. }) => " tentative".to_owned(),
+        (IpNet::V6(_), Dad::Failed) => " dadfailed tentative".to_owned(),
+    };
+    format!("    {family} {}{broadcast} scope {scope}{flags}", addr.net)
 }

@@ -19,6 +19,7 @@ use crate::dev::Devices;
 use crate::engine::arena::DevId;
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::{Conntrack, Filter};
+use crate::wire::ip::Family;
 
 impl Netns {
     /// The name of a device; empty if it is gone.
@@ -52,13 +53,15 @@ impl Netns {
         self.addrs.iter().map(|addr| addr.net.addr())
     }
 
-    /// Lines of `ip neigh show`.
-    pub fn show_neighs(&self) -> Vec<String> {
+    /// Lines of `ip neigh show`: those of both families, or of one.
+    pub fn show_neighs(&self, family: Option<Family>) -> Vec<String> {
         let line = |(dev, ip): &super::neigh::NeighKey, n: &super::neigh::Neigh| {
             let mac = if n.state.is_valid() { format!(" lladdr {}", n.mac) } else { String::new() };
-            format!("{ip} dev {}{mac} {}", self.devs.name(Some(*dev)), n.state.name())
+            let router = if n.router { " router" } else { "" };
+            format!("{ip} dev {}{mac}{router} {}", self.devs.name(Some(*dev)), n.state.name())
         };
-        self.neighs.iter().map(|(key, n)| line(key, n)).collect()
+        let wanted = |ip: IpAddr| family.is_none_or(|family| Family::of(ip) == family);
+        self.neighs.iter().filter(|(key, _)| wanted(key.1)).map(|(key, n)| line(key, n)).collect()
     }
 
     /// Lines of `bridge fdb show`, of one bridge or of all devices: learned entries and those set by hand.

@@ -8,7 +8,10 @@ use ipnet::IpNet;
 use super::Netns;
 use crate::engine::errno::Errno;
 use crate::netns::addr::Scope;
-use crate::netns::fib::{Fib, FibKey, PolicyRule, Route, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
+use crate::netns::fib::{
+    Fib, FibKey, METRIC_KERNEL, PolicyRule, Route, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
+};
+use crate::wire::ip::Family;
 
 impl Netns {
     /// Whether packets to the network `dst` go by `via`: by a route to just this network.
@@ -17,13 +20,13 @@ impl Netns {
         route.is_some_and(|route| route.dst == dst && route.via == Some(via))
     }
 
-    /// Lines of `ip route show table N`.
-    pub fn show_routes(&self, table: u32) -> Vec<String> {
-        self.fib.routes(table).iter().map(|r| self.show_route(r, table, "")).collect()
+    /// Lines of `ip route show table N`, or with `-6`.
+    pub fn show_routes(&self, family: Family, table: u32) -> Vec<String> {
+        self.fib.routes(family, table).iter().map(|r| self.show_route(r, table, "")).collect()
     }
 
-    /// Lines of `ip route show table all`.
-    pub fn show_all_routes(&self) -> Vec<String> {
+    /// Lines of `ip route show table all`, or with `-6`.
+    pub fn show_all_routes(&self, family: Family) -> Vec<String> {
         let mut tables = self.fib.table_numbers();
         // The order of the kernel's hash of tables is its own; main comes before local, others before both.
         tables.sort_by_key(|table| (*table >= TABLE_DEFAULT, *table == TABLE_LOCAL, *table));
@@ -33,7 +36,11 @@ impl Netns {
         };
         let lines = |table| {
             let name = named(table);
-            self.fib.routes(table).into_iter().map(move |r| self.show_route(&r, table, &name)).collect::<Vec<_>>()
+            self.fib
+                .routes(family, table)
+                .into_iter()
+                .map(move |r| self.show_route(&r, table, &name))
+                .collect::<Vec<_>>()
         };
         tables.into_iter().flat_map(lines).collect()
     }
@@ -60,14 +67,16 @@ impl Netns {
             add(format_args!(" proto kernel"));
         }
         match (r.kind, r.scope) {
+            _ if matches!(r.dst, IpNet::V6(_)) => {}
             (RouteKind::Local, _) => add(format_args!(" scope host")),
             (_, Scope::Link) if r.dev.is_some() => add(format_args!(" scope link")),
             _ => {}
         }
-        if let Some(src) = r.src {
+        // The source of IPv6's own routes is no more than what the route is for.
+        if let Some(src) = r.src.filter(|src| src.is_ipv4() || r.kind != RouteKind::Local) {
             add(format_args!(" src {src}"));
         }
-        if r.metric != 0 {
+        if r.metric != 0 || matches!(r.dst, IpNet::V6(_)) {
             add(format_args!(" metric {}", r.metric));
         }
         if r.onlink {
@@ -79,12 +88,18 @@ impl Netns {
         if let Some(advmss) = r.advmss {
             add(format_args!(" advmss {advmss}"));
         }
+        if matches!(r.dst, IpNet::V6(_)) {
+            add(format_args!(" pref medium"));
+        }
         line
     }
 
     /// Whether the kernel made the route because of an address (net/ipv4/fib_frontend.c, `fib_add_ifaddr`): it then has
     /// that address as source, and leads to itself or to its subnet.
     fn is_kernels(&self, r: &Route, table: u32) -> bool {
+        if matches!(r.dst, IpNet::V6(_)) {
+            return r.via.is_none() && (table == TABLE_LOCAL || r.metric == METRIC_KERNEL);
+        }
         let mut own = self.addrs.iter().filter(|a| Some(a.dev) == r.dev && Some(a.net.addr()) == r.src);
         r.via.is_none() && own.any(|a| table == TABLE_LOCAL || a.net.trunc() == r.dst)
     }
@@ -105,7 +120,9 @@ impl Netns {
             RouteKind::Unreachable => return Err(Errno::EHOSTUNREACH),
             RouteKind::Prohibit => return Err(Errno::EACCES),
             RouteKind::Local => "lo",
-            RouteKind::Unicast | RouteKind::Broadcast => self.devs.name(route.dev),
+            RouteKind::Unicast | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {
+                self.devs.name(route.dev)
+            }
         };
         let mut line = format!("{}{}", kind_word(route.kind), key.dst);
         let mut add = |text: std::fmt::Arguments<'_>| line.write_fmt(text).expect("a string takes all text");
@@ -118,12 +135,14 @@ impl Netns {
         add(format_args!(" dev {dev}"));
         // The first policy rule of one's own parts the tables (net/ipv4/fib_frontend.c, `fib_unmerge`), and then the
         // kernel tells that the route is of the table local.
-        if local && self.fib.rules().len() > Fib::default().rules().len() {
+        let family = Family::of(key.dst);
+        let own_rules = self.fib.rules(family).count() > Fib::default().rules(family).count();
+        if local && own_rules {
             add(format_args!(" table local"));
         }
         if key.src.is_none() {
             let near = Some(route.via.unwrap_or(key.dst));
-            let chosen = || self.addrs.select(route.dev?, near, Scope::Link);
+            let chosen = || self.addrs.source(route.dev?, near, key.dst, Scope::Link);
             let own = local.then_some(key.dst);
             if let Some(src) = own.or(route.src).or_else(chosen) {
                 add(format_args!(" src {src}"));
@@ -152,9 +171,9 @@ impl Netns {
         line
     }
 
-    /// Lines of `ip rule show`.
-    pub fn show_policy_rules(&self) -> Vec<String> {
-        self.fib.rules().iter().map(|rule| self.show_policy_rule(rule)).collect()
+    /// Lines of `ip rule show`, or with `-6`.
+    pub fn show_policy_rules(&self, family: Family) -> Vec<String> {
+        self.fib.rules(family).map(|rule| self.show_policy_rule(rule)).collect()
     }
 
     fn show_policy_rule(&self, rule: &PolicyRule) -> String {
@@ -180,6 +199,8 @@ fn kind_word(kind: RouteKind) -> &'static str {
         RouteKind::Unicast => "",
         RouteKind::Local => "local ",
         RouteKind::Broadcast => "broadcast ",
+        RouteKind::Anycast => "anycast ",
+        RouteKind::Multicast => "multicast ",
         RouteKind::Blackhole => "blackhole ",
         RouteKind::Unreachable => "unreachable ",
         RouteKind::Prohibit => "prohibit ",

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::engine::errno::Errno;
-use crate::wire::icmp;
+use crate::wire::ip::Family::{self, V4, V6};
+use crate::wire::{icmp, icmpv6};
 
 /// Who says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,21 +42,32 @@ impl SocketError {
 
     /// An ICMP error.
     pub const fn icmp(kind: u8, code: u8, from: IpAddr, mtu: u32) -> Self {
-        Self { errno: errno_of(kind, code), origin: ErrorOrigin::Icmp { kind, code, from }, mtu }
+        Self { errno: errno_of(Family::of(from), kind, code), origin: ErrorOrigin::Icmp { kind, code, from }, mtu }
     }
 }
 
-/// The error number of an ICMP message (net/ipv4/icmp.c, `icmp_err_convert`; net/ipv4/udp.c, `__udp4_lib_err`).
-pub const fn errno_of(kind: u8, code: u8) -> Option<Errno> {
-    match (kind, code) {
-        (icmp::DEST_UNREACH, 0 | 6 | 9 | 11) => Some(Errno::ENETUNREACH),
-        (icmp::DEST_UNREACH, 2) => Some(Errno::ENOPROTOOPT),
-        (icmp::DEST_UNREACH, 3) => Some(Errno::ECONNREFUSED),
-        (icmp::DEST_UNREACH, 4) => Some(Errno::EMSGSIZE),
-        (icmp::DEST_UNREACH, 5) => Some(Errno::ENOTSUP),
-        (icmp::DEST_UNREACH, 1 | 7 | 8 | 10 | 12..=15) | (icmp::TIME_EXCEEDED, _) => Some(Errno::EHOSTUNREACH),
-        (icmp::PARAMETER_PROBLEM, _) => Some(Errno::EPROTO),
-        _ => None,
+/// The error number of an ICMP message (net/ipv4/icmp.c, `icmp_err_convert`; net/ipv4/udp.c, `__udp4_lib_err`;
+/// net/ipv6/icmp.c, `icmpv6_err_convert`).
+pub const fn errno_of(family: Family, kind: u8, code: u8) -> Option<Errno> {
+    match (family, kind, code) {
+        (V4, icmp::DEST_UNREACH, 0 | 6 | 9 | 11) => Some(Errno::ENETUNREACH),
+        (V4, icmp::DEST_UNREACH, 2) => Some(Errno::ENOPROTOOPT),
+        (V4, icmp::DEST_UNREACH, 3) => Some(Errno::ECONNREFUSED),
+        (V4, icmp::DEST_UNREACH, 4) => Some(Errno::EMSGSIZE),
+        (V4, icmp::DEST_UNREACH, 5) => Some(Errno::ENOTSUP),
+        (V4, icmp::DEST_UNREACH, 1 | 7 | 8 | 10 | 12..=15) | (V4, icmp::TIME_EXCEEDED, _) => Some(Errno::EHOSTUNREACH),
+        (V4, icmp::PARAMETER_PROBLEM, _) => Some(Errno::EPROTO),
+        (V4, ..) => None,
+        (V6, icmpv6::DEST_UNREACH, icmpv6::NO_ROUTE) => Some(Errno::ENETUNREACH),
+        (V6, icmpv6::DEST_UNREACH, icmpv6::ADM_PROHIBITED | icmpv6::POLICY_FAIL | icmpv6::REJECT_ROUTE) => {
+            Some(Errno::EACCES)
+        }
+        (V6, icmpv6::DEST_UNREACH, icmpv6::PORT_UNREACH) => Some(Errno::ECONNREFUSED),
+        (V6, icmpv6::DEST_UNREACH, icmpv6::BEYOND_SCOPE | icmpv6::ADDR_UNREACH) | (V6, icmpv6::TIME_EXCEEDED, _) => {
+            Some(Errno::EHOSTUNREACH)
+        }
+        (V6, icmpv6::TOO_BIG, _) => Some(Errno::EMSGSIZE),
+        (V6, ..) => Some(Errno::EPROTO),
     }
 }
 

@@ -81,8 +81,8 @@ impl Sockets {
         }
     }
 
-    /// Opens a raw ICMP socket, bound to `local` if given.
-    pub fn raw_open(&mut self, local: Option<IpAddr>) -> SocketId {
+    /// Opens a raw socket for ICMP of the family of `local`, bound to it unless it is unspecified.
+    pub fn raw_open(&mut self, local: IpAddr) -> SocketId {
         let id = self.new_id();
         self.raw.push(RawSocket::new(id, local));
         id
@@ -106,11 +106,11 @@ impl Sockets {
 
     /// A packet for this host: every raw ICMP socket gets a copy of ICMP. Whether one took it.
     pub fn raw_deliver(&mut self, ip: &IpHeader, packet: &[u8]) -> bool {
-        if ip.proto != crate::wire::ip::ICMP {
+        if ip.proto != ip.family().icmp() {
             return false;
         }
         let mut taken = Vec::new();
-        for s in self.raw.iter_mut().filter(|s| s.wants(ip)) {
+        for s in self.raw.iter_mut().filter(|s| s.is_for(ip.dst)) {
             if s.push(ip, packet) {
                 taken.push(s.id);
             }
@@ -121,11 +121,11 @@ impl Sockets {
 
     /// An ICMP error about an ICMP message of ours.
     pub fn raw_error(&mut self, quoted: &IpHeader, error: SocketError) {
-        if quoted.proto != crate::wire::ip::ICMP {
+        if quoted.proto != quoted.family().icmp() {
             return;
         }
         let mut told = Vec::new();
-        for s in self.raw.iter_mut().filter(|s| s.local.is_none_or(|l| l == quoted.src)) {
+        for s in self.raw.iter_mut().filter(|s| s.is_for(quoted.src)) {
             s.errors.push(error);
             told.push(s.id);
         }

@@ -1,4 +1,4 @@
-//! Raw ICMP sockets (net/ipv4/raw.c), as `ping` uses them.
+//! Raw ICMP sockets (net/ipv4/raw.c, net/ipv6/raw.c), as `ping` uses them.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -15,8 +15,8 @@ use crate::wire::ip::IpHeader;
 pub struct RawSocket {
     /// Its id.
     pub id: SocketId,
-    /// The address it is bound to.
-    pub local: Option<IpAddr>,
+    /// The address it is bound to, unspecified for any; its family is the socket's.
+    pub local: IpAddr,
     /// TTL of what it sends; the sysctl's if `None`.
     pub ttl: Option<u8>,
     /// Type of service of what it sends.
@@ -30,7 +30,7 @@ pub struct RawSocket {
 }
 
 impl RawSocket {
-    pub(super) fn new(id: SocketId, local: Option<IpAddr>) -> Self {
+    pub(super) fn new(id: SocketId, local: IpAddr) -> Self {
         Self {
             id,
             local,
@@ -43,8 +43,9 @@ impl RawSocket {
         }
     }
 
-    pub(super) fn wants(&self, ip: &IpHeader) -> bool {
-        self.local.is_none_or(|l| l == ip.dst)
+    /// Whether it is for messages of one of our addresses.
+    pub(super) fn is_for(&self, own: IpAddr) -> bool {
+        self.local == own || (self.local.is_unspecified() && self.local.is_ipv4() == own.is_ipv4())
     }
 
     pub(super) fn push(&mut self, ip: &IpHeader, packet: &[u8]) -> bool {

@@ -39,6 +39,8 @@ pub struct UdpSocket {
     pub pmtu: PmtuDiscovery,
     /// May share its address with others that also may (`SO_REUSEADDR`).
     pub reuse: bool,
+    /// Bound to `::` it is not for IPv4 (`IPV6_V6ONLY`).
+    pub v6only: bool,
     /// Errors not yet read; only a connected socket is told of ICMP.
     pub errors: ErrorQueue,
     pending: Option<Errno>,
@@ -56,6 +58,7 @@ impl UdpSocket {
             tos: 0,
             pmtu: PmtuDiscovery::default(),
             reuse: false,
+            v6only: false,
             errors: ErrorQueue::default(),
             pending: None,
             queue: VecDeque::new(),
@@ -97,9 +100,24 @@ impl UdpSocket {
         }
     }
 
+    /// Whether it is also for IPv4: a socket for every address of IPv6 that was not told otherwise.
+    fn is_dual(&self) -> bool {
+        self.local.is_ipv6() && self.local.ip().is_unspecified() && !self.v6only
+    }
+
+    /// The peer in its own family, if the socket can send there: an IPv4-mapped address is one of IPv4
+    /// (net/ipv6/datagram.c, `__ip6_datagram_connect`).
+    pub fn reaches(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        (self.local.is_ipv4() == peer.is_ipv4() || self.is_dual()).then_some(peer)
+    }
+
     /// How well the socket fits a packet, higher is better; `None` if not at all (`compute_score`).
     fn score(&self, to: SocketAddr, from: SocketAddr) -> Option<u32> {
-        let mut score = 0;
+        let mut score = u32::from(self.local.is_ipv4());
+        if self.local.is_ipv4() != to.is_ipv4() && !(self.is_dual() && to.is_ipv4()) {
+            return None;
+        }
         if !self.local.ip().is_unspecified() {
             if self.local.ip() != to.ip() {
                 return None;
@@ -138,7 +156,8 @@ impl UdpTable {
     }
 
     fn conflicts(&self, local: SocketAddr, sharing: bool) -> bool {
-        let overlap = |a: IpAddr, b: IpAddr| a == b || a.is_unspecified() || b.is_unspecified();
+        let overlap =
+            |a: IpAddr, b: IpAddr| a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()));
         self.of_port(local.port()).any(|(_, s)| overlap(s.local.ip(), local.ip()) && !(sharing && s.reuse))
     }
 

@@ -1,10 +1,11 @@
 //! What rules may ask of the FIB: the kinds of addresses.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::dev::Devices;
 use crate::netfilter::rules::{AddrType, AddrTypes};
 use crate::netns::fib::{Fib, FibKey, RouteKind, TABLE_LOCAL, is_limited_broadcast, is_zeronet};
+use crate::wire::ip::Family;
 
 /// Kinds of addresses according to the table `local` (`inet_dev_addr_type`).
 pub(super) struct Addresses<'a> {
@@ -14,6 +15,9 @@ pub(super) struct Addresses<'a> {
 
 impl AddrTypes for Addresses<'_> {
     fn addr_type(&self, addr: IpAddr, dev: Option<&str>) -> AddrType {
+        if addr == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+            return AddrType::Unspec;
+        }
         if addr.is_unspecified() || is_zeronet(addr) || is_limited_broadcast(addr) {
             return AddrType::Broadcast;
         }
@@ -28,6 +32,8 @@ impl AddrTypes for Addresses<'_> {
             RouteKind::Unicast => AddrType::Unicast,
             RouteKind::Local => AddrType::Local,
             RouteKind::Broadcast => AddrType::Broadcast,
+            RouteKind::Anycast => AddrType::Anycast,
+            RouteKind::Multicast => AddrType::Multicast,
             RouteKind::Blackhole => AddrType::Blackhole,
             RouteKind::Unreachable => AddrType::Unreachable,
             RouteKind::Prohibit => AddrType::Prohibit,
@@ -35,5 +41,10 @@ impl AddrTypes for Addresses<'_> {
     }
 }
 
-/// 127.0.0.1, where REDIRECT sends packets of this host.
-pub(super) const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Where REDIRECT sends packets of this host.
+pub(super) const fn localhost(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Family::V6 => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    }
+}

@@ -5,13 +5,19 @@ use crate::netns::Netns;
 use crate::netns::fib::FibKey;
 use crate::walk::output::route_output;
 use crate::walk::{After, HookWalk};
-use crate::wire::build;
+use crate::wire::ip::Family;
 use crate::wire::l4::TcpHeader;
+use crate::wire::{build, edit};
 
-/// MSS of a SYN that announces none (RFC 1122 4.2.2.6).
-const DEFAULT_MSS: u16 = 536;
-/// IP and TCP header without options.
-const HEADERS: u32 = 40;
+/// MSS of a SYN that announces none (RFC 1122 4.2.2.6, RFC 8200 8.3).
+const fn default_mss(family: Family) -> u16 {
+    match family {
+        Family::V4 => 536,
+        Family::V6 => 1220,
+    }
+}
+/// TCP header without options.
+const TCP_LEN: usize = 20;
 
 /// Lowers the MSS to what `mss` says, or adds the option.
 pub(super) fn clamp(ns: &Netns, walk: &mut HookWalk, mss: Mss) {
@@ -32,12 +38,15 @@ pub(super) fn clamp(ns: &Netns, walk: &mut HookWalk, mss: Mss) {
         // A SYN with data or a full header is left alone.
         None if !data.is_empty() || tcp.header_len >= 60 => return,
         None => {
-            let [a, b] = limit.min(DEFAULT_MSS).to_be_bytes();
+            let [a, b] = limit.min(default_mss(walk.family)).to_be_bytes();
             options.splice(0..0, [2, 4, a, b]);
         }
     }
-    let rebuilt = build::tcp(walk.packet.id, ip, tcp, &options, data);
-    walk.packet.replace_l3(rebuilt.l3());
+    let segment = build::tcp_segment(&ip, tcp, &options, data);
+    let mut rebuilt = walk.packet.l3()[..from].to_vec();
+    rebuilt.extend(segment);
+    edit::set_total_len(&mut rebuilt);
+    walk.packet.replace_l3(&rebuilt);
 }
 
 /// Of both directions' routes the smaller MTU less the headers, or the fixed value.
@@ -51,7 +60,7 @@ fn limit(ns: &Netns, walk: &HookWalk, mss: Mss) -> Option<u16> {
         _ => return None,
     };
     let back = route_output(ns, FibKey::to(walk.packet.ip()?.src)).map_or(u32::MAX, |(dst, _)| dst.mtu);
-    Some(onward.min(back).saturating_sub(HEADERS) as u16)
+    Some(onward.min(back).saturating_sub((walk.family.header_len() + TCP_LEN) as u32) as u16)
 }
 
 /// Where the value of the MSS option stands.

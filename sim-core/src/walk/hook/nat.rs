@@ -12,6 +12,7 @@ use crate::netfilter::rules::{TableName, Verdict};
 use crate::netns::Netns;
 use crate::netns::addr::Scope;
 use crate::walk::{After, Ctx, HookWalk, output};
+use crate::wire::ip::Family;
 use crate::wire::packet::CtRef;
 
 pub(super) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
@@ -53,8 +54,8 @@ fn range_of(ns: &Netns, walk: &HookWalk, nat: &Nat) -> Option<NatRange> {
     let (addrs, masq_dev) = match nat.kind {
         NatKind::Dnat | NatKind::Snat => (nat.addrs, None),
         NatKind::Masquerade => (fixed(masquerade_address(ns, walk)?), walk.outdev),
-        NatKind::Redirect if walk.hook == Hook::Output => (fixed(facts::LOCALHOST), None),
-        NatKind::Redirect => (fixed(first_address(ns, walk.indev?)?), None),
+        NatKind::Redirect if walk.hook == Hook::Output => (fixed(facts::localhost(walk.family)), None),
+        NatKind::Redirect => (fixed(first_address(ns, walk.indev?, walk.family)?), None),
         NatKind::Netmap => (fixed(nat.mapped(changed_address(walk)?)), None),
     };
     let random = nat.random || nat.random_fully;
@@ -62,12 +63,13 @@ fn range_of(ns: &Netns, walk: &HookWalk, nat: &Nat) -> Option<NatRange> {
     Some(NatRange { addrs, ports, base_port, random, persistent, masq_dev })
 }
 
-/// The address of the leaving device, chosen by the next hop (`nf_nat_masquerade_ipv4`).
+/// The address of the leaving device, chosen by the next hop (`nf_nat_masquerade_ipv4`), of IPv6 by the
+/// destination (`nf_nat_masquerade_ipv6`).
 fn masquerade_address(ns: &Netns, walk: &HookWalk) -> Option<std::net::IpAddr> {
     let to = walk.packet.ip()?.dst;
     match walk.after {
         After::PostroutingDone(dst) => output::masquerade_address(ns, &dst, to),
-        _ => ns.addrs.select(walk.outdev?, Some(to), Scope::Universe),
+        _ => ns.addrs.source(walk.outdev?, Some(to), to, Scope::Universe),
     }
 }
 
@@ -77,7 +79,7 @@ fn changed_address(walk: &HookWalk) -> Option<std::net::IpAddr> {
     Some(if Manip::of(walk.hook)? == Manip::Src { ip.src } else { ip.dst })
 }
 
-/// The first address of a device (`nf_nat_redirect_ipv4`).
-fn first_address(ns: &Netns, dev: DevId) -> Option<std::net::IpAddr> {
-    ns.addrs.of(dev).next().map(|a| a.net.addr())
+/// The first address of a device (`nf_nat_redirect_ipv4`, `nf_nat_redirect_ipv6`).
+fn first_address(ns: &Netns, dev: DevId, family: Family) -> Option<std::net::IpAddr> {
+    ns.addrs.of(dev).map(|a| a.net.addr()).find(|ip| Family::of(*ip) == family)
 }

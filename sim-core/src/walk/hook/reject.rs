@@ -1,6 +1,8 @@
-//! REJECT: the packet ends, its sender is told (net/ipv4/netfilter/nf_reject_ipv4.c).
+//! REJECT: the packet ends, its sender is told (net/ipv4/netfilter/nf_reject_ipv4.c,
+//! net/ipv6/netfilter/nf_reject_ipv6.c).
 
 use super::{Said, TraceGroup, attach_related, output};
+use crate::dev::Devices;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::reject::RejectWith;
@@ -8,8 +10,8 @@ use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
 use crate::walk::{Ctx, HookWalk, Stage, icmp};
 use crate::wire::build;
-use crate::wire::eth::{ETHERTYPE_IPV4, EthHeader};
-use crate::wire::icmp::DEST_UNREACH;
+use crate::wire::eth::EthHeader;
+use crate::wire::icmp::Notice;
 use crate::wire::ip::{IpHeader, TCP};
 use crate::wire::l4::{self, ACK, RST, TcpHeader};
 use crate::wire::packet::Packet;
@@ -49,7 +51,7 @@ fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> 
     if checked && !l4::checksum_ok(ip.src, ip.dst, ip.proto, l4) {
         return None;
     }
-    icmp::error(ns, ctx, &walk.packet, DEST_UNREACH, code, 0)
+    icmp::error(ns, ctx, &walk.packet, Notice::Unreachable(code))
 }
 
 /// `nf_send_reset`: sequence 0 (or what the packet acknowledged), id 0, DF, from the packet's destination.
@@ -67,7 +69,7 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
     let head = TcpHeader { src: tcp.dst, dst: tcp.src, seq, ack, flags: answer_flags, ..TcpHeader::default() };
     let mut header = IpHeader::new(ip.dst, ip.src, TCP, 20);
     header.df = true;
-    header.ttl = ns.default_ttl();
+    header.ttl = ns.default_ttl(ip.family(), Devices::LO);
     let mut answer = build::tcp(ctx.out.packet_id(), header, head, &[], &[]);
     answer.csum_partial = true;
     attach_related(&walk.packet, &mut answer);
@@ -82,6 +84,6 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
 /// A bridged packet is answered on the port it came in by, with its addresses swapped.
 fn swap_back(packet: &Packet, port: crate::engine::arena::DevId, mut answer: Packet) -> Option<Stage> {
     let eth = packet.last_eth()?;
-    answer.push_l2(&EthHeader { dst: eth.src, src: eth.dst, ethertype: ETHERTYPE_IPV4 }.to_bytes());
+    answer.push_l2(&EthHeader { dst: eth.src, src: eth.dst, ethertype: eth.ethertype }.to_bytes());
     Some(Stage::Transmit(port, answer))
 }

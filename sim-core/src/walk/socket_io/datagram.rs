@@ -1,9 +1,10 @@
-//! UDP datagrams and ICMP echo requests of applications (net/ipv4/udp.c, raw.c, `ip_append_data`).
+//! UDP datagrams and ICMP echo requests of applications (net/ipv4/udp.c, raw.c, `ip_append_data`; net/ipv6/udp.c,
+//! raw.c, `ip6_append_data`).
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::route_output;
-use super::super::{Ctx, Dst, Stage, run};
+use super::super::{Ctx, Dst, Stage, flow_label, run};
 use super::{can_bind, check_peer, dont_fragment, ephemeral_port};
 use crate::dev::Devices;
 use crate::engine::arena::SocketId;
@@ -12,12 +13,18 @@ use crate::netns::Netns;
 use crate::netns::fib::FibKey;
 use crate::netns::socket::udp::UdpSocket;
 use crate::netns::socket::{PmtuDiscovery, SocketError};
-use crate::wire::build;
-use crate::wire::icmp::{ECHO, IcmpHeader};
-use crate::wire::ip::{ICMP, IpHeader, UDP};
+use crate::wire::icmp::{self, IcmpHeader};
+use crate::wire::ip::{Family, IPV4_LEN, IpHeader, UDP, is_icmp};
+use crate::wire::{build, l4};
 
-/// Largest payload of a UDP datagram over IPv4.
-const MAX_UDP: usize = 65535 - 28;
+/// Largest payload of a UDP datagram: the length of an IPv4 packet counts its header, that of IPv6 does not.
+const fn max_udp(family: Family) -> usize {
+    let header = match family {
+        Family::V4 => IPV4_LEN,
+        Family::V6 => 0,
+    };
+    65535 - 8 - header
+}
 
 /// What of a socket shapes its packets.
 #[derive(Clone, Copy)]
@@ -39,6 +46,7 @@ pub(crate) fn udp_bind(ns: &mut Netns, mut local: SocketAddr, reuse: bool) -> Re
     let id = ns.sockets.new_id();
     let mut socket = UdpSocket::bound(local);
     socket.reuse = reuse;
+    socket.v6only = ns.sysctl.bindv6only != 0;
     ns.sockets.udp.insert(id, socket)?;
     Ok(id)
 }
@@ -49,7 +57,8 @@ pub(crate) fn udp_bind(ns: &mut Netns, mut local: SocketAddr, reuse: bool) -> Re
 /// What the route says, `EINVAL` for an address that cannot be a peer, `ENOENT` for a closed socket.
 pub(crate) fn udp_connect(ns: &mut Netns, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
     check_peer(peer)?;
-    let local = ns.sockets.udp_mut(id).ok_or(Errno::ENOENT)?.local;
+    let socket = ns.sockets.udp_mut(id).ok_or(Errno::ENOENT)?;
+    let (local, peer) = (socket.local, socket.reaches(peer).ok_or(Errno::ENETUNREACH)?);
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
     let (_, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
     if let Some(socket) = ns.sockets.udp_mut(id) {
@@ -73,9 +82,10 @@ pub(crate) fn send_udp(
     let refused = |errno| SocketError::local(errno, 0);
     let socket = ns.sockets.udp_mut(id).ok_or(refused(Errno::ENOENT))?;
     let peer = to.or(socket.remote).ok_or(refused(Errno::EINVAL))?;
+    let peer = socket.reaches(peer).ok_or(refused(Errno::ENETUNREACH))?;
     let (local, shape) = (socket.local, Shape { ttl: socket.ttl, tos: socket.tos, pmtu: socket.pmtu });
     check_peer(peer).map_err(refused)?;
-    if data.len() > MAX_UDP {
+    if data.len() > max_udp(Family::of(peer.ip())) {
         return Err(refused(Errno::EMSGSIZE));
     }
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
@@ -98,15 +108,20 @@ pub(crate) fn send_icmp_echo(
 ) -> Result<(), SocketError> {
     let refused = |errno| SocketError::local(errno, 0);
     let s = ns.sockets.raw_mut(socket).ok_or(refused(Errno::ENOENT))?;
-    let (local, shape) = (s.local, Shape { ttl: s.ttl, tos: s.tos, pmtu: s.pmtu });
+    if Family::of(to) != Family::of(s.local) {
+        return Err(refused(Errno::EINVAL));
+    }
+    let local = Some(s.local).filter(|local| !local.is_unspecified());
+    let shape = Shape { ttl: s.ttl, tos: s.tos, pmtu: s.pmtu };
     let (dst, src) = route_output(ns, FibKey { src: local, ..FibKey::to(to) }).map_err(refused)?;
     let [a, b] = id.to_be_bytes();
     let [c, d] = seq.to_be_bytes();
-    let message = IcmpHeader { kind: ECHO, code: 0, rest: [a, b, c, d] }.to_bytes(data);
-    send(ns, ctx, dst, (src, to, ICMP), shape, &message)
+    let family = Family::of(to);
+    let echo = IcmpHeader { kind: icmp::echo(family), code: 0, rest: [a, b, c, d] };
+    send(ns, ctx, dst, (src, to, family.icmp()), shape, &echo.to_bytes((src, to), data))
 }
 
-/// Wraps `l4` into an IP packet and walks it out. Too big for the path it is cut into fragments without DF,
+/// Wraps `payload` into an IP packet and walks it out. Too big for the path it is cut into fragments without DF,
 /// or refused if the socket demands DF.
 fn send(
     ns: &mut Netns,
@@ -114,22 +129,25 @@ fn send(
     dst: Dst,
     (src, to, proto): (IpAddr, IpAddr, u8),
     shape: Shape,
-    l4: &[u8],
+    payload: &[u8],
 ) -> Result<(), SocketError> {
+    let family = Family::of(to);
     let device_mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |d| d.mtu);
     let mtu = if shape.pmtu == PmtuDiscovery::Probe { device_mtu } else { dst.mtu };
-    let too_big = l4.len() + 20 > mtu as usize;
+    let too_big = payload.len() + family.header_len() > mtu as usize;
     if too_big && matches!(shape.pmtu, PmtuDiscovery::Do | PmtuDiscovery::Probe) {
         return Err(SocketError::local(Errno::EMSGSIZE, mtu));
     }
-    let mut header = IpHeader::new(src, to, proto, l4.len());
+    let mut header = IpHeader::new(src, to, proto, payload.len());
     header.df = dont_fragment(shape.pmtu, &dst) && !too_big;
     header.tos = shape.tos;
-    header.ttl = shape.ttl.unwrap_or(ns.default_ttl());
+    header.ttl = shape.ttl.unwrap_or(ns.default_ttl(family, dst.dev));
+    header.flow = flow_label(ns, &header, l4::ports(proto, payload).unwrap_or_default());
     // Raw sockets that demand DF send id 0 (`ip_select_ident_segs`: no id is needed where nothing is cut).
-    let no_id = proto == ICMP && shape.pmtu == PmtuDiscovery::Do;
-    header.id = if no_id { 0 } else { ns.ip_ids.draw() };
-    let mut packet = build::ip(ctx.out.packet_id(), header, l4);
+    let no_id = is_icmp(proto) && shape.pmtu == PmtuDiscovery::Do;
+    header.id = if no_id { 0 } else { ns.draw_ip_id(family) };
+    let mut packet = build::ip(ctx.out.packet_id(), header, payload);
+    packet.ignore_df = !matches!(shape.pmtu, PmtuDiscovery::Do);
     // A datagram that is not cut is left to a device that can compute checksums (`__ip_append_data`); `lo` can.
     packet.csum_partial = proto == UDP && dst.dev == Devices::LO && !too_big;
     let id = packet.id;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::route_output;
-use super::super::{Ctx, Dst, Next, Stage, Timer, run};
+use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, run};
 use super::{can_bind, check_peer};
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
@@ -14,7 +14,7 @@ use crate::netns::fib::FibKey;
 use crate::netns::socket::tcp::{IcmpError, OutSegment, Path, Segment, SocketOptions};
 use crate::netns::socket::{Socket, SocketError};
 use crate::wire::icmp::IcmpHeader;
-use crate::wire::ip::{IpHeader, TCP};
+use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, l4};
 
@@ -69,7 +69,7 @@ pub(crate) fn tcp_error(
     header: IcmpHeader,
     told: SocketError,
 ) {
-    let Some(error) = IcmpError::v4(header.kind, header.code, told.mtu) else { return };
+    let Some(error) = IcmpError::of(Family::of(remote.ip()), header) else { return };
     ns.sockets.tcp_told((local, remote), told);
     if let Some(path) = ns.tcp.on_icmp_error(now, local, remote, seq, error) {
         ns.pmtu.learn(remote.ip(), told.mtu);
@@ -114,11 +114,13 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
         ctx.out.lose(ctx.now, None, DropPlace { netns: ns.id, dev: None, stage: "output", reason });
         return;
     };
+    let family = Family::of(dst);
     let mut header = IpHeader::new(src, dst, TCP, 0);
     header.df = out.df;
     header.tos = out.tos;
-    header.ttl = out.ttl.unwrap_or(ns.default_ttl());
-    header.id = if out.id_zero { 0 } else { ns.ip_ids.draw() };
+    header.ttl = out.ttl.unwrap_or(ns.default_ttl(family, route.dev));
+    header.flow = flow_label(ns, &header, (out.segment.src.port(), out.segment.dst.port()));
+    header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };
     let options = out.segment.options.to_bytes();
     let mut packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
     packet.csum_partial = true;

@@ -7,6 +7,7 @@ use crate::engine::arena::SocketId;
 use crate::engine::rng::Seed;
 use crate::engine::time::Duration;
 use crate::netns::socket::tcp::SocketOptions;
+use crate::wire::ip::Family;
 
 /// A node `n` with bridge `br0` (10.0.0.1).
 fn node() -> World {
@@ -118,7 +119,7 @@ fn a_removed_netns_refuses_everything() {
     assert_eq!(world.tcp_listen(b, ANY, 5), Err(Errno::ENOENT));
     assert_eq!(world.udp_bind(b, ANY, false), Err(Errno::ENOENT));
     assert!(world.udp_send(b, SocketId(1), Some(ANY), b"x").is_err());
-    let raw = world.raw_open(b, None);
+    let raw = world.raw_open(b, Family::V4.unspecified());
     assert!(world.ping(b, raw, ANY.ip(), (1, 1), b"x").is_err());
     world.tcp_close(b, SocketId(7));
     world.close(b, raw);

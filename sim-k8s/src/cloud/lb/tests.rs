@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use bench::{Bench, CLIENTS, ip, secs, service};
 use sim_core::engine::errno::Errno;
+use sim_core::wire::ip::Family;
 
 use super::*;
 use crate::api::{Ingress, Protocol};
@@ -184,7 +185,7 @@ fn an_excluded_node_is_drained_and_then_cut() {
     bench.run_for(secs(30));
     assert_eq!(bench.ask(connection), Err(Errno::ECONNRESET));
     let balancer = bench.world.netns_id("lb").expect("there is one");
-    assert_eq!(bench.world.netns(balancer).show_policy_rules().len(), 5, "two nodes and the kernel's three");
+    assert_eq!(bench.world.netns(balancer).show_policy_rules(Family::V4).len(), 5, "two nodes and the kernel's three");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
+use sim_core::wire::ip::Family;
 use sim_core::world::{Happened, World};
 
 use crate::agent::Notice;
@@ -165,7 +166,7 @@ impl Bench {
 
     /// One ICMP echo and its answer.
     pub(super) fn ping(&mut self, from: NetnsId, to: IpAddr) -> Option<IpAddr> {
-        let socket = self.world.raw_open(from, None);
+        let socket = self.world.raw_open(from, Family::V4.unspecified());
         self.world.ping(from, socket, to, (1, 1), b"hello").expect("sent");
         let deadline = self.world.now() + PATIENCE;
         while let Some(happened) = self.step(deadline) {

@@ -85,7 +85,9 @@ fn nodes_find_each_other_one_after_the_other() {
     bench.pass(at(2000));
     assert_eq!([1, 2, 3].map(|n| bench.routes(n)), [vec![2, 3], vec![1, 3], vec![1, 2]]);
     let n1 = bench.world.netns(bench.netns(1));
-    assert!(n1.show_neighs().iter().any(|line| line.starts_with("10.244.2.0 dev flannel.1 lladdr 0e:fa:0a:f4:02:00")));
+    assert!(
+        n1.show_neighs(None).iter().any(|line| line.starts_with("10.244.2.0 dev flannel.1 lladdr 0e:fa:0a:f4:02:00"))
+    );
     assert!(
         n1.show_fdb(None, at(2000))
             .iter()
@@ -103,7 +105,7 @@ fn a_node_is_forgotten_when_its_object_is_deleted() {
     assert!(bench.routes(1).is_empty());
     let n1 = bench.world.netns(bench.netns(1));
     assert!(
-        n1.show_neighs().iter().chain(&n1.show_fdb(None, at(2000))).all(|line| !line.contains("0e:fa:0a:f4:02:00"))
+        n1.show_neighs(None).iter().chain(&n1.show_fdb(None, at(2000))).all(|line| !line.contains("0e:fa:0a:f4:02:00"))
     );
 }
 

@@ -1,12 +1,12 @@
 //! Clients over UDP and ICMP.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Duration;
-use sim_core::wire::icmp::{DEST_UNREACH, ECHO_REPLY, FRAG_NEEDED, IcmpHeader, PARAMETER_PROBLEM, TIME_EXCEEDED};
-use sim_core::wire::ip::IpHeader;
+use sim_core::wire::icmp::{IcmpHeader, REDIRECT, SOURCE_QUENCH, echo_reply, is_error};
+use sim_core::wire::ip::{Family, IpHeader};
 
 use super::{QUIET, Runner, failed, local_error, must, outcome, queued, told};
 use crate::lab::bench::{Refused, Sock, SockOptions};
@@ -14,15 +14,12 @@ use crate::lab::decode::shown_data;
 use crate::lab::hops::half_seconds;
 use crate::lab::spec::{Client, ManyUdp, Payload, Ping};
 
-/// Any local address.
-pub(super) const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
 pub(super) fn options(client: &Client) -> SockOptions {
     SockOptions { ttl: client.ttl, tos: client.tos, pmtu: client.pmtu }
 }
 
 pub(super) fn local(client: &Client) -> SocketAddr {
-    SocketAddr::new(client.src.unwrap_or(ANY), client.sport)
+    SocketAddr::new(client.src.unwrap_or(Family::of(client.dst).unspecified()), client.sport)
 }
 
 pub(super) fn peer(client: &Client) -> SocketAddr {
@@ -86,7 +83,7 @@ impl Runner<'_> {
 
     fn many_udp_socket(&mut self, many: &ManyUdp, i: u16) -> Result<Sock, Refused> {
         let port = many.sport.saturating_add(if many.same { 0 } else { i });
-        let local = SocketAddr::new(ANY, port);
+        let local = SocketAddr::new(Family::of(many.dst).unspecified(), port);
         let sock = self.bench.udp(&many.netns, local, SockOptions::default()).map_err(|e| must("bind", e))?;
         let peer = SocketAddr::new(many.dst, many.dport);
         self.bench.udp_connect(&sock, peer).map_err(|e| must("connect", e))?;
@@ -95,7 +92,10 @@ impl Runner<'_> {
 
     pub(super) fn ping(&mut self, ping: &Ping, timeout: Duration, times: bool) -> Result<Value, Refused> {
         let options = SockOptions { ttl: ping.ttl, tos: ping.tos, pmtu: ping.pmtu };
-        let sock = self.bench.raw_icmp(&ping.netns, ping.src, options).map_err(|e| must("bind", e))?;
+        let sock = self
+            .bench
+            .raw_icmp(&ping.netns, ping.src.unwrap_or(Family::of(ping.dst).unspecified()), options)
+            .map_err(|e| must("bind", e))?;
         let mut results = Vec::new();
         for seq in 1..=ping.count {
             results.push(self.ping_once(ping, &sock, seq, timeout, times));
@@ -138,19 +138,21 @@ impl Runner<'_> {
 /// What a message says about the echo request `(id, seq)`: its reply, or an error about something.
 fn echo_answer(ip: &IpHeader, message: &[u8], (id, seq): (u16, u16)) -> Option<Value> {
     let header = IcmpHeader::read(message)?;
-    let from = ip.src.to_string();
-    match header.kind {
-        ECHO_REPLY if (header.id(), header.seq()) == (id, seq) => {
-            Some(json!({ "outcome": "reply", "from": from, "ttl": ip.ttl }))
+    let (family, from) = (ip.family(), ip.src.to_string());
+    if header.kind == echo_reply(family) {
+        let mut out = json!({ "outcome": "reply", "from": from });
+        if family == Family::V4 {
+            out["ttl"] = ip.ttl.into();
         }
-        DEST_UNREACH | TIME_EXCEEDED | PARAMETER_PROBLEM => {
-            let icmp = [header.kind, header.code];
-            let mut out = json!({ "outcome": "error", "icmp": icmp, "from": from });
-            if icmp == [DEST_UNREACH, FRAG_NEEDED] {
-                out["mtu"] = header.mtu().into();
-            }
-            Some(out)
-        }
-        _ => None,
+        return Some(out).filter(|_| (header.id(), header.seq()) == (id, seq));
     }
+    if !is_error(ip.proto, header.kind) || (family == Family::V4 && matches!(header.kind, SOURCE_QUENCH | REDIRECT)) {
+        return None;
+    }
+    let name = if family == Family::V4 { "icmp" } else { "icmp6" };
+    let mut out = json!({ "outcome": "error", name: [header.kind, header.code], "from": from });
+    if let Some(mtu) = header.too_big(family) {
+        out["mtu"] = mtu.into();
+    }
+    Some(out)
 }

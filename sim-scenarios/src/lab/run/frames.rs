@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::Value;
 use sim_core::engine::time::Duration;
-use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_IPV4, EthHeader};
-use sim_core::wire::ip::{IpHeader, TCP};
+use sim_core::wire::eth::{ETH_LEN, EthHeader};
+use sim_core::wire::ip::{Family, IpHeader, TCP};
 use sim_core::wire::l4::{FIN, SYN, TcpHeader};
 
 use super::{Flow, Next, Runner, outcome};
@@ -19,10 +19,12 @@ const WATCHED: Duration = Duration::from_millis(100);
 
 /// Notes what the sender of this segment would send next, so that the next one can be forged.
 pub(super) fn note_next(next: &mut BTreeMap<Flow, Next>, frame: &[u8]) {
-    let Some(EthHeader { ethertype: ETHERTYPE_IPV4, .. }) = EthHeader::read(frame) else { return };
+    if EthHeader::read(frame).and_then(|eth| Family::of_ethertype(eth.ethertype)).is_none() {
+        return;
+    }
     let Some(ip) = IpHeader::read(&frame[ETH_LEN..]).filter(|ip| ip.proto == TCP) else { return };
     let from = ETH_LEN + usize::from(ip.header_len);
-    let to = (ETH_LEN + usize::from(ip.total_len)).min(frame.len());
+    let to = (ETH_LEN + ip.total_len as usize).min(frame.len());
     let Some(l4) = frame.get(from..to) else { return };
     let Some(tcp) = TcpHeader::read(l4) else { return };
     let length = (l4.len() - usize::from(tcp.header_len)) as u32 + u32::from(tcp.flags & (FIN | SYN) != 0);

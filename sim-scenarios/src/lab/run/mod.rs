@@ -211,7 +211,7 @@ impl<'a> Runner<'a> {
         self.servers.values_mut().for_each(|server| server.seen.clear());
         let saw = self.operate(step)?;
         let op = step.name.as_str();
-        if !matches!(op, "fdb" | "neigh" | "rules" | "server" | "stop" | "iplink") {
+        if !matches!(op, "fdb" | "neigh" | "rules" | "rules6" | "server" | "stop" | "iplink") {
             self.settle(step.common.quiet);
         }
         self.drain();
@@ -248,9 +248,10 @@ impl<'a> Runner<'a> {
         }
         self.decoder.forging = forging && !self.connections.is_empty();
         let show_arp = step.common.show_arp.unwrap_or(self.spec.show_arp);
+        let show_nd = step.common.show_nd.unwrap_or(false) || self.spec.show_nd;
         let bench = &*self.bench;
         let names = |hop: &Hop| (bench.netns_name(hop.netns), bench.dev_name(hop.netns, hop.dev));
-        hops::canonical(&seen, &names, &step.common, show_arp, &mut self.decoder)
+        hops::canonical(&seen, &names, &step.common, (show_arp, show_nd), &mut self.decoder)
     }
 
     fn conntrack(&mut self, step: &Step) -> Result<Option<Map<String, Value>>, Refused> {
@@ -299,7 +300,9 @@ impl<'a> Runner<'a> {
             Op::TcpAbort { name } => self.tcp_abort(name),
             Op::TcpForge(forge) => self.tcp_forge(forge),
             Op::Frame { netns, dev, frame } => self.frame(netns, dev, frame, timeout),
-            Op::Rules { netns, text } => self.bench.iptables_restore(netns, text).map(|()| outcome("loaded")),
+            Op::Rules { netns, family, text } => {
+                self.bench.iptables_restore(netns, *family, text).map(|()| outcome("loaded"))
+            }
             Op::Sysctl { netns, set, get } => self.sysctl(netns, set, get.as_deref()),
             Op::IpLink { netns, lines } => {
                 let lines: Vec<_> = lines.iter().map(String::as_str).collect();
@@ -312,7 +315,7 @@ impl<'a> Runner<'a> {
             Op::Stop(key) => self.stop_server(key),
             Op::Conntrack => Ok(outcome("conntrack")),
             Op::Fdb { netns, bridge, permanent } => self.fdb(netns, bridge.as_deref(), *permanent),
-            Op::Neigh { netns } => self.neigh(netns),
+            Op::Neigh { netns, family } => self.neigh(netns, *family),
             Op::CtFlush => self.flush_conntrack(),
             Op::CtDelete { netns, options } => self.delete_conntrack(netns, options),
             Op::VxPorts { at_least } => Ok(self.vxports(*at_least)),
@@ -343,8 +346,9 @@ fn told(error: SocketError) -> Value {
     match error.origin {
         ErrorOrigin::Local => out["origin"] = "local".into(),
         ErrorOrigin::Icmp { kind, code, from } => {
-            out["origin"] = "icmp".into();
-            out["icmp"] = json!([kind, code]);
+            let origin = if from.is_ipv4() { "icmp" } else { "icmp6" };
+            out["origin"] = origin.into();
+            out[origin] = json!([kind, code]);
             out["from"] = from.to_string().into();
         }
     }

@@ -3,6 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
+use sim_core::wire::ip::Family;
+
 use super::{Runner, outcome};
 use crate::lab::bench::Refused;
 use crate::lab::cluster::HASHED_PORTS;
@@ -88,10 +90,10 @@ impl Runner<'_> {
         Ok(json!({ "outcome": "fdb", "fdb": lines }))
     }
 
-    pub(super) fn neigh(&mut self, netns: &str) -> Result<Value, Refused> {
-        let stdout = self.bench.exec(netns, &["ip", "neigh", "show"])?.stdout;
-        let ipv4 = |line: &&str| line.split_whitespace().next().is_some_and(|addr| !addr.contains(':'));
-        let lines: Vec<String> = stdout.lines().filter(ipv4).map(without_counters).collect();
+    pub(super) fn neigh(&mut self, netns: &str, family: Family) -> Result<Value, Refused> {
+        let option = if family == Family::V4 { "-4" } else { "-6" };
+        let stdout = self.bench.exec(netns, &["ip", option, "neigh", "show"])?.stdout;
+        let lines: Vec<String> = stdout.lines().map(without_counters).collect();
         let lines = self.named_lines(lines.iter().map(String::as_str));
         Ok(json!({ "outcome": "neigh", "neigh": lines }))
     }

@@ -57,7 +57,7 @@ impl Runner<'_> {
     /// One packet: `t` in milliseconds since the step began, `tx` for the pod's and `rx` for the peer's.
     fn event(&mut self, packet: Bytes, by_pod: bool, t: u64) -> Option<Value> {
         let ip = IpHeader::read(&packet)?;
-        let l4 = packet.get(usize::from(ip.header_len)..usize::from(ip.total_len))?;
+        let l4 = packet.get(usize::from(ip.header_len)..ip.total_len as usize)?;
         let mut out = Map::new();
         out.insert("t".into(), t.into());
         out.insert("d".into(), if by_pod { "tx" } else { "rx" }.into());

@@ -16,7 +16,7 @@ use crate::lab::forge::WRONG;
 use crate::lab::spec::{POD, PeerError, PeerOptions, PeerSegment};
 
 /// TTL and identification of everything the peer sends.
-const TTL_ID: (u8, u16) = (60, 7);
+const TTL_ID: (u8, u32) = (60, 7);
 /// The peer's timestamps begin here, in milliseconds.
 const CLOCK: u32 = 1000;
 /// How much of the pod's segment an error quotes: the IP header and 8 bytes.
@@ -69,8 +69,8 @@ impl Runner<'_> {
             quoted[24..].copy_from_slice(&seq.to_be_bytes());
         }
         let [high, low] = error.mtu.to_be_bytes();
-        let message = IcmpHeader { kind: error.kind.0, code: error.kind.1, rest: [0, 0, high, low] }.to_bytes(&quoted);
-        let packet = build::ip(PacketId(0), ip_header(error.from, ICMP, 0), &message);
+        let message = IcmpHeader { kind: error.kind.0, code: error.kind.1, rest: [0, 0, high, low] };
+        let packet = build::icmp(PacketId(0), ip_header(error.from, ICMP, 0), message, &quoted);
         self.world.send_frame(self.peer.0, self.peer.1, &frame(&packet));
         Ok(())
     }

@@ -19,6 +19,8 @@ pub struct Common {
     pub pkttype: bool,
     /// Whether ARP hops are listed; `None`: as the spec says.
     pub show_arp: Option<bool>,
+    /// Whether hops of neighbour discovery are listed; `None`: as the spec says.
+    pub show_nd: Option<bool>,
     /// Whose conntrack tables are listed; `None`: as the spec says.
     pub ct: Option<Wanted>,
     /// Whether conntrack timeouts are listed; `None`: as the spec says.
@@ -43,8 +45,10 @@ pub enum Wanted {
 }
 
 impl Common {
+    /// A frame's own `nd` is taken out before.
     pub(super) fn read(o: &mut Object<'_>, show_arp: Option<bool>, cluster: &Cluster) -> Result<Self, SpecError> {
         Ok(Self {
+            show_nd: o.optional::<String>("nd")?.map(|nd| nd == "show"),
             hops: o.or("hops", true)?,
             hops_in: o.optional("hops_in")?,
             times: o.or("times", false)?,

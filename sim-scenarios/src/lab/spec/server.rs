@@ -1,8 +1,9 @@
 //! Servers of a spec.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use sim_core::netns::socket::PmtuDiscovery;
+use sim_core::wire::ip::Family;
 
 use super::object::{Node, SpecError};
 use super::{read_addr, read_netns};
@@ -61,12 +62,12 @@ pub struct Server {
 impl Server {
     pub(super) fn read(node: Node<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
         let mut o = node.object()?;
-        o.refuse_unsupported(&["v6"])?;
+        let family = if o.or("v6", false)? { Family::V6 } else { Family::V4 };
         let server = Self {
             netns: read_netns(&mut o, "ns", cluster)?,
             proto: o.or("proto", Proto::Udp)?,
             port: o.read("port")?,
-            addr: o.take("ip").map_or(Ok(Ipv4Addr::UNSPECIFIED.into()), |n| read_addr(&n, cluster))?,
+            addr: o.take("ip").map_or(Ok(family.unspecified()), |n| read_addr(&n, cluster))?,
             mode: o.or("mode", Mode::Echo)?,
             pmtu: o.take("dontfrag").map(|_| PmtuDiscovery::Dont),
         };
@@ -74,8 +75,9 @@ impl Server {
         Ok(server)
     }
 
-    /// The name in results: `netns/proto/port`.
+    /// The name in results: `netns/proto/port`, of IPv6 with `/6` behind it.
     pub fn key(&self) -> String {
-        format!("{}/{}/{}", self.netns, self.proto.name(), self.port)
+        let family = if self.addr.is_ipv6() { "/6" } else { "" };
+        format!("{}/{}/{}{family}", self.netns, self.proto.name(), self.port)
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use indexmap::IndexMap;
 use sim_core::engine::time::Duration;
 use sim_core::wire::eth::MacAddr;
+use sim_core::wire::ip::Family;
 
 use super::client::{Client, ManyUdp, Payload, Ping, Sets};
 use super::common::{Common, read_seconds};
@@ -96,10 +97,12 @@ pub enum Op {
     },
     /// ICMP echo.
     Ping(Ping),
-    /// `iptables-restore`.
+    /// `iptables-restore` or `ip6tables-restore`.
     Rules {
         /// Where.
         netns: String,
+        /// Which of the two.
+        family: Family,
         /// iptables-save text.
         text: String,
     },
@@ -161,6 +164,8 @@ pub enum Op {
     Neigh {
         /// Where.
         netns: String,
+        /// Of which family.
+        family: Family,
     },
     /// Flushes conntrack on every node and on the gateway.
     CtFlush,
@@ -216,7 +221,7 @@ pub enum Forged {
 }
 
 /// Operations of the second series (the lab's README, "Second part").
-const SECOND_SERIES: &[&str] = &["nft", "rules6", "ctfill"];
+const SECOND_SERIES: &[&str] = &["nft", "ctfill"];
 
 impl Step {
     pub(super) fn read(node: Node<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
@@ -242,7 +247,7 @@ impl Step {
     }
 }
 
-const KNOWN: &str = "udp, many_udp, burst, sets, tcp, tcp_open, tcp_io, tcp_close, tcp_abort, tcp_forge, frame, ping, rules, \
+const KNOWN: &str = "udp, many_udp, burst, sets, tcp, tcp_open, tcp_io, tcp_close, tcp_abort, tcp_forge, frame, ping, rules, rules6, \
                      sysctl, iplink, exec, ipset, server, stop, conntrack, fdb, neigh, ctflush, conntrack_d, ctstat, vxports, sleep";
 
 fn read_op(name: &str, o: &mut Object<'_>, cluster: &Cluster) -> Result<Option<Op>, SpecError> {
@@ -258,7 +263,11 @@ fn read_op(name: &str, o: &mut Object<'_>, cluster: &Cluster) -> Result<Option<O
         "tcp_abort" => Op::TcpAbort { name: o.read("name")? },
         "tcp_forge" => Op::TcpForge(Forge::read(o, cluster)?),
         "ping" => Op::Ping(Ping::read(o, cluster)?),
-        "rules" => Op::Rules { netns: read_netns(o, "ns", cluster)?, text: o.read("text")? },
+        "rules" | "rules6" => Op::Rules {
+            netns: read_netns(o, "ns", cluster)?,
+            family: if name == "rules6" { Family::V6 } else { Family::V4 },
+            text: o.read("text")?,
+        },
         "sysctl" => Op::Sysctl {
             netns: read_netns(o, "ns", cluster)?,
             set: o.take("set").map(|n| read_sysctl_values(&n)).transpose()?.unwrap_or_default(),
@@ -276,7 +285,10 @@ fn read_op(name: &str, o: &mut Object<'_>, cluster: &Cluster) -> Result<Option<O
             bridge: o.optional("br")?,
             permanent: o.or("permanent", false)?,
         },
-        "neigh" => Op::Neigh { netns: read_netns(o, "ns", cluster)? },
+        "neigh" => Op::Neigh {
+            netns: read_netns(o, "ns", cluster)?,
+            family: if o.or("v6", false)? { Family::V6 } else { Family::V4 },
+        },
         "ctflush" => Op::CtFlush,
         "conntrack_d" => Op::CtDelete { netns: read_netns(o, "ns", cluster)?, options: o.read("args")? },
         "vxports" => Op::VxPorts { at_least: o.optional("at_least")? },

@@ -152,7 +152,8 @@ impl Kind for Conntrack {
             }
             name => {
                 if let Some(i) = NETS.iter().position(|n| *n == name) {
-                    asked.nets[i] = Some(given.cond(network)?);
+                    let family = given.family();
+                    asked.nets[i] = Some(given.cond(|text| network(family, text))?);
                 } else if let Some(i) = PORTS.iter().position(|n| *n == name) {
                     asked.ports[i] = Some(given.cond(Ports::read)?);
                 } else {

@@ -6,7 +6,7 @@ use super::{Answer, Kind, Question};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::rule::{Cond, Selector};
 use crate::netfilter::text::{Given, TextError, number};
-use crate::wire::ip::ICMP;
+use crate::wire::ip::{Family, ICMP};
 
 /// A type, with one code or any.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +95,7 @@ impl IcmpType {
         }
     }
 
-    fn covers(self, kind: u8, code: u8) -> bool {
+    pub(super) fn covers(self, kind: u8, code: u8) -> bool {
         match self {
             Any => true,
             Type(t) => t == kind,
@@ -123,6 +123,7 @@ pub struct Icmp {
 
 impl Kind for Icmp {
     const NAME: &'static str = "icmp";
+    const FAMILY: Option<Family> = Some(Family::V4);
 
     fn check(&self, selector: &Selector, _: &[Hook]) -> Result<(), String> {
         super::needs_proto(selector, &[ICMP], "-p icmp")

@@ -1,11 +1,12 @@
 //! `-m iprange` (net/netfilter/xt_iprange.c, `iprange_mt4`).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::{Answer, Kind, Question};
 use crate::netfilter::rules::rule::{Cond, all_say};
 use crate::netfilter::text::{Given, TextError};
+use crate::wire::ip::Family;
 
 /// First and last address. If they are exchanged the range holds nothing.
 type Range = (IpAddr, IpAddr);
@@ -20,8 +21,11 @@ pub struct Iprange {
 }
 
 /// Reads `10.0.0.1-10.0.0.9`, or one address.
-fn range(text: &str) -> Result<Range, String> {
-    let addr = |text: &str| text.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_| format!("bad IP address {text:?}"));
+fn range(family: Family, text: &str) -> Result<Range, String> {
+    let addr = |text: &str| match text.parse::<IpAddr>() {
+        Ok(addr) if Family::of(addr) == family => Ok(addr),
+        _ => Err(format!("bad IP address {text:?}")),
+    };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Ok((addr(first)?, addr(last)?))
 }
@@ -35,7 +39,8 @@ impl Kind for Iprange {
             "--dst-range" => &mut self.dst,
             _ => return Ok(false),
         };
-        *slot = Some(given.cond(range)?);
+        let family = given.family();
+        *slot = Some(given.cond(|text| range(family, text))?);
         Ok(true)
     }
 

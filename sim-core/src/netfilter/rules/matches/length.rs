@@ -43,7 +43,7 @@ impl Kind for Length {
     }
 
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
-        let length = question.packet.ip.total_len;
+        let length = question.packet.ip.total_len.min(u32::from(u16::MAX)) as u16;
         self.length.is_none_or(|c| c.says((c.value.0..=c.value.1).contains(&length))).into()
     }
 }

@@ -7,6 +7,7 @@ use super::rule::Selector;
 use super::state::{MatchMemory, RecentLists};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::text::{Given, TextError};
+use crate::wire::ip::Family;
 use hashlimit::HashTables;
 
 pub mod addrtype;
@@ -16,7 +17,9 @@ pub mod connmark;
 pub mod conntrack;
 pub mod dscp;
 pub mod hashlimit;
+pub mod hl;
 pub mod icmp;
+pub mod icmp6;
 pub mod iprange;
 pub mod length;
 pub mod limit;
@@ -69,6 +72,12 @@ impl From<bool> for Answer {
 pub(crate) trait Kind: Default + fmt::Display {
     /// The name after `-m`.
     const NAME: &'static str;
+    /// Whose rules alone may use it; `None`: those of both.
+    const FAMILY: Option<Family> = None;
+    /// What it is in rules of a family before any of its options.
+    fn of(_: Family) -> Self {
+        Self::default()
+    }
     /// Why it can only be used in some rules; `Ok` if it can be used in this one.
     fn check(&self, _selector: &Selector, _hooks: &[Hook]) -> Result<(), String> {
         Ok(())
@@ -104,9 +113,11 @@ macro_rules! register {
                 match self { $(Self::$kind(_) => $file::$kind::NAME,)* }
             }
 
-            /// The match called `name`, before any of its options.
-            pub(crate) fn named(name: &str) -> Option<Self> {
-                $(if name == $file::$kind::NAME { return Some(Self::$kind(Default::default())); })*
+            /// The match called `name` in rules of a family, before any of its options.
+            pub(crate) fn named(name: &str, family: Family) -> Option<Self> {
+                $(if name == $file::$kind::NAME && $file::$kind::FAMILY.is_none_or(|only| only == family) {
+                    return Some(Self::$kind($file::$kind::of(family)));
+                })*
                 None
             }
 
@@ -160,8 +171,12 @@ register! {
     Dscp(dscp),
     /// So many per time of each kind.
     Hashlimit(hashlimit),
+    /// The hop limit.
+    Hl(hl),
     /// ICMP type and code.
     Icmp(icmp),
+    /// ICMPv6 type and code.
+    Icmp6(icmp6),
     /// Ranges of addresses.
     Iprange(iprange),
     /// The packet's length.
@@ -197,15 +212,17 @@ register! {
 }
 
 /// The match that `-p proto` brings along when one of its options is used without `-m` (libxtables `find_proto`).
-pub(crate) fn implied_by(proto: u8) -> Option<Match> {
-    use crate::wire::ip::{ICMP, SCTP, TCP, UDP};
-    Match::named(match proto {
+pub(crate) fn implied_by(proto: u8, family: Family) -> Option<Match> {
+    use crate::wire::ip::{ICMP, ICMPV6, SCTP, TCP, UDP};
+    let name = match proto {
         TCP => tcp::Tcp::NAME,
         UDP => udp::Udp::NAME,
         SCTP => sctp::Sctp::NAME,
         ICMP => icmp::Icmp::NAME,
+        ICMPV6 => icmp6::Icmp6::NAME,
         _ => return None,
-    })
+    };
+    Match::named(name, family)
 }
 
 /// The answer of matches that ask for the ports of one protocol.

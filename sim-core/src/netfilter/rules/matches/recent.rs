@@ -1,7 +1,7 @@
 //! `-m recent` (net/netfilter/xt_recent.c, `recent_mt`): who was here lately.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use super::{Answer, Kind, Question};
@@ -9,6 +9,7 @@ use crate::engine::time::Duration;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::rule::Selector;
 use crate::netfilter::text::{Given, TextError};
+use crate::wire::ip::Family;
 
 /// Longest name of a list (`XT_RECENT_NAME_LEN` 200, with the final zero).
 const MAX_NAME: usize = 199;
@@ -49,7 +50,7 @@ pub struct Recent {
     /// `--rdest`: the destination address counts, not the source.
     pub dest: bool,
     /// `--mask`: how much of an address counts.
-    pub mask: Ipv4Addr,
+    pub mask: IpAddr,
 }
 
 impl Default for Recent {
@@ -63,7 +64,7 @@ impl Default for Recent {
             reap: false,
             rttl: false,
             dest: false,
-            mask: Ipv4Addr::BROADCAST,
+            mask: whole(Family::V4),
         }
     }
 }
@@ -86,6 +87,10 @@ impl Recent {
 
 impl Kind for Recent {
     const NAME: &'static str = "recent";
+
+    fn of(family: Family) -> Self {
+        Self { mask: whole(family), ..Self::default() }
+    }
 
     fn check(&self, _: &Selector, _: &[Hook]) -> Result<(), String> {
         if self.hitcount >= MAX_STAMPS {
@@ -173,10 +178,19 @@ impl Kind for Recent {
 }
 
 /// What of an address counts.
-fn masked(addr: IpAddr, mask: Ipv4Addr) -> IpAddr {
-    match addr {
-        IpAddr::V4(a) => IpAddr::V4(a & mask),
-        IpAddr::V6(_) => addr,
+fn masked(addr: IpAddr, mask: IpAddr) -> IpAddr {
+    match (addr, mask) {
+        (IpAddr::V4(addr), IpAddr::V4(mask)) => IpAddr::V4(addr & mask),
+        (IpAddr::V6(addr), IpAddr::V6(mask)) => IpAddr::V6(addr & mask),
+        _ => addr,
+    }
+}
+
+/// The mask of which every bit counts.
+const fn whole(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::BROADCAST),
+        Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::netfilter::rules::packet::RulePacket;
 use crate::netfilter::text::rule::network;
 use crate::netfilter::text::{Given, TextError};
 use crate::wire::icmp::is_error;
-use crate::wire::ip::{ICMP, IpHeader, SCTP, TCP, UDP};
+use crate::wire::ip::{Family, ICMP, IpHeader, SCTP, TCP, UDP};
 
 /// Protocols with four bytes of ports or a number of a security association, and where those stand
 /// (net/core/utils.c and include/net/ip.h, `proto_ports_offset`): DCCP, ESP, UDP-Lite, AH beside the known ones.
@@ -84,7 +84,7 @@ impl Hmark {
 
     /// The flow the packet shows, or for an ICMP error that of the packet it quotes (`hmark_pkt_set_htuple_ipv4`).
     fn flow_of(&self, ip: &IpHeader, l4: &[u8]) -> Option<Flow> {
-        let quoted = (ip.proto == ICMP && l4.len() >= 8 && is_error(l4[0])).then(|| &l4[8..]);
+        let quoted = (ip.proto == ICMP && l4.len() >= 8 && is_error(ip.proto, l4[0])).then(|| &l4[8..]);
         if let Some(quoted) = quoted {
             let ip = IpHeader::read(quoted)?;
             return Some(self.flow(&ip, &quoted[usize::from(ip.header_len)..]));
@@ -213,7 +213,7 @@ fn once<T>(
 
 /// A length, or a mask without holes.
 fn prefix(given: &mut Given<'_, '_>) -> Result<u8, TextError> {
-    given.value(|text| network(&format!("0.0.0.0/{text}")).map(|network| network.prefix_len()))
+    given.value(|text| network(Family::V4, &format!("0.0.0.0/{text}")).map(|network| network.prefix_len()))
 }
 
 fn half(given: &mut Given<'_, '_>) -> Result<u16, TextError> {

@@ -8,10 +8,12 @@ use super::rule::Selector;
 use super::table::TableName;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::text::{Given, TextError};
+use crate::wire::ip::Family;
 
 pub mod connmark;
 pub mod ct;
 pub mod dscp;
+pub mod hl;
 pub mod hmark;
 pub mod log;
 pub mod mark;
@@ -29,10 +31,16 @@ pub mod ttl;
 pub(crate) trait Kind: Default + fmt::Display {
     /// The name after `-j`.
     const NAME: &'static str;
+    /// Whose rules alone may use it; `None`: those of both.
+    const FAMILY: Option<Family> = None;
     /// The tables it can be used in (`xt_target.table`); empty is all of them.
     const TABLES: &'static [TableName] = &[];
     /// The hooks its chain may be called from (`xt_target.hooks`).
     const HOOKS: &'static [Hook] = &Hook::ALL;
+    /// What it is in rules of a family before any of its options.
+    fn of(_: Family) -> Self {
+        Self::default()
+    }
     /// Whether conntrack must run for it.
     fn needs_conntrack(&self) -> bool {
         false
@@ -73,9 +81,11 @@ macro_rules! register {
                 match self { $(Self::$kind(_) => <$path>::NAME,)* }
             }
 
-            /// The target called `name`, before any of its options.
-            pub(crate) fn named(name: &str) -> Option<Self> {
-                $(if name == <$path>::NAME { return Some(Self::$kind(Default::default())); })*
+            /// The target called `name` in rules of a family, before any of its options.
+            pub(crate) fn named(name: &str, family: Family) -> Option<Self> {
+                $(if name == <$path>::NAME && <$path>::FAMILY.is_none_or(|only| only == family) {
+                    return Some(Self::$kind(<$path>::of(family)));
+                })*
                 None
             }
 
@@ -129,6 +139,8 @@ register! {
     Dnat(nat::Dnat),
     /// Changes the differentiated services code point.
     Dscp(dscp::Dscp),
+    /// Changes the hop limit.
+    Hl(hl::Hl),
     /// A hash of the flow as the packet's mark.
     Hmark(hmark::Hmark),
     /// Counts, where the kernel would log.

@@ -2,9 +2,7 @@
 //! ranges a new connection's address and ports are taken from. Taking them is [`crate::netfilter::nat`].
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
-
-use ipnet::Ipv4Net;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{Kind, RuleFacts};
 use crate::netfilter::hooks::Hook;
@@ -14,7 +12,9 @@ use crate::netfilter::rules::matches::ports::port;
 use crate::netfilter::rules::packet::RulePacket;
 use crate::netfilter::rules::rule::Selector;
 use crate::netfilter::rules::table::TableName;
+use crate::netfilter::text::rule::network;
 use crate::netfilter::text::{Given, TextError};
+use crate::wire::ip::Family;
 
 /// Which end of a connection is translated, and where its new address comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,19 +91,21 @@ impl Nat {
     pub(crate) fn mapped(&self, addr: IpAddr) -> IpAddr {
         match (self.addrs, addr) {
             (Some((IpAddr::V4(first), IpAddr::V4(last))), IpAddr::V4(addr)) => {
-                let net_bits = !(u32::from(first) ^ u32::from(last));
-                IpAddr::V4(Ipv4Addr::from(u32::from(addr) & !net_bits | u32::from(first)))
+                let host_bits = first.to_bits() ^ last.to_bits();
+                Ipv4Addr::from_bits(addr.to_bits() & host_bits | first.to_bits()).into()
+            }
+            (Some((IpAddr::V6(first), IpAddr::V6(last))), IpAddr::V6(addr)) => {
+                let host_bits = first.to_bits() ^ last.to_bits();
+                Ipv6Addr::from_bits(addr.to_bits() & host_bits | first.to_bits()).into()
             }
             _ => addr,
         }
     }
 
     /// Reads `NET[/LENGTH]` of NETMAP.
-    fn read_net(&mut self, text: &str) -> Result<(), String> {
-        let bad = || format!("bad network {text:?}: ADDRESS or ADDRESS/LENGTH is expected");
-        let host = || text.parse::<Ipv4Addr>().map(Ipv4Net::from);
-        let net = text.parse::<Ipv4Net>().or_else(|_| host()).map_err(|_| bad())?;
-        self.addrs = Some((net.network().into(), net.broadcast().into()));
+    fn read_net(&mut self, family: Family, text: &str) -> Result<(), String> {
+        let net = network(family, text)?;
+        self.addrs = Some((net.network(), net.broadcast()));
         Ok(())
     }
 
@@ -121,11 +123,20 @@ impl Nat {
         is_known
     }
 
-    /// Reads `ADDR[-ADDR][:PORT[-PORT][/BASE]]`.
-    fn read(&mut self, text: &str, with_base: bool) -> Result<(), String> {
-        let (addrs, ports) = text.split_once(':').map_or((text, None), |(a, p)| (a, Some(p)));
-        let read =
-            |text: &str| text.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_| format!("bad IP address {text:?}"));
+    /// Reads `ADDR[-ADDR][:PORT[-PORT][/BASE]]`, of IPv6 `ADDR[-ADDR]` or `[ADDR[-ADDR]]:PORT[-PORT][/BASE]`.
+    fn read(&mut self, family: Family, text: &str, with_base: bool) -> Result<(), String> {
+        let (addrs, ports) = match (family, text.strip_prefix('[')) {
+            (Family::V4, _) => text.split_once(':').map_or((text, None), |(a, p)| (a, Some(p))),
+            (Family::V6, None) => text.strip_prefix(':').map_or((text, None), |ports| ("", Some(ports))),
+            (Family::V6, Some(rest)) => {
+                let (addrs, rest) = rest.split_once(']').ok_or_else(|| format!("{text:?}: ] is missing"))?;
+                (addrs, rest.strip_prefix(':').filter(|ports| !ports.is_empty()))
+            }
+        };
+        let read = |text: &str| match text.parse::<IpAddr>() {
+            Ok(addr) if Family::of(addr) == family => Ok(addr),
+            _ => Err(format!("bad IP address {text:?}")),
+        };
         if !addrs.is_empty() {
             let (first, last) = addrs.split_once('-').unwrap_or((addrs, addrs));
             self.addrs = Some((read(first)?, read(last)?));
@@ -163,8 +174,16 @@ impl Nat {
 
 impl Nat {
     fn fmt_net(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((IpAddr::V4(first), IpAddr::V4(last))) = self.addrs else { return Ok(()) };
-        write!(f, " --to {first}/{}", (u32::from(first) ^ u32::from(last)).leading_zeros())
+        let (first, len) = match self.addrs {
+            Some((IpAddr::V4(first), IpAddr::V4(last))) => {
+                (IpAddr::V4(first), (first.to_bits() ^ last.to_bits()).leading_zeros())
+            }
+            Some((IpAddr::V6(first), IpAddr::V6(last))) => {
+                (IpAddr::V6(first), (first.to_bits() ^ last.to_bits()).leading_zeros())
+            }
+            _ => return Ok(()),
+        };
+        write!(f, " --to {first}/{len}")
     }
 }
 
@@ -184,7 +203,10 @@ impl fmt::Display for Nat {
             NatKind::Netmap => return self.fmt_net(f),
         }
         if let Some(addrs) = self.addrs {
+            let brackets = addrs.0.is_ipv6() && self.ports.is_some();
+            f.write_str(if brackets { "[" } else { "" })?;
             span(f, addrs)?;
+            f.write_str(if brackets { "]" } else { "" })?;
         }
         if let Some(ports) = self.ports {
             let has_addr_part = matches!(self.kind, NatKind::Dnat | NatKind::Snat);
@@ -231,8 +253,9 @@ macro_rules! nat_target {
             fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
                 match given.name() {
                     $option => {
-                        let take: fn(&mut Nat, &str) -> Result<(), String> = $takes;
-                        given.value(|text| take(&mut self.0, text))?;
+                        let take: fn(&mut Nat, Family, &str) -> Result<(), String> = $takes;
+                        let family = given.family();
+                        given.value(|text| take(&mut self.0, family, text))?;
                         Ok(true)
                     }
                     _ => Ok(self.0.flag(given, $flags)),
@@ -264,34 +287,34 @@ macro_rules! nat_target {
 nat_target! {
     /// Another destination.
     Dnat, "DNAT", &[Hook::Prerouting, Hook::Output],
-    "--to-destination" | "--to" => |nat, text| nat.read(text, true),
+    "--to-destination" | "--to" => |nat, family, text| nat.read(family, text, true),
     &["--random", "--persistent"], "--to-destination"
 }
 
 nat_target! {
     /// Another source.
     Snat, "SNAT", &[Hook::Postrouting, Hook::Input],
-    "--to-source" | "--to" => |nat, text| nat.read(text, false),
+    "--to-source" | "--to" => |nat, family, text| nat.read(family, text, false),
     &["--random", "--random-fully", "--persistent"], "--to-source"
 }
 
 nat_target! {
     /// The leaving device's address as source.
     Masquerade, "MASQUERADE", &[Hook::Postrouting],
-    "--to-ports" | "--to-port" => |nat, text| nat.read_ports(text, false),
+    "--to-ports" | "--to-port" => |nat, _, text| nat.read_ports(text, false),
     &["--random", "--random-fully"], ""
 }
 
 nat_target! {
     /// This host as destination.
     Redirect, "REDIRECT", &[Hook::Prerouting, Hook::Output],
-    "--to-ports" | "--to-port" => |nat, text| nat.read_ports(text, false),
+    "--to-ports" | "--to-port" => |nat, _, text| nat.read_ports(text, false),
     &["--random"], ""
 }
 
 nat_target! {
     /// The same host of another network.
     Netmap, "NETMAP", &[Hook::Prerouting, Hook::Output, Hook::Input, Hook::Postrouting],
-    "--to" => |nat, text| nat.read_net(text),
+    "--to" => |nat, family, text| nat.read_net(family, text),
     &[], "--to"
 }

@@ -1,4 +1,4 @@
-//! `-j REJECT` (net/ipv4/netfilter/ipt_REJECT.c).
+//! `-j REJECT` (net/ipv4/netfilter/ipt_REJECT.c, net/ipv6/netfilter/ip6t_REJECT.c).
 
 use std::fmt;
 
@@ -9,57 +9,72 @@ use crate::netfilter::rules::packet::RulePacket;
 use crate::netfilter::rules::table::TableName;
 use crate::netfilter::text::{Given, TextError};
 use crate::wire::icmp::{HOST_UNREACH, NET_UNREACH, PKT_FILTERED, PORT_UNREACH, PROT_UNREACH};
-use crate::wire::ip::TCP;
+use crate::wire::icmpv6;
+use crate::wire::ip::{Family, TCP};
 
 /// What the sender is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RejectWith {
-    /// ICMP 3/0.
-    NetUnreachable,
-    /// ICMP 3/1.
-    HostUnreachable,
-    /// ICMP 3/2.
-    ProtoUnreachable,
-    /// ICMP 3/3.
-    #[default]
-    PortUnreachable,
-    /// ICMP 3/9.
-    NetProhibited,
-    /// ICMP 3/10.
-    HostProhibited,
-    /// ICMP 3/13.
-    AdminProhibited,
+    /// "Destination unreachable" of the family, with this code.
+    Unreachable(Family, u8),
     /// A TCP RST.
     TcpReset,
 }
 
-use RejectWith::*;
+use RejectWith::{TcpReset, Unreachable};
 
-/// Each with its name, its short name and its code of ICMP "destination unreachable".
-const KINDS: [(RejectWith, &str, &str, Option<u8>); 8] = [
-    (NetUnreachable, "icmp-net-unreachable", "net-unreach", Some(NET_UNREACH)),
-    (HostUnreachable, "icmp-host-unreachable", "host-unreach", Some(HOST_UNREACH)),
-    (ProtoUnreachable, "icmp-proto-unreachable", "proto-unreach", Some(PROT_UNREACH)),
-    (PortUnreachable, "icmp-port-unreachable", "port-unreach", Some(PORT_UNREACH)),
-    (NetProhibited, "icmp-net-prohibited", "net-prohib", Some(9)),
-    (HostProhibited, "icmp-host-prohibited", "host-prohib", Some(10)),
-    (AdminProhibited, "icmp-admin-prohibited", "admin-prohib", Some(PKT_FILTERED)),
-    (TcpReset, "tcp-reset", "tcp-rst", None),
+/// Each with its name and its short name (extensions/libipt_REJECT.c, libip6t_REJECT.c).
+const KINDS: [(RejectWith, &str, &str); 13] = [
+    (Unreachable(Family::V4, NET_UNREACH), "icmp-net-unreachable", "net-unreach"),
+    (Unreachable(Family::V4, HOST_UNREACH), "icmp-host-unreachable", "host-unreach"),
+    (Unreachable(Family::V4, PROT_UNREACH), "icmp-proto-unreachable", "proto-unreach"),
+    (Unreachable(Family::V4, PORT_UNREACH), "icmp-port-unreachable", "port-unreach"),
+    (Unreachable(Family::V4, NET_PROHIBITED), "icmp-net-prohibited", "net-prohib"),
+    (Unreachable(Family::V4, HOST_PROHIBITED), "icmp-host-prohibited", "host-prohib"),
+    (Unreachable(Family::V4, PKT_FILTERED), "icmp-admin-prohibited", "admin-prohib"),
+    (Unreachable(Family::V6, icmpv6::NO_ROUTE), "icmp6-no-route", "no-route"),
+    (Unreachable(Family::V6, icmpv6::ADM_PROHIBITED), "icmp6-adm-prohibited", "adm-prohibited"),
+    (Unreachable(Family::V6, icmpv6::ADDR_UNREACH), "icmp6-addr-unreachable", "addr-unreach"),
+    (Unreachable(Family::V6, icmpv6::PORT_UNREACH), "icmp6-port-unreachable", "port-unreach"),
+    (Unreachable(Family::V6, icmpv6::POLICY_FAIL), "icmp6-policy-fail", "policy-fail"),
+    (Unreachable(Family::V6, icmpv6::REJECT_ROUTE), "icmp6-reject-route", "reject-route"),
 ];
 
+/// The name of [`TcpReset`] and its short name.
+const TCP_RESET: [&str; 2] = ["tcp-reset", "tcp-rst"];
+/// Codes of "destination unreachable" that only a rule sends.
+const NET_PROHIBITED: u8 = 9;
+const HOST_PROHIBITED: u8 = 10;
+
 impl RejectWith {
-    fn row(self) -> &'static (Self, &'static str, &'static str, Option<u8>) {
-        KINDS.iter().find(|row| row.0 == self).expect("every kind has its row")
+    fn read(family: Family, text: &str) -> Result<Self, String> {
+        let own = || KINDS.iter().filter(|row| matches!(row.0, Unreachable(of, _) if of == family));
+        if TCP_RESET.contains(&text) {
+            return Ok(TcpReset);
+        }
+        own().find(|row| text == row.1 || text == row.2).map(|row| row.0).ok_or_else(|| {
+            let names: Vec<_> = own().map(|row| row.1).collect();
+            format!("unknown reject type {text:?}: {}, {} are known", names.join(", "), TCP_RESET[0])
+        })
     }
 
     /// The name after `--reject-with`.
     pub fn name(self) -> &'static str {
-        self.row().1
+        KINDS.iter().find(|row| row.0 == self).map_or(TCP_RESET[0], |row| row.1)
     }
 
-    /// The code of ICMP "destination unreachable"; `None` for a TCP reset.
+    /// The code of "destination unreachable"; `None` for a TCP reset.
     pub fn icmp_code(self) -> Option<u8> {
-        self.row().3
+        match self {
+            Unreachable(_, code) => Some(code),
+            TcpReset => None,
+        }
+    }
+}
+
+impl Default for RejectWith {
+    fn default() -> Self {
+        Unreachable(Family::V4, PORT_UNREACH)
     }
 }
 
@@ -75,6 +90,14 @@ impl Kind for Reject {
     const TABLES: &'static [TableName] = &[TableName::Filter];
     const HOOKS: &'static [Hook] = &[Hook::Input, Hook::Forward, Hook::Output];
 
+    fn of(family: Family) -> Self {
+        let port = match family {
+            Family::V4 => PORT_UNREACH,
+            Family::V6 => icmpv6::PORT_UNREACH,
+        };
+        Self { with: Unreachable(family, port) }
+    }
+
     fn check(&self, rule: &RuleFacts<'_>) -> Result<(), String> {
         if self.with == TcpReset && rule.selector.only_proto() != Some(TCP) {
             return Err("tcp-reset needs -p tcp in the same rule".into());
@@ -86,13 +109,8 @@ impl Kind for Reject {
         if given.name() != "--reject-with" {
             return Ok(false);
         }
-        self.with = given.value(|text| {
-            let known = |row: &&(RejectWith, &str, &str, Option<u8>)| text == row.1 || text == row.2;
-            KINDS.iter().find(known).map(|row| row.0).ok_or_else(|| {
-                let names: Vec<_> = KINDS.iter().map(|row| row.1).collect();
-                format!("unknown reject type {text:?}: {} are known", names.join(", "))
-            })
-        })?;
+        let family = given.family();
+        self.with = given.value(|text| RejectWith::read(family, text))?;
         Ok(true)
     }
 

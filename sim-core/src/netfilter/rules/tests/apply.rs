@@ -4,9 +4,10 @@ use super::{Bench, datagram};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::{Ruleset, TableName};
 use crate::netfilter::text::{Restore, parse_rule, save};
+use crate::wire::ip::Family;
 
 fn apply(text: &str, before: &Ruleset, noflush: bool) -> Result<Ruleset, String> {
-    Restore::parse(text).unwrap().apply(before, noflush).map_err(|e| e.to_string())
+    Restore::parse(Family::V4, text).unwrap().apply(before, noflush).map_err(|e| e.to_string())
 }
 
 fn fresh(text: &str) -> Result<Ruleset, String> {
@@ -54,16 +55,16 @@ fn commands_insert_replace_and_delete() {
 fn a_command_line_is_one_change_and_a_rule_can_be_looked_for() {
     let jump = ["-t", "nat", "-I", "PREROUTING", "-m", "comment", "--comment", "two words", "-j", "x"];
     let start = fresh("*nat\n:x - [0:0]\n-A PREROUTING -j ACCEPT\nCOMMIT\n").unwrap();
-    let rules = Restore::command(&jump).unwrap().apply(&start, true).unwrap();
+    let rules = Restore::command(Family::V4, &jump).unwrap().apply(&start, true).unwrap();
     let expected = "-A PREROUTING -m comment --comment \"two words\" -j x";
     assert_eq!(shown(&rules), [":x - [0:0]", expected, "-A PREROUTING -j ACCEPT"]);
     let nat = rules.table(TableName::Nat).unwrap();
-    let has = |text: &str| nat.has_rule("PREROUTING", &parse_rule(text).unwrap()[0]);
+    let has = |text: &str| nat.has_rule("PREROUTING", &parse_rule(Family::V4, text).unwrap()[0]);
     assert!(has("-m comment --comment \"two words\" -j x") && !has("-j x") && has("-j ACCEPT"));
-    let error = Restore::command(&["-t", "nope", "-F"]).unwrap_err();
+    let error = Restore::command(Family::V4, &["-t", "nope", "-F"]).unwrap_err();
     assert_eq!((error.line, error.column), (1, 4));
     for wrong in [&["-L"][..], &["-A"], &[], &["-t"], &["-t", "nat"]] {
-        assert!(Restore::command(wrong).is_err(), "{wrong:?}");
+        assert!(Restore::command(Family::V4, wrong).is_err(), "{wrong:?}");
     }
 }
 

@@ -19,6 +19,7 @@ use crate::netfilter::hooks::Hook;
 use crate::netfilter::ipset::IpSets;
 use crate::netfilter::text::Restore;
 use crate::wire::eth::MacAddr;
+use crate::wire::ip::Family;
 use crate::wire::packet::Packet;
 
 /// 127/8 and 10.240.0.11 are this host's, 224/4 are groups, the rest is elsewhere.
@@ -88,7 +89,7 @@ const FORWARD: At<'static> = At {
 
 impl Bench {
     fn new(text: &str) -> Self {
-        let rules = Restore::parse(text).unwrap().apply(&Ruleset::default(), false).unwrap();
+        let rules = Restore::parse(Family::V4, text).unwrap().apply(&Ruleset::default(), false).unwrap();
         let now = Instant::START + Duration::from_secs(1000);
         Self {
             rules,
@@ -157,7 +158,7 @@ impl Bench {
 
     /// Changes the table by `text`, as `iptables-restore --noflush` does.
     fn restore(&mut self, text: &str) -> Result<(), String> {
-        let new = Restore::parse(text).unwrap().apply(&self.rules, true).map_err(|e| e.to_string())?;
+        let new = Restore::parse(Family::V4, text).unwrap().apply(&self.rules, true).map_err(|e| e.to_string())?;
         self.state.follow(&self.rules, &new);
         self.rules = new;
         Ok(())

@@ -10,6 +10,7 @@ use crate::netfilter::rules::targets::nat::{Nat, NatKind};
 use crate::netfilter::rules::targets::reject::RejectWith;
 use crate::netfilter::rules::targets::tcpmss::Mss;
 use crate::netfilter::rules::{CtFacts, TableName, Verdict};
+use crate::wire::ip::Family;
 use crate::wire::l4::SYN;
 use crate::wire::packet::Packet;
 
@@ -51,8 +52,8 @@ fn connmark_copies_between_packet_and_connection() {
 #[test]
 fn a_reject_says_how() {
     let mut bench = Bench::forward("-A FORWARD -j REJECT");
-    assert_eq!(bench.send(&datagram(), &FORWARD).verdict, Verdict::Reject(RejectWith::PortUnreachable));
-    assert_eq!(RejectWith::HostProhibited.icmp_code(), Some(10));
+    assert_eq!(bench.send(&datagram(), &FORWARD).verdict, Verdict::Reject(RejectWith::Unreachable(Family::V4, 3)));
+    assert_eq!(RejectWith::Unreachable(Family::V4, 10).name(), "icmp-host-prohibited");
     assert_eq!(RejectWith::TcpReset.icmp_code(), None);
 }
 

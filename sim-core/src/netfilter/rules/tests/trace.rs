@@ -5,6 +5,7 @@ use crate::netfilter::conntrack::bench::udp;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::{Step, TableName, TraceStep};
 use crate::netfilter::text::{Restore, rule};
+use crate::wire::ip::Family;
 
 fn lines(bench: &Bench, trace: &[TraceStep]) -> (Vec<String>, Vec<String>) {
     let table = |step: &TraceStep| bench.rules.table(step.table).unwrap();
@@ -112,7 +113,7 @@ fn the_lab_s_traced_rules_are_printed_as_recorded() {
         for line in lines.flat_map(|(_, lines)| lines.as_array().unwrap()).filter_map(|l| l.as_str()) {
             let Some((head, text)) = line.split_once("  ") else { continue };
             let (table, chain) = (head.split(' ').next().unwrap(), head.split(' ').nth(1).unwrap());
-            let restore = Restore::parse(&format!("*{table}\n{text}\nCOMMIT\n")).unwrap();
+            let restore = Restore::parse(Family::V4, &format!("*{table}\n{text}\nCOMMIT\n")).unwrap();
             let crate::netfilter::rules::Op::Append(_, parsed) = &restore.tables[0].ops[0].1 else { panic!("{text}") };
             assert_eq!(rule::print(chain, parsed), text, "{name}");
         }

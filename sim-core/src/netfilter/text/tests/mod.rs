@@ -5,6 +5,7 @@ mod real;
 
 use crate::netfilter::rules::{RuleState, Ruleset};
 use crate::netfilter::text::{Restore, TextError, save};
+use crate::wire::ip::Family;
 
 /// A table with one user's chain `x`, and `rule` in it.
 fn table(table: &str, rule: &str) -> String {
@@ -12,7 +13,7 @@ fn table(table: &str, rule: &str) -> String {
 }
 
 fn load(text: &str) -> Result<Ruleset, String> {
-    let restore = Restore::parse(text).map_err(|e| e.to_string())?;
+    let restore = Restore::parse(Family::V4, text).map_err(|e| e.to_string())?;
     restore.apply(&Ruleset::default(), false).map_err(|e| e.to_string())
 }
 
@@ -24,7 +25,7 @@ fn saved(text: &str) -> Vec<String> {
 }
 
 fn refused(text: &str) -> TextError {
-    Restore::parse(text).expect_err(text)
+    Restore::parse(Family::V4, text).expect_err(text)
 }
 
 /// Table, rule as it may be written, rule as iptables-save prints it.
@@ -71,7 +72,7 @@ fn a_whole_table_is_printed_with_its_chains_first_users_chains_by_name() {
                     :POSTROUTING ACCEPT [0:0]\n:Mm - [0:0]\n:aa - [0:0]\n:zz - [0:0]\n[0:0] -A FORWARD -j zz\n\
                     [5:7] -A zz -j ACCEPT\nCOMMIT\n";
     assert_eq!(save(&rules, &RuleState::default(), true), expected);
-    let zeroed = Restore::parse(text).unwrap().zeroed().apply(&Ruleset::default(), false).unwrap();
+    let zeroed = Restore::parse(Family::V4, text).unwrap().zeroed().apply(&Ruleset::default(), false).unwrap();
     assert!(!save(&zeroed, &RuleState::default(), true).contains("[5:7]"));
 }
 

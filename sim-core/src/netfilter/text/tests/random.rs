@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{load, spellings};
 use crate::netfilter::rules::{RuleState, Ruleset};
 use crate::netfilter::text::{Restore, save};
+use crate::wire::ip::Family;
 
 /// Words of which rules are made, right and wrong ones.
 fn word() -> impl Strategy<Value = String> {
@@ -60,13 +61,13 @@ fn rule() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn no_text_panics(text in "(?s).{0,200}") {
-        let _ = Restore::parse(&text);
+        let _ = Restore::parse(Family::V4, &text);
     }
 
     #[test]
     fn no_words_panic(words in proptest::collection::vec(word(), 0..14), command in "-[ADIRNFXP]|:x") {
         let text = format!("*nat\n:x - [0:0]\n{command} {}\nCOMMIT\n", words.join(" "));
-        if let Ok(restore) = Restore::parse(&text) {
+        if let Ok(restore) = Restore::parse(Family::V4, &text) {
             let _ = restore.apply(&Ruleset::default(), false);
         }
     }
@@ -76,7 +77,7 @@ proptest! {
         let text = format!("*mangle\n:x - [0:0]\n:y - [0:0]\n{}\nCOMMIT\n", rules.join("\n"));
         let first = load(&text).map_err(TestCaseError::fail)?;
         let printed = save(&first, &RuleState::default(), true);
-        let (once, again) = (Restore::parse(&printed).unwrap(), Restore::parse(&text).unwrap());
+        let (once, again) = (Restore::parse(Family::V4, &printed).unwrap(), Restore::parse(Family::V4, &text).unwrap());
         prop_assert_eq!(save(&load(&printed).unwrap(), &RuleState::default(), true), printed);
         let appended = |r: &Restore| -> Vec<_> { r.tables[0].ops[r.tables[0].ops.len() - rules.len()..].iter().map(|o| o.1.clone()).collect() };
         // A probability or rate is rounded when it is read, so both readings hold the same value.

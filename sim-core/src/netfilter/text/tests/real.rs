@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use super::{load, spellings, table};
 use crate::netfilter::rules::{RuleState, Ruleset};
 use crate::netfilter::text::{Restore, save};
+use crate::wire::ip::Family;
 
 /// All rules texts of the lab's recordings, with the name of their file.
 #[expect(clippy::disallowed_methods, reason = "the recordings lie beside the checkout")]
@@ -75,7 +76,7 @@ fn have_real() -> bool {
 #[test]
 fn the_lab_s_rules_are_read_and_printed_unchanged() {
     for (name, text) in recorded() {
-        let restore = match Restore::parse(&text) {
+        let restore = match Restore::parse(Family::V4, &text) {
             Ok(restore) => restore,
             Err(e) => {
                 assert!(e.message.contains("is not supported"), "{name}: {e}");

@@ -40,6 +40,8 @@ pub struct SocketOptions {
     pub ttl: Option<u8>,
     /// IP_TOS or IPV6_TCLASS.
     pub tos: u8,
+    /// IPV6_V6ONLY: a listener at `::` is not for IPv4.
+    pub v6only: bool,
 }
 
 impl SocketOptions {

@@ -1,10 +1,15 @@
-//! What ICMP says about a connection (net/ipv4/tcp_ipv4.c, `tcp_v4_err`; facts 25, 96, 97).
+//! What ICMP says about a connection (net/ipv4/tcp_ipv4.c, `tcp_v4_err`; net/ipv6/tcp_ipv6.c, `tcp_v6_err`; facts 25,
+//! 96, 97).
 
 use super::{Connection, State};
 use crate::engine::errno::Errno;
+use crate::netns::socket::error::errno_of;
 use crate::netns::socket::tcp::context::{Context, Wake};
 use crate::netns::socket::tcp::path::Path;
 use crate::netns::socket::tcp::seq::between;
+use crate::wire::icmp::{self, IcmpHeader};
+use crate::wire::icmpv6;
+use crate::wire::ip::Family;
 
 /// An ICMP error, as TCP understands it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,19 +29,19 @@ pub enum IcmpError {
 }
 
 impl IcmpError {
-    /// Reads type, code and MTU of an ICMPv4 error; `None` for those TCP ignores (net/ipv4/icmp.c, `icmp_err_convert`).
-    pub fn v4(kind: u8, code: u8, mtu: u32) -> Option<Self> {
-        let errno = match (kind, code) {
-            (3, 4) => return Some(Self::TooBig { mtu }),
-            (3, 0 | 6 | 9 | 11) => Errno::ENETUNREACH,
-            (3, 1 | 7 | 8 | 10 | 12..=15) | (11, 0) => Errno::EHOSTUNREACH,
-            (3, 2) => Errno::ENOPROTOOPT,
-            (3, 3) => Errno::ECONNREFUSED,
-            (3, 5) => Errno::ENOTSUP,
-            (12, _) => Errno::EPROTO,
-            _ => return None,
+    /// What the header of an ICMP error means; `None` for those TCP ignores.
+    pub fn of(family: Family, header: IcmpHeader) -> Option<Self> {
+        if let Some(mtu) = header.too_big(family) {
+            return Some(Self::TooBig { mtu });
+        }
+        let errno = errno_of(family, header.kind, header.code)?;
+        let no_route = match family {
+            Family::V4 => {
+                matches!((header.kind, header.code), (icmp::DEST_UNREACH, icmp::NET_UNREACH | icmp::HOST_UNREACH))
+            }
+            Family::V6 => (header.kind, header.code) == (icmpv6::DEST_UNREACH, icmpv6::NO_ROUTE),
         };
-        Some(Self::Unreachable { errno, no_route: matches!((kind, code), (3, 0 | 1)) })
+        Some(Self::Unreachable { errno, no_route })
     }
 }
 

@@ -17,6 +17,7 @@ use crate::netns::socket::tcp::options::Options;
 use crate::netns::socket::tcp::path::Path;
 use crate::netns::socket::tcp::segment::Segment;
 use crate::netns::socket::tcp::sockopt::SocketOptions;
+use crate::wire::ip::Family;
 use crate::wire::l4::{ACK, FIN, RST, SYN};
 
 /// How long after the last cookie ACKs are looked at for one (`TCP_SYNCOOKIE_VALID`).
@@ -69,12 +70,12 @@ impl TcpTable {
 
     /// The socket that listens for a segment: the one with its exact address before the one for all.
     fn listener_of(&self, segment: &Segment) -> Option<SocketId> {
-        let at = |wanted: SocketAddr| self.listeners.iter().find(|(_, l)| l.local == wanted).map(|(id, _)| *id);
-        let any = match segment.dst {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
-        };
-        at(segment.dst).or_else(|| at(SocketAddr::new(any, segment.dst.port())))
+        let at = |wanted: SocketAddr| self.listeners.iter().find(|(_, l)| l.local == wanted);
+        let any = |family: Family| SocketAddr::new(family.unspecified(), segment.dst.port());
+        // A socket for every address of IPv6 serves IPv4, too, unless it was told not to.
+        let dual = || at(any(Family::V6)).filter(|(_, l)| segment.dst.is_ipv4() && !l.options.v6only);
+        let found = at(segment.dst).or_else(|| at(any(Family::of(segment.dst.ip())))).or_else(dual);
+        found.map(|(id, _)| *id)
     }
 
     /// A segment that belongs to no connection (fact 88). `isn`: the first sequence number, if TIME-WAIT has chosen it.

@@ -6,6 +6,8 @@ use super::super::*;
 use crate::engine::arena::SocketId;
 use crate::engine::rng::Seed;
 use crate::engine::time::{Duration, Instant};
+use crate::wire::icmp::IcmpHeader;
+use crate::wire::ip::Family;
 use crate::wire::l4::{ACK, SYN};
 
 /// One thing that happens, numbers relative to what the two sides would say.
@@ -117,7 +119,9 @@ impl Bench {
             }
             Event::Icmp { kind, code, mtu, seq } => {
                 let s = self.segment(0, 0, 0);
-                if let Some(error) = IcmpError::v4(*kind, *code, *mtu) {
+                let mtu = (*mtu as u16).to_be_bytes();
+                let header = IcmpHeader { kind: *kind, code: *code, rest: [0, 0, mtu[0], mtu[1]] };
+                if let Some(error) = IcmpError::of(Family::V4, header) {
                     self.table.on_icmp_error(self.now, s.dst, s.src, at(self.nxt, *seq), error);
                 }
             }
