@@ -12,7 +12,7 @@ mod ip6;
 use serde_json::{Map, Value};
 use sim_core::wire::checksum::Sum;
 use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MacAddr};
-use sim_core::wire::ip::{ICMP, ICMPV6, SCTP, TCP, UDP};
+use sim_core::wire::ip::{ICMP, SCTP, TCP, UDP};
 use sim_core::wire::l4::{ACK, RST, SYN};
 use sim_core::wire::{arp, icmp};
 
@@ -371,7 +371,6 @@ pub fn shown_data(data: &[u8]) -> Option<Value> {
 fn protocol(proto: u8) -> Value {
     match proto {
         ICMP => "icmp".into(),
-        ICMPV6 => "icmp6".into(),
         TCP => "tcp".into(),
         UDP => "udp".into(),
         SCTP => "sctp".into(),

@@ -36,7 +36,12 @@ impl Decoder<'_> {
             ip.insert("ext".into(), shown.into());
         }
         let proto = chain.last().map_or(b[6], |extension| extension.next);
-        let name = if proto == NO_NEXT { "none".into() } else { protocol(proto) };
+        let name = match proto {
+            ICMPV6 => "icmp6".into(),
+            TCP | UDP => protocol(proto),
+            NO_NEXT => "none".into(),
+            other => other.into(),
+        };
         ip.insert("p".into(), name);
         let rest = cut(packet, chain.last().map_or(ext::IPV6_LEN, |e| e.at + e.len), packet.len());
         if header.frag_offset != 0 {

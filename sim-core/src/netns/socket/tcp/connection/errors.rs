@@ -34,6 +34,10 @@ impl IcmpError {
         if let Some(mtu) = header.too_big(family) {
             return Some(Self::TooBig { mtu });
         }
+        // Missing fragments are no sign that the peer cannot be reached (net/ipv4/icmp.c, `icmp_unreach`).
+        if (family, header.kind, header.code) == (Family::V4, icmp::TIME_EXCEEDED, icmp::EXC_FRAGTIME) {
+            return None;
+        }
         let errno = errno_of(family, header.kind, header.code)?;
         let no_route = match family {
             Family::V4 => {
