@@ -16,6 +16,7 @@ use sim_core::engine::arena::{DevId, NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
+use sim_core::wire::ip::Family;
 use sim_scenarios::lab::bench::{Bench, Refused, Sock, TraceLine};
 use sim_scenarios::shell::Output;
 
@@ -151,9 +152,13 @@ impl Bench for LinuxBench<'_> {
         Ok(())
     }
 
-    fn iptables_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {
+    fn iptables_restore(&mut self, netns: &str, family: Family, text: &str) -> Result<(), Refused> {
         guard::rules(text).map_err(Refused::Failed)?;
-        self.tool(netns, &["iptables-nft-restore"], text)
+        let tool = match family {
+            Family::V4 => "iptables-nft-restore",
+            Family::V6 => "ip6tables-nft-restore",
+        };
+        self.tool(netns, &[tool], text)
     }
 
     fn ipset_restore(&mut self, netns: &str, text: &str) -> Result<(), Refused> {

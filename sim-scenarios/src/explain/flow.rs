@@ -10,7 +10,7 @@ use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
 use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::icmp::is_error;
-use sim_core::wire::ip::{ICMP, IpHeader, TCP, UDP};
+use sim_core::wire::ip::{IpHeader, TCP, UDP};
 use sim_core::wire::l4::{self, RST, TcpHeader};
 use sim_core::wire::packet::PacketId;
 use sim_k8s::dns::outside_address;
@@ -208,7 +208,7 @@ fn tuple(frame: &[u8]) -> Option<(Tuple, bool, bool)> {
     let l3 = frame.get(ETH_LEN..)?;
     let ip = IpHeader::read(l3)?;
     let l4 = l3.get(usize::from(ip.header_len)..)?;
-    if ip.proto == ICMP && is_error(*l4.first()?) {
+    if ip.proto == ip.family().icmp() && is_error(ip.proto, *l4.first()?) {
         let about = l4.get(8..)?;
         let ip = IpHeader::read(about)?;
         let l4 = about.get(usize::from(ip.header_len)..)?;
