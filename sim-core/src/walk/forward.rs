@@ -46,10 +46,13 @@ fn beyond_scope(src: IpAddr) -> Option<Option<Notice>> {
 }
 
 /// `ip_exceeds_mtu`, `ip6_pkt_too_big`: only packets that must not be fragmented can be too big; one reassembled here
-/// is judged by its largest fragment.
+/// is judged by its largest fragment, or if the bridge did that not at all.
 fn exceeds_mtu(packet: &Packet, df: bool, mtu: u32) -> bool {
     if !df || packet.l3().len() <= mtu as usize {
         return false;
     }
-    packet.frag_max == 0 || packet.frag_max > mtu
+    match packet.frag_max {
+        0 => !packet.ignore_df,
+        largest => largest > mtu,
+    }
 }
