@@ -103,7 +103,7 @@ mod tests {
             "error: x.json:2:43: unknown key \"for\"\n\
              \x20 |  \"steps\": [{\"op\": \"sleep\", \"s\": 1, \"for\": 2}]}\n\
              \x20 |                                           ^\n\
-             \x20 help: known here: op, arp, s, hops, hops_in, times, pkttype, ct, timeouts, trace, quiet, timeout\n\
+             \x20 help: known here: op, arp, s, nd, hops, hops_in, times, pkttype, ct, timeouts, trace, quiet, timeout\n\
              \x20 to see it again: everyhop parity x.json\n"
         );
     }
