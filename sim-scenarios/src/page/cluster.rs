@@ -245,6 +245,7 @@ impl Row {
         let mut shapes: Vec<Tag> = dots.collect();
         let right = match self.ip {
             Some(ip) => ip.to_string(),
+            None if self.states.len() == 1 => "1 pod".to_owned(),
             None => format!("{} pods", self.states.len()),
         };
         let room = x + width - begin - 7 * right.len() as i32 - 10;
