@@ -53,6 +53,9 @@ pub(crate) struct ExplainArgs {
     /// What is done to the cluster before the call is made
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
+    /// Shows routes, neighbours, FDB and conntrack entries, too, as they stood
+    #[arg(long)]
+    tables: bool,
     /// Writes the walk as a picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -167,6 +170,10 @@ fn show(args: &ExplainArgs, explanation: &Explanation) -> Result<(), Problem> {
         say(&(serde_json::to_string_pretty(explanation).expect("an explanation is plain values") + "\n"));
     } else {
         say(&printable(&explanation.to_string()));
+        if args.tables {
+            let lines: String = explanation.tables.iter().map(ToString::to_string).collect();
+            say(&printable(&format!("Tables as they stood:\n{lines}")));
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use super::call::{Call, NoCall};
 use super::film::{Film, NoFilm};
 use super::flow::{Connection, Found, Wanted, is_dns, resets};
 use super::lookup;
+use super::tables::{self, Tables};
 use super::walk::{PacketWalk, Walk};
 use super::why::Why;
 use crate::run::Run;
@@ -58,6 +59,9 @@ pub struct Explanation {
     pub why: Option<Why>,
     /// How it went.
     pub walk: Walk,
+    /// What the tables on the way said about the packet that failed, or else the first, as they stood when it failed or was
+    /// seen first.
+    pub tables: Vec<Tables>,
     /// Other packets of it, a line each.
     pub others: Vec<String>,
     /// The hash of everything that happened in the run.
@@ -118,6 +122,8 @@ pub fn explain(film: &Film<'_>, subject: &Subject) -> Result<Explanation, NoExpl
     let told = told_packets(&order, &seen, trouble.as_ref(), scene.client);
     let others = order.iter().filter(|packet| !told.contains(packet));
     let others = others.take(LINES).map(|packet| line(&PacketWalk::of(*packet, &seen, run))).collect();
+    let packet = trouble.as_ref().map(|trouble| trouble.packet).or(order.first().copied());
+    let tables = packet.map_or_else(Vec::new, |packet| tables::of(packet, &seen, run));
     let walk = Walk::of(scene.title.clone(), &told, &seen, run);
     let mut why = match &trouble {
         Some(trouble) if !ok => {
@@ -132,7 +138,7 @@ pub fn explain(film: &Film<'_>, subject: &Subject) -> Result<Explanation, NoExpl
         why.date(film, trouble.as_ref().map_or(Instant::NEVER, |trouble| trouble.run.world().now()))?;
     }
     let told = (!scene.told.is_empty()).then_some(scene.told);
-    Ok(Explanation { title: scene.title, ok, told, why, walk, others, fingerprint: scene.fingerprint })
+    Ok(Explanation { title: scene.title, ok, told, why, walk, tables, others, fingerprint: scene.fingerprint })
 }
 
 /// The connections that were found, a line each, without explaining one.

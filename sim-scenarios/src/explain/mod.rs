@@ -11,6 +11,7 @@
 //! | `call` | a call that is tried |
 //! | `explanation` | what became of a packet, a connection, a call |
 //! | `why` | why it failed, since when, and whose work that is |
+//! | `tables` | what the tables on the way said about it |
 //! | `lookup` | the same of a name that could not be resolved |
 
 mod call;
@@ -21,6 +22,7 @@ mod flow;
 mod lookup;
 mod mermaid;
 mod svg;
+mod tables;
 mod text;
 mod walk;
 mod why;
@@ -31,6 +33,7 @@ pub use film::{Film, NoFilm};
 pub use flow::Connection;
 pub use mermaid::mermaid;
 pub use svg::svg;
+pub use tables::Tables;
 pub(crate) use walk::is_arp;
 pub use walk::{Frame, PacketWalk, Walk, Way};
 pub use why::{Fact, Since, Why};

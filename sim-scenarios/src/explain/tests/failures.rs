@@ -97,6 +97,13 @@ fn a_packet_that_is_too_big_is_told_with_the_device_that_would_not_take_it() {
 }
 
 #[test]
+fn tables_on_the_way_are_shown_as_they_stood() {
+    let explanation = tried(&scenario("", ""), "client", "nobody", 0).unwrap();
+    let lines: String = explanation.tables.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines);
+}
+
+#[test]
 fn a_success_has_no_reason() {
     let explanation = tried(&scenario("", ""), "client", "far", 0).unwrap();
     assert!(explanation.ok && explanation.why.is_none());
