@@ -265,7 +265,7 @@ fn reroute(ns: &Netns, walk: &mut HookWalk) -> Said {
             walk.after = After::OutputDone(dst);
             Said::Accept
         }
-        Err(reason) => Said::drop(reason),
+        Err(_) => Said::drop(DropReason::IpOutNoRoutes),
     }
 }
 

@@ -6,6 +6,7 @@ use super::output::route_output;
 use super::{Ctx, Dst, Next, Stage, flow_label, hook, nd, socket_io};
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
+use crate::engine::time::Instant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
@@ -27,6 +28,9 @@ const fn max_error(family: Family) -> usize {
     }
 }
 
+/// The least message that asks for a timestamp: the header and the asker's own (`icmp_timestamp`).
+const TIMESTAMP_ASKED: usize = 12;
+
 /// A message came in.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
@@ -39,6 +43,9 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
         let ignored = family == Family::V4 && ns.sysctl.icmp_echo_ignore_all != 0;
         return if ignored { Next::Drop(DropReason::NotSpecified, packet) } else { reply(ns, ctx, ip, header, packet) };
     }
+    if family == Family::V4 && header.kind == icmp::TIMESTAMP && l4.len() >= TIMESTAMP_ASKED {
+        return reply(ns, ctx, ip, header, packet);
+    }
     if family == Family::V6 && matches!(header.kind, NEIGH_SOLICIT | NEIGH_ADVERT) {
         return nd::receive(ns, ctx, ip, packet);
     }
@@ -49,8 +56,8 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
     Next::Delivered
 }
 
-/// An echo request is answered with its own data, type of service and (if unicast) destination as source;
-/// without DF (`icmp_echo`, `icmp_reply`, `icmpv6_echo_reply`). IPv4 answers no request to a group or broadcast.
+/// An echo request is answered with its own data, one for a timestamp with three of them; type of service and (if unicast) destination as source;
+/// without DF (`icmp_echo`, `icmp_timestamp`, `icmp_reply`, `icmpv6_echo_reply`). IPv4 answers no request to a group or broadcast.
 fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, packet: Packet) -> Next {
     let own = ns.fib.kind_of(ip.dst) == RouteKind::Local;
     if !own && ip.family() == Family::V4 {
@@ -59,12 +66,27 @@ fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, p
     let key = FibKey { src: own.then_some(ip.dst), oif: on_link(ip.src, &packet), ..FibKey::to(ip.src) };
     let Ok((dst, src)) = route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes, packet) };
     let body = &packet.l3()[usize::from(ip.header_len) + 8..];
-    let message = IcmpHeader { kind: icmp::echo_reply(ip.family()), code: 0, ..header };
+    let stamps = (header.kind == icmp::TIMESTAMP && ip.family() == Family::V4).then(|| stamps(ctx.now, body));
+    let (kind, body) = match &stamps {
+        Some(stamps) => (icmp::TIMESTAMP_REPLY, &stamps[..]),
+        None => (icmp::echo_reply(ip.family()), body),
+    };
+    let message = IcmpHeader { kind, code: 0, ..header };
     let mut out = header_of(ns, &dst, (src, ip.src));
     out.tos = ip.tos;
     let mut answer = build::icmp(ctx.out.packet_id(), out, message, body);
     answer.ignore_df = true;
     Next::Go(Stage::LocalOut(dst, answer))
+}
+
+/// The asker's timestamp and ours twice, in milliseconds since midnight: a run begins at one (`inet_current_timestamp`).
+fn stamps(now: Instant, asked: &[u8]) -> [u8; 12] {
+    let now = ((now.as_nanos() / 1_000_000 % 86_400_000) as u32).to_be_bytes();
+    let mut stamps = [0; 12];
+    stamps[..4].copy_from_slice(&asked[..4]);
+    stamps[4..8].copy_from_slice(&now);
+    stamps[8..].copy_from_slice(&now);
+    stamps
 }
 
 /// A link-local address is reached by the device its packet came in by.
@@ -83,7 +105,7 @@ fn header_of(ns: &mut Netns, dst: &Dst, (src, to): (IpAddr, IpAddr)) -> IpHeader
 }
 
 /// An ICMP error about `packet` (`__icmp_send`, `icmp6_send`), or `None` where none may be sent: about fragments but the
-/// first, about errors, to or from groups and broadcasts, beyond the rate limit.
+/// first, about errors, to groups and broadcasts or from groups, beyond the rate limit.
 pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: Notice) -> Option<Stage> {
     let ip = packet.ip()?;
     if !may_answer(ns, packet, &ip, notice) {
@@ -119,7 +141,7 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
     }
     let group = |a: IpAddr| a.is_multicast() || ns.fib.kind_of(a) == RouteKind::Broadcast;
     let to_group = group(ip.dst) || crate::netns::fib::is_limited_broadcast(ip.dst);
-    if (to_group && !for_group) || group(ip.src) || ns.fib.kind_of(ip.src) == RouteKind::Anycast {
+    if (to_group && !for_group) || ip.src.is_multicast() || ns.fib.kind_of(ip.src) == RouteKind::Anycast {
         return false;
     }
     let kind = packet.l3().get(usize::from(ip.header_len));
@@ -177,12 +199,12 @@ fn error_received(ns: &mut Netns, ctx: &Ctx<'_>, from: IpAddr, header: IcmpHeade
     }
 }
 
-/// Whether a path MTU is believed: TCP judges by the sequence number, UDP of IPv6 only if a socket sent the packet
-/// (net/ipv6/udp.c, `udpv6_err`).
+/// Whether a path MTU is believed: TCP judges by the sequence number, UDP only if a socket sent the packet
+/// (`__udp4_lib_err`, `__udp6_lib_err`).
 fn believes(ns: &Netns, quoted: &IpHeader, l4: &[u8]) -> bool {
     match (quoted.proto, quoted.family()) {
         (TCP, _) => false,
-        (UDP, Family::V6) => l4::ports(UDP, l4).is_some_and(|(src, dst)| {
+        (UDP, _) => l4::ports(UDP, l4).is_some_and(|(src, dst)| {
             ns.sockets.udp.lookup((quoted.src, src).into(), (quoted.dst, dst).into()).is_some()
         }),
         _ => true,

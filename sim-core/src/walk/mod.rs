@@ -37,6 +37,7 @@ mod tunnel;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::engine::arena::{DevId, LinkId, NetnsId};
+use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropCounters, DropPlace, DropReason};
 use crate::netfilter::conntrack::Zone;
@@ -242,8 +243,8 @@ pub(crate) struct Outbox {
     pub drops: DropCounters,
     worklist: Worklist,
     pub hop_count: u64,
-    /// The packet of this host that OUTPUT dropped last.
-    output_drop: Option<PacketId>,
+    /// The packet of this host that OUTPUT dropped last, and what its sender is told.
+    output_drop: Option<(PacketId, Errno)>,
     last_packet: u64,
     last_stamp: u64,
 }
@@ -255,9 +256,9 @@ impl Outbox {
         PacketId(self.last_packet)
     }
 
-    /// Whether OUTPUT dropped this packet, which its sender is told at once (`nf_hook_slow`: EPERM).
-    pub(crate) fn take_output_drop(&mut self, id: PacketId) -> bool {
-        self.output_drop.take() == Some(id)
+    /// What the sender of this packet is told at once, if OUTPUT dropped it (`nf_hook_slow`).
+    pub(crate) fn take_output_drop(&mut self, id: PacketId) -> Option<Errno> {
+        self.output_drop.take().filter(|(dropped, _)| *dropped == id).map(|(_, errno)| errno)
     }
 
     /// A fresh order stamp.
@@ -306,8 +307,8 @@ pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
                 (reason, packet)
             }
         };
-        if at_output && reason == DropReason::NetfilterDrop {
-            ctx.out.output_drop = id;
+        if at_output {
+            ctx.out.output_drop = id.zip(output::errno_of_drop(ns, reason, &packet));
         }
         ctx.out.lose(ctx.now, Some(&packet), DropPlace { netns: ns.id, dev, stage: name, reason });
     }

@@ -88,9 +88,22 @@ pub(super) fn output(dst: Dst, mut packet: Packet) -> Next {
 
 /// The route after a rule changed what it depends on (net/ipv4/netfilter.c, `ip_route_me_harder`; net/ipv6/netfilter.c,
 /// `ip6_route_me_harder`).
-pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, DropReason> {
-    let ip = packet.ip().ok_or(DropReason::IpInHdr)?;
+///
+/// # Errors
+/// As [`route_output`].
+pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, Errno> {
+    let ip = packet.ip().ok_or(Errno::EINVAL)?;
     let src = (ns.fib.kind_of(ip.src) == RouteKind::Local).then_some(ip.src);
     let key = FibKey { dst: ip.dst, src, mark: packet.mark, iif: None, oif: None };
-    route_output(ns, key).map(|(dst, _)| dst).map_err(|_| DropReason::IpOutNoRoutes)
+    route_output(ns, key).map(|(dst, _)| dst)
+}
+
+/// What a sender is told of a packet that OUTPUT dropped: a rule says no more than EPERM, a translation for which there
+/// is no route gives the route's error (`NF_DROP_ERR`).
+pub(super) fn errno_of_drop(ns: &Netns, reason: DropReason, packet: &Packet) -> Option<Errno> {
+    match reason {
+        DropReason::NetfilterDrop => Some(Errno::EPERM),
+        DropReason::IpOutNoRoutes => route_again(ns, packet).err(),
+        _ => None,
+    }
 }

@@ -5,15 +5,18 @@ use std::net::IpAddr;
 
 use super::{After, Ctx, Next, Stage, hook, options};
 use crate::capture::Direction;
-use crate::dev::Devices;
+use crate::dev::{DevKind, Devices};
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::wire::checksum::Sum;
-use crate::wire::eth::{ETHERTYPE_ARP, EthHeader, MacAddr};
+use crate::wire::eth::{ETH_LEN, ETHERTYPE_ARP, EthHeader, MacAddr};
 use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::{Packet, PacketType};
+
+/// Bytes of a VLAN tag.
+const VLAN_TAG: usize = 4;
 
 /// To whom a frame is addressed, seen from a device (net/ethernet/eth.c, `eth_type_trans`).
 pub(super) fn packet_type(dst: MacAddr, own: MacAddr) -> PacketType {
@@ -31,6 +34,10 @@ pub(super) fn packet_type(dst: MacAddr, own: MacAddr) -> PacketType {
 /// The frame is tapped, then goes to the bridge if the device is a port, else to its protocol.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet: Packet) -> Next {
     let Some(device) = ns.devs.get(dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown, packet) };
+    // A veth takes what fits its MTU with a VLAN tag more (`is_skb_forwardable`).
+    if matches!(device.kind, DevKind::Veth(_)) && packet.len() > device.mtu as usize + ETH_LEN + VLAN_TAG {
+        return Next::Drop(DropReason::PktTooBig, packet);
+    }
     packet.set_l2();
     packet.iif = Some(dev);
     let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc, packet) };
@@ -61,10 +68,8 @@ pub(super) fn ip_receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, family: 
         return Next::Drop(reason, packet);
     }
     packet.pull_l2();
-    if family == Family::V6 {
-        // What the bridge put together is not remembered (net/ipv6/ip6_input.c: the control block is cleared).
-        packet.frag_max = 0;
-    }
+    // What the bridge put together is not remembered (`ip_rcv_core`, `ip6_rcv_core`: the control block is cleared).
+    packet.frag_max = 0;
     let packet = match options::hop_by_hop(ns, ctx, packet) {
         Ok(packet) => packet,
         Err(next) => return next,

@@ -118,16 +118,19 @@ pub(super) fn decapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, header_len: usize, 
 
 /// RFC 6040 section 4.2: congestion seen on the way is passed on; a packet that cannot say so is dropped.
 fn decapsulate_ecn(outer_tos: u8, packet: &mut Packet) -> Result<(), ()> {
+    const ECT_1: u8 = 1;
+    const ECT_0: u8 = 2;
     const CE: u8 = 3;
-    if outer_tos & 3 != CE || packet.data().len() < ETH_LEN + 20 {
+    if packet.data().len() < ETH_LEN + 20 {
         return Ok(());
     }
     let Some(ip) = packet.ip() else { return Ok(()) };
-    match ip.tos & 3 {
-        0 => Err(()),
-        _ => {
-            edit::set_tos(packet.l3_mut(), ip.tos | CE);
-            Ok(())
-        }
-    }
+    let inner = match (outer_tos & 3, ip.tos & 3) {
+        (CE, 0) => return Err(()),
+        (CE, _) => CE,
+        (ECT_1, ECT_0) => ECT_1,
+        _ => return Ok(()),
+    };
+    edit::set_tos(packet.l3_mut(), ip.tos & !CE | inner);
+    Ok(())
 }

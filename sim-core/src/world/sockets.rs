@@ -173,6 +173,16 @@ impl World {
         self.walk(netns, |ns, _| ns.tcp.shutdown_write(now, socket))?
     }
 
+    /// `shutdown(SHUT_RD)`: what is read from now on ends with what has come.
+    ///
+    /// # Errors
+    /// `ENOTCONN`.
+    pub fn tcp_shutdown_read(&mut self, netns: NetnsId, socket: SocketId) -> Result<(), Errno> {
+        self.call(netns, Some(socket), b"shutdown read");
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.tcp.shutdown_read(now, socket))?
+    }
+
     /// `close()`
     pub fn tcp_close(&mut self, netns: NetnsId, socket: SocketId) {
         self.call(netns, Some(socket), b"close");

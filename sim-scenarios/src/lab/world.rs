@@ -114,6 +114,7 @@ impl Sockets for LabWorld {
             recverr: true,
             ttl: options.ttl,
             tos: options.tos.unwrap_or(0),
+            pmtu: options.pmtu.unwrap_or_default(),
             ..SocketOptions::default()
         };
         let ns = self.id(netns);

@@ -120,6 +120,9 @@ impl Netns {
     /// A VXLAN device is capped by its lower device when set; lowering that later changes nothing here.
     fn set_mtu(&mut self, id: DevId, mtu: u32) -> Result<(), Errno> {
         let dev = self.devs.get(id).ok_or(Errno::ENODEV)?;
+        if dev.mtu == mtu {
+            return Ok(());
+        }
         let limit = dev.vxlan().and_then(|v| self.lower_mtu(v)).unwrap_or(*MTU_RANGE.end());
         if !(MTU_RANGE.contains(&mtu) || id == Devices::LO) || mtu > limit {
             return Err(Errno::EINVAL);

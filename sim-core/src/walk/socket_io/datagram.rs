@@ -152,5 +152,5 @@ fn send(
     packet.csum_partial = proto == UDP && dst.dev == Devices::LO && !too_big;
     let id = packet.id;
     run(ns, ctx, Stage::LocalOut(dst, packet));
-    if ctx.out.take_output_drop(id) { Err(SocketError::local(Errno::EPERM, 0)) } else { Ok(()) }
+    ctx.out.take_output_drop(id).map_or(Ok(()), |errno| Err(SocketError::local(errno, 0)))
 }

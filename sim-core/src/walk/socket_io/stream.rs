@@ -18,6 +18,9 @@ use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, l4};
 
+/// The bits of the type of service that are for congestion (RFC 3168 5).
+const ECN: u8 = 3;
+
 /// Begins a connection: the route chooses the source address and bounds the segments (`tcp_v4_connect`).
 ///
 /// # Errors
@@ -46,6 +49,7 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
         return Next::Drop(DropReason::TcpCsum, packet);
     }
     let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
+    let segment = Segment { ecn: ip.tos & ECN, ..segment };
     let path = path_to(ns, ip.dst, ip.src);
     ns.tcp.on_segment(ctx.now, &segment, path);
     Next::Delivered
@@ -117,7 +121,7 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     let family = Family::of(dst);
     let mut header = IpHeader::new(src, dst, TCP, 0);
     header.df = out.df;
-    header.tos = out.tos;
+    header.tos = (out.tos & !ECN) | out.segment.ecn;
     header.ttl = out.ttl.unwrap_or(ns.default_ttl(family, route.dev));
     header.flow = flow_label(ns, &header, (out.segment.src.port(), out.segment.dst.port()));
     header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };

@@ -26,14 +26,18 @@ impl Runner<'_> {
         let pod = self.pod;
         match call {
             Call::Listen { socket, port, backlog, options } => Ok(self.listen(socket, *port, *backlog, options)),
-            Call::Connect { socket, flow, options } => Ok(Some(self.connect(socket, flow, options))),
+            Call::Connect { socket, flow, options, reuse } => Ok(Some(self.connect(socket, flow, options, *reuse))),
             Call::Accept { socket: name, .. } => Ok(Some(self.accept(name, socket))),
             Call::Send { len, .. } => Ok(Some(count(self.world.tcp_send(pod, socket, &vec![b's'; *len])))),
             Call::Recv { max, .. } => Ok(Some(match self.world.tcp_recv(pod, socket, *max) {
                 Ok(data) if data.is_empty() => json!("eof"),
                 other => count(other.map(|data| data.len())),
             })),
-            Call::Shutdown(_) => Ok(self.world.tcp_shutdown(pod, socket).err().map(named)),
+            Call::Shutdown { read, write, .. } => {
+                let read = if *read { self.world.tcp_shutdown_read(pod, socket) } else { Ok(()) };
+                let write = if *write { self.world.tcp_shutdown(pod, socket) } else { Ok(()) };
+                Ok(read.and(write).err().map(named))
+            }
             Call::Close(name) => {
                 self.world.tcp_close(pod, socket);
                 self.sockets.remove(name);
@@ -56,7 +60,12 @@ impl Runner<'_> {
                 Ok(Some(show_info(&info, keys)))
             }
             Call::Segments(segments) => {
-                segments.iter().for_each(|segment| self.send_segment(segment));
+                for segment in segments {
+                    self.send_segment(segment);
+                    // The pod has taken it before the next one leaves.
+                    let now = self.world.now();
+                    while self.world.step(now).is_some() {}
+                }
                 Ok(None)
             }
             Call::Icmp(error) => self.send_error(error).map(|()| None),
@@ -94,8 +103,13 @@ impl Runner<'_> {
         }
     }
 
-    fn connect(&mut self, name: &str, flow: &str, options: &[SetOption]) -> Value {
+    /// As the lab does it: bind(), to a port of anybody's only with SO_REUSEADDR, then connect().
+    fn connect(&mut self, name: &str, flow: &str, options: &[SetOption], reuse: bool) -> Value {
         let (pod, peer) = self.flows[flow].ends;
+        let rows = self.world.netns(self.pod).tcp_rows();
+        if rows.iter().any(|row| row.local.port() == pod.port() && (!reuse || row.state == State::Listen)) {
+            return named(Errno::EADDRINUSE);
+        }
         let mut wanted = SocketOptions::default();
         options.iter().for_each(|option| {
             option.apply(&mut wanted);

@@ -170,9 +170,8 @@ impl Call {
         match self {
             Self::Accept { listener, .. } => Some(listener),
             Self::Send { socket, .. } | Self::Recv { socket, .. } | Self::Info { socket, .. } => Some(socket),
-            Self::Shutdown(socket) | Self::Close(socket) | Self::Abort(socket) | Self::SetOption(socket, _) => {
-                Some(socket)
-            }
+            Self::Shutdown { socket, .. } => Some(socket),
+            Self::Close(socket) | Self::Abort(socket) | Self::SetOption(socket, _) => Some(socket),
             Self::Poll(socket) | Self::TakeError(socket) => Some(socket),
             _ => None,
         }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use indexmap::IndexMap;
 use sim_core::engine::time::Duration;
+use sim_core::netns::socket::PmtuDiscovery;
 use sim_core::netns::socket::tcp::SocketOptions;
 
 use super::common::read_seconds;
@@ -61,11 +62,11 @@ pub struct ScriptStep {
 #[expect(missing_docs, reason = "the calls and their arguments are those of the socket API")]
 pub enum Call {
     Listen { socket: String, port: u16, backlog: u32, options: Vec<SetOption> },
-    Connect { socket: String, flow: String, options: Vec<SetOption> },
+    Connect { socket: String, flow: String, options: Vec<SetOption>, reuse: bool },
     Accept { socket: String, listener: String },
     Send { socket: String, len: usize },
     Recv { socket: String, max: usize },
-    Shutdown(String),
+    Shutdown { socket: String, read: bool, write: bool },
     Close(String),
     Abort(String),
     SetOption(String, SetOption),
@@ -220,19 +221,30 @@ impl Call {
                 backlog: o.or("backlog", 8)?,
                 options: read_options(o)?,
             },
-            "connect" => {
-                refuse(o, "reuse", 1)?;
-                Self::Connect { socket: socket(o)?, flow: read_flow(o, flows)?, options: read_options(o)? }
-            }
+            "connect" => Self::Connect {
+                socket: socket(o)?,
+                flow: read_flow(o, flows)?,
+                options: read_options(o)?,
+                reuse: o.or("reuse", 1u8)? != 0,
+            },
             "accept" => Self::Accept { socket: socket(o)?, listener: o.read("of")? },
             "send" => {
-                refuse(o, "oob", 0)?;
+                // 2 is MSG_EOR, which a byte stream has no use for; 1 would be urgent data.
+                if o.or("oob", 0u8)? == 1 {
+                    return Err(o.error("not supported: urgent data"));
+                }
                 Self::Send { socket: socket(o)?, len: read_len(o, "n", None, LARGEST_CALL)? }
             }
             "recv" => Self::Recv { socket: socket(o)?, max: read_len(o, "n", Some(1 << 20), LARGEST_CALL)? },
             "shutdown" => {
-                refuse(o, "how", "wr".to_owned())?;
-                Self::Shutdown(socket(o)?)
+                let how = o.or("how", "wr".to_owned())?;
+                let (read, write) = match how.as_str() {
+                    "rd" => (true, false),
+                    "wr" => (false, true),
+                    "rdwr" => (true, true),
+                    _ => return Err(o.error(format!("{how:?} is none of rd, wr, rdwr"))),
+                };
+                Self::Shutdown { socket: socket(o)?, read, write }
             }
             "close" => Self::Close(socket(o)?),
             "abort" => Self::Abort(socket(o)?),
@@ -324,6 +336,16 @@ impl SetOption {
             "recverr" => options.recverr = on,
             "ttl" => options.ttl = Some(self.value as u8),
             "tos" => options.tos = self.value as u8,
+            "notsent_lowat" => options.notsent_lowat = Some(self.value),
+            "mtu_discover" => {
+                options.pmtu = match self.value {
+                    0 => PmtuDiscovery::Dont,
+                    1 => PmtuDiscovery::Want,
+                    2 => PmtuDiscovery::Do,
+                    3 => PmtuDiscovery::Probe,
+                    _ => return false,
+                }
+            }
             // Every socket of the lab has it.
             "reuseaddr" => {}
             _ => return false,

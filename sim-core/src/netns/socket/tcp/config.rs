@@ -51,6 +51,18 @@ sysctls! {
     retries2: u32 = 15, "net.ipv4.tcp_retries2";
     /// Repetitions after close(); 0 means 8.
     orphan_retries: u32 = 0, "net.ipv4.tcp_orphan_retries";
+    /// ECN: 0 no, 1 asked for and agreed to, 2 agreed to.
+    ecn: u32 = 2, "net.ipv4.tcp_ecn";
+    /// Whether a SYN that is sent again no longer asks for ECN.
+    ecn_fallback: bool = true, "net.ipv4.tcp_ecn_fallback";
+    /// Doublings after which the path is suspected to swallow large segments.
+    retries1: u32 = 3, "net.ipv4.tcp_retries1";
+    /// Whether segments become smaller where large ones seem to be swallowed: 0 no, 1 then, 2 always.
+    mtu_probing: u32 = 0, "net.ipv4.tcp_mtu_probing";
+    /// The MSS that is tried then.
+    base_mss: u32 = 1024, "net.ipv4.tcp_base_mss";
+    /// The least MSS that is tried then.
+    mtu_probe_floor: u32 = 48, "net.ipv4.tcp_mtu_probe_floor";
     /// Whether timestamps are offered and accepted.
     timestamps: bool = true, "net.ipv4.tcp_timestamps";
     /// Whether selective acknowledgments are offered and accepted.

@@ -40,9 +40,13 @@ impl Context {
         Self { now: Instant::START, config, rng, out, wakes, counters: BTreeMap::new() }
     }
 
-    /// Adds one to a counter of /proc/net/netstat, by the kernel's name.
+    /// Adds one to a counter of /proc/net/netstat or /proc/net/snmp, by the kernel's name.
     pub(super) fn count(&mut self, name: &'static str) {
-        *self.counters.entry(name).or_default() += 1;
+        self.add(name, 1);
+    }
+
+    pub(super) fn add(&mut self, name: &'static str, n: u32) {
+        *self.counters.entry(name).or_default() += u64::from(n);
     }
 
     pub(super) fn counter(&self, name: &str) -> u64 {

@@ -13,7 +13,7 @@ use super::segment::{OutSegment, Segment};
 use super::seq::{after, in_window};
 use crate::engine::arena::SocketId;
 use crate::engine::time::Instant;
-use crate::wire::l4::{ACK, RST, SYN};
+use crate::wire::l4::{ACK, CWR, ECE, RST, SYN};
 
 /// A SYN that was answered.
 #[derive(Clone, Debug)]
@@ -28,8 +28,8 @@ pub(super) struct Request {
     pub(super) peer_isn: u32,
     /// The options of the SYN.
     pub(super) offered: Options,
-    /// The window of the SYN.
-    pub(super) window: u16,
+    /// ECN was asked for and is granted.
+    pub(super) ecn: bool,
     pub(super) initial: InitialWindow,
     /// The MSS we announce.
     pub(super) mss: u32,
@@ -84,6 +84,8 @@ impl Request {
         offered.timestamps = offered.timestamps.filter(|_| cx.config.timestamps);
         offered.window_scale = offered.window_scale.filter(|_| cx.config.window_scaling);
         offered.sack_permitted &= cx.config.sack;
+        // A SYN that says it may be marked was not made by this rule (`tcp_ecn_create_request`).
+        let ecn = cx.config.ecn != 0 && segment.has(ECE | CWR) && segment.ecn == 0;
         Self {
             listener,
             local: segment.dst,
@@ -92,7 +94,7 @@ impl Request {
             isn,
             peer_isn: segment.seq,
             offered,
-            window: segment.window,
+            ecn,
             initial,
             mss,
             ts_offset,
@@ -123,7 +125,8 @@ impl Request {
             sack: Default::default(),
         };
         let window = self.initial.window.min(u32::from(u16::MAX)) as u16;
-        self.segment(self.isn, SYN | ACK, window, options)
+        let ecn = if self.ecn { ECE } else { 0 };
+        self.segment(self.isn, SYN | ACK | ecn, window, options)
     }
 
     fn timestamps(&self, cx: &Context) -> Option<Timestamps> {
@@ -134,7 +137,7 @@ impl Request {
     fn segment(&self, seq: u32, flags: u8, window: u16, options: Options) -> OutSegment {
         let ack = self.peer_isn.wrapping_add(1);
         let (src, dst, payload) = (self.local, self.remote, Bytes::new());
-        let segment = Segment { src, dst, seq, ack, flags, window, options, payload };
+        let segment = Segment { src, dst, seq, ack, flags, window, ecn: 0, options, payload };
         let df = !self.path.locked;
         OutSegment { df, ttl: self.ttl, tos: self.tos, ..OutSegment::socketless(segment) }
     }
@@ -166,6 +169,8 @@ impl Request {
 
     fn send_again(&mut self, cx: &mut Context) {
         cx.count("TCPSynRetrans");
+        cx.count("RetransSegs");
+        cx.count("OutSegs");
         self.retransmits += 1;
         let syn_ack = self.syn_ack(cx);
         cx.out.push_back(syn_ack);
@@ -202,6 +207,13 @@ impl Request {
         {
             self.ts_recent = Some(ts.value);
         }
+        // RFC 5961 3.2, for a request as for a connection.
+        if segment.has(RST) && segment.seq != rcv_nxt {
+            if !rate_limited(cx, &mut self.last_oow_ack) {
+                self.send_ack(cx);
+            }
+            return Outcome::Done;
+        }
         // A SYN at the old place is cut off, it is not in the window.
         if segment.has(RST) || (segment.has(SYN) && segment.seq != self.peer_isn) {
             return Outcome::Refused;
@@ -211,6 +223,7 @@ impl Request {
         }
         if self.timeouts < defer && segment.end() == rcv_nxt {
             self.acked = true;
+            cx.count("TCPDeferAcceptDrop");
             return Outcome::Done;
         }
         Outcome::Complete
@@ -221,6 +234,7 @@ impl Request {
         let options = Options { timestamps: self.timestamps(cx), ..Options::default() };
         let window = (self.initial.window >> self.initial.scale).min(u32::from(u16::MAX)) as u16;
         let out = self.segment(self.isn.wrapping_add(1), ACK, window, options);
+        cx.count("OutSegs");
         cx.out.push_back(out);
     }
 }

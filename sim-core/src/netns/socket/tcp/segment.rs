@@ -23,6 +23,8 @@ pub struct Segment {
     pub flags: u8,
     /// Window field, not scaled.
     pub window: u16,
+    /// The two bits of the IP header for congestion (RFC 3168 5).
+    pub ecn: u8,
     /// Options.
     pub options: Options,
     /// The data.
@@ -32,7 +34,8 @@ pub struct Segment {
 impl Segment {
     /// Reads a segment from its IP addresses and L4 bytes; `None` if the header is cut or its length impossible.
     ///
-    /// The checksum is the caller's business ([`crate::wire::l4::checksum_ok`]).
+    /// The checksum is the caller's business ([`crate::wire::l4::checksum_ok`]), and so is what the IP header says of
+    /// congestion.
     pub fn parse(src: IpAddr, dst: IpAddr, l4: &[u8]) -> Option<Self> {
         let header = TcpHeader::read(l4)?;
         let options = l4.get(20..usize::from(header.header_len))?;
@@ -43,6 +46,7 @@ impl Segment {
             ack: header.ack,
             flags: header.flags,
             window: header.window,
+            ecn: 0,
             options: Options::parse(options, header.has(SYN)),
             payload: Bytes::copy_from_slice(l4.get(usize::from(header.header_len)..)?),
         })
@@ -80,8 +84,8 @@ impl Segment {
             return None;
         }
         let (seq, ack, flags) = if self.has(ACK) { (self.ack, 0, RST) } else { (0, self.end(), RST | ACK) };
-        let (window, options, payload) = (0, Options::default(), Bytes::new());
-        Some(Self { src: self.dst, dst: self.src, seq, ack, flags, window, options, payload })
+        let (window, ecn, options, payload) = (0, 0, Options::default(), Bytes::new());
+        Some(Self { src: self.dst, dst: self.src, seq, ack, flags, window, ecn, options, payload })
     }
 }
 
@@ -117,7 +121,7 @@ mod tests {
     fn segment(flags: u8, payload: &'static [u8]) -> Segment {
         let (src, dst) = ("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
         let payload = Bytes::from_static(payload);
-        Segment { src, dst, seq: 5, ack: 77, flags, window: 9, options: Options::default(), payload }
+        Segment { src, dst, seq: 5, ack: 77, flags, window: 9, ecn: 0, options: Options::default(), payload }
     }
 
     /// Fact 88, golden tcp_rst_closed_port.

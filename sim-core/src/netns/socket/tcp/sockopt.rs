@@ -1,7 +1,9 @@
 //! What setsockopt() sets on a socket; accepted connections inherit the listener's.
 
 use super::congestion::Algorithm;
+use super::path::Path;
 use crate::engine::time::Duration;
+use crate::netns::socket::PmtuDiscovery;
 
 /// Socket options; `None` and `false` are the defaults.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -36,6 +38,10 @@ pub struct SocketOptions {
     pub congestion: Option<Algorithm>,
     /// IP_RECVERR: ICMP errors are reported at once.
     pub recverr: bool,
+    /// TCP_NOTSENT_LOWAT: with so many bytes not sent there is no room for more.
+    pub notsent_lowat: Option<u32>,
+    /// IP_MTU_DISCOVER.
+    pub pmtu: PmtuDiscovery,
     /// IP_TTL or IPV6_UNICAST_HOPS.
     pub ttl: Option<u8>,
     /// IP_TOS or IPV6_TCLASS.
@@ -45,6 +51,15 @@ pub struct SocketOptions {
 }
 
 impl SocketOptions {
+    /// Whether packets say Don't Fragment (`ip_dont_fragment`).
+    pub(super) fn dont_fragment(&self, path: &Path) -> bool {
+        match self.pmtu {
+            PmtuDiscovery::Do => true,
+            PmtuDiscovery::Want => !path.locked,
+            PmtuDiscovery::Dont | PmtuDiscovery::Probe => false,
+        }
+    }
+
     /// TCP_DEFER_ACCEPT as repetitions of the SYN-ACK, which come after 1, 2, 4 … seconds (`secs_to_retrans`).
     pub(super) fn deferrals(&self) -> u32 {
         let Some(wanted) = self.defer_accept.filter(|d| *d > Duration::ZERO) else { return 0 };

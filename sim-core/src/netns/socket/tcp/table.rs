@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 
 use super::config::TcpConfig;
-use super::connection::{Connection, IcmpError, State};
+use super::connection::{Connection, IcmpError, PeerClock, State};
 use super::context::{Context, Wake};
 use super::cookie::Secret;
 use super::listener::Listener;
@@ -116,14 +116,15 @@ impl TcpTable {
             local.set_port(port);
         }
         let key = FlowKey { local, remote };
-        let isn = match self.flows.get(&key) {
-            None => self.cx.rng.next_u32(),
-            Some(Flow::TimeWait(old)) if old.reusable(&self.cx) => old.snd_nxt.wrapping_add(65_535 + 2),
+        let (isn, clocks) = match self.flows.get(&key) {
+            None => (self.cx.rng.next_u32(), None),
+            Some(Flow::TimeWait(old)) if old.reusable() => (old.next_isn(), old.clocks()),
             Some(_) => return Err(Errno::EADDRNOTAVAIL),
         };
         let id = self.new_id();
         let mut connection = Connection::new(&self.cx, (id, local, remote), isn, path, options);
-        connection.negotiated.ts_offset = self.cx.rng.next_u32();
+        connection.negotiated.ts_offset = clocks.map_or_else(|| self.cx.rng.next_u32(), |(_, offset)| offset);
+        connection.negotiated.timestamps = clocks.map(|(recent, _)| PeerClock { recent, stored: now });
         connection.connect(&mut self.cx);
         self.connections.insert(id, connection);
         self.flows.insert(key, Flow::Connection(id));
@@ -150,17 +151,17 @@ impl TcpTable {
     /// Writes `data`; how many bytes were taken.
     ///
     /// # Errors
-    /// `EAGAIN`: no room, or not yet connected; `EPIPE`: the sending side is closed; else the connection's own error,
-    /// once. `ENOTCONN`: no such connection.
+    /// `EAGAIN`: no room, or not yet connected; `EPIPE`: the sending side is closed, or it is no connection; else the
+    /// connection's own error, once.
     pub fn send(&mut self, now: Instant, id: SocketId, data: &[u8]) -> Result<usize, Errno> {
-        self.with(now, id, |c, cx| c.send(cx, data)).unwrap_or(Err(Errno::ENOTCONN))
+        self.with(now, id, |c, cx| c.send(cx, data)).unwrap_or(Err(Errno::EPIPE))
     }
 
     /// Reads up to `max` bytes; none means that the peer has closed its side.
     ///
     /// # Errors
-    /// `EAGAIN`: nothing yet; `ENOTCONN`: no connection, or closed and read to the end; else the connection's own error,
-    /// once, after the data that came before it.
+    /// `EAGAIN`: nothing yet; `ENOTCONN`: no connection; else the connection's own error, once, after the data that
+    /// came before it.
     pub fn recv(&mut self, now: Instant, id: SocketId, max: usize) -> Result<Bytes, Errno> {
         self.with(now, id, |c, cx| c.recv(cx, max)).unwrap_or(Err(Errno::ENOTCONN))
     }
@@ -171,6 +172,14 @@ impl TcpTable {
     /// `ENOTCONN`: not connected.
     pub fn shutdown_write(&mut self, now: Instant, id: SocketId) -> Result<(), Errno> {
         self.with(now, id, |c, cx| c.shutdown_write(cx)).unwrap_or(Err(Errno::ENOTCONN))
+    }
+
+    /// shutdown(SHUT_RD): whoever reads finds the end, once what has come is read; what still comes is taken as before.
+    ///
+    /// # Errors
+    /// `ENOTCONN`: not connected.
+    pub fn shutdown_read(&mut self, now: Instant, id: SocketId) -> Result<(), Errno> {
+        self.with(now, id, |c, cx| c.shutdown_read(cx)).unwrap_or(Err(Errno::ENOTCONN))
     }
 
     /// close(): the id is no longer the caller's, the connection ends in good order. Closing a listener resets what
@@ -224,6 +233,7 @@ impl TcpTable {
     /// A segment arrives whose checksum is right; `path` is the route back to its sender.
     pub fn on_segment(&mut self, now: Instant, segment: &Segment, path: Path) {
         self.cx.now = now;
+        self.cx.count("InSegs");
         let key = FlowKey::of(segment);
         match self.flows.get(&key) {
             Some(Flow::Connection(id)) => {
@@ -320,6 +330,7 @@ impl TcpTable {
     fn reset(&mut self, segment: &Segment) {
         if let Some(reset) = segment.reset() {
             self.cx.count("OutRsts");
+            self.cx.count("OutSegs");
             self.cx.out.push_back(OutSegment::socketless(reset));
         }
     }

@@ -29,7 +29,6 @@ pub(super) struct TimeWait {
     scale: u8,
     /// The peer's last timestamp and what to add to our clock, if timestamps were in use.
     timestamps: Option<(u32, u32)>,
-    pub(super) since: Instant,
     pub(super) expires: Instant,
     last_oow_ack: Option<Instant>,
 }
@@ -62,7 +61,6 @@ impl TimeWait {
             window,
             scale: c.negotiated.rcv_wscale,
             timestamps: c.negotiated.timestamps.map(|ts| (ts.recent, c.negotiated.ts_offset)),
-            since: now,
             expires: now + lasts,
             last_oow_ack: None,
         }
@@ -87,7 +85,7 @@ impl TimeWait {
         }
         if segment.flags & (SYN | RST | ACK) == SYN && !old && self.is_newer(segment) {
             // Far enough beyond the old connection's numbers.
-            return Fate::NewConnection(self.snd_nxt.wrapping_add(65_535 + 2).max(1));
+            return Fate::NewConnection(self.next_isn().max(1));
         }
         if segment.has(RST) {
             return Fate::Done;
@@ -166,15 +164,25 @@ impl TimeWait {
             ack: self.rcv_nxt,
             flags: ACK,
             window: (self.window >> self.scale).min(u32::from(u16::MAX)) as u16,
+            ecn: 0,
             options: Options { timestamps, ..Options::default() },
             payload: Bytes::new(),
         })
     }
 
-    /// Whether connect() may use the ports again (`tcp_twsk_unique`; fact 91).
-    pub(super) fn reusable(&self, cx: &Context) -> bool {
-        let loopback = self.local.ip().is_loopback() || self.remote.ip().is_loopback();
-        let allowed = cx.config.tw_reuse == 1 || (cx.config.tw_reuse == 2 && loopback);
-        allowed && self.timestamps.is_some() && cx.now > self.since
+    /// Whether connect() may use the ports again: timestamps tell the connections apart. It was asked for this port, or
+    /// tcp_tw_reuse would have to allow it (`tcp_twsk_unique`; fact 91).
+    pub(super) fn reusable(&self) -> bool {
+        self.timestamps.is_some()
+    }
+
+    /// The first sequence number of the connection that comes after this one.
+    pub(super) fn next_isn(&self) -> u32 {
+        self.snd_nxt.wrapping_add(65_535 + 2)
+    }
+
+    /// The clocks that connection goes on with: the peer's last timestamp, and what to add to our own.
+    pub(super) fn clocks(&self) -> Option<(u32, u32)> {
+        self.timestamps
     }
 }

@@ -6,6 +6,7 @@ use crate::netns::socket::tcp::congestion::Sample;
 use crate::netns::socket::tcp::context::Context;
 use crate::netns::socket::tcp::segment::Segment;
 use crate::netns::socket::tcp::seq::{after, before};
+use crate::wire::l4::{ECE, SYN};
 
 /// What processing an ACK has found out so far (the kernel's `FLAG_*` and `tcp_sacktag_state`).
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Found {
     pub(super) data_sacked: bool,
     /// It reports a duplicate.
     pub(super) dsack: bool,
+    /// It says that a router has marked what we sent.
+    pub(super) marked: bool,
     /// The duplicate is the tail loss probe.
     pub(super) dsack_of_probe: bool,
     /// Something it covers was sent more than once.
@@ -114,6 +117,7 @@ impl Connection {
             una_advanced: false,
             data_sacked: false,
             dsack: false,
+            marked: self.ecn.on && segment.has(ECE) && !segment.has(SYN),
             dsack_of_probe: false,
             retransmitted_acked: false,
             original_acked: false,
@@ -163,7 +167,7 @@ impl Connection {
 
     /// `tcp_ack_update_window`.
     fn update_window(&mut self, cx: &mut Context, segment: &Segment, found: &mut Found) {
-        let syn = segment.has(crate::wire::l4::SYN);
+        let syn = segment.has(SYN);
         let window = u32::from(segment.window) << if syn { 0 } else { self.negotiated.snd_wscale };
         if self.updates_window(segment, window) {
             found.window_update = true;
@@ -190,7 +194,7 @@ impl Connection {
             self.probe_acknowledged(cx, segment.ack, &found);
         }
         let mut resend = Resend::Nothing;
-        let alert = found.data_sacked || found.dsack;
+        let alert = found.data_sacked || found.dsack || found.marked;
         if !found.not_duplicate() || alert || self.recovery.state != super::CaState::Open {
             let duplicate = !(found.una_advanced || found.not_duplicate() || found.dsack);
             resend = self.fast_retransmit_alert(cx, &mut found, u32::from(duplicate));

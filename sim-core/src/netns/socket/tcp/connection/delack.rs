@@ -110,6 +110,7 @@ impl Connection {
             self.raise_quickacks();
         }
         self.delack.last_received = cx.now;
+        self.ecn_check(segment);
         if segment.payload.len() >= 128 {
             self.grow_window(cx, segment.payload.len() as u32);
         }

@@ -3,6 +3,7 @@
 
 use super::{Connection, State};
 use crate::engine::errno::Errno;
+use crate::netns::socket::PmtuDiscovery;
 use crate::netns::socket::error::errno_of;
 use crate::netns::socket::tcp::context::{Context, Wake};
 use crate::netns::socket::tcp::path::Path;
@@ -54,7 +55,11 @@ impl Connection {
     ///
     /// Returns the path as it must be remembered for others, if the MTU has shrunk.
     pub(in super::super) fn on_icmp_error(&mut self, cx: &mut Context, seq: u32, error: IcmpError) -> Option<Path> {
-        if self.state == State::Closed || !between(seq, self.snd.una, self.snd.nxt) {
+        if self.state == State::Closed {
+            return None;
+        }
+        if !between(seq, self.snd.una, self.snd.nxt) {
+            cx.count("OutOfWindowIcmps");
             return None;
         }
         match error {
@@ -90,6 +95,9 @@ impl Connection {
 
     /// The route to the peer has changed.
     pub(in super::super) fn set_path(&mut self, cx: &mut Context, path: Path) {
+        if self.options.pmtu == PmtuDiscovery::Dont {
+            return;
+        }
         let shrinks = path.mtu < self.path.mtu;
         self.path = path;
         self.sync_mss(cx);

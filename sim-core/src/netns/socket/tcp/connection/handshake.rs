@@ -10,7 +10,7 @@ use crate::netns::socket::tcp::path::DEFAULT_MSS;
 use crate::netns::socket::tcp::request::Request;
 use crate::netns::socket::tcp::segment::Segment;
 use crate::netns::socket::tcp::seq::after;
-use crate::wire::l4::{ACK, RST, SYN};
+use crate::wire::l4::{ACK, CWR, ECE, RST, SYN};
 
 use super::input::Verdict;
 use super::rtt::TIMEOUT_MIN;
@@ -19,12 +19,15 @@ use super::window::initial_window;
 impl Connection {
     /// Sends the SYN (`tcp_connect`).
     pub(in super::super) fn connect(&mut self, cx: &mut Context) {
+        cx.count("ActiveOpens");
         self.state = State::SynSent;
         let user_mss = self.options.maxseg.map_or(u32::MAX, u32::from);
         self.negotiated.advmss = self.path.advmss(self.remote).min(user_mss);
-        let initial = initial_window(&self.rcv, &cx.config, self.negotiated.advmss, cx.config.window_scaling);
+        let mss = self.negotiated.advmss - self.fixed_options();
+        let initial = initial_window(&self.rcv, &cx.config, mss, cx.config.window_scaling);
         self.negotiated.rcv_wscale = initial.scale;
         self.start_window(initial);
+        self.ecn.on = cx.config.ecn == 1;
         self.recovery.retrans_stamp = Some(cx.now);
         let chunk = self.syn_chunk(cx);
         self.snd.write_seq = chunk.end();
@@ -119,6 +122,7 @@ impl Connection {
 
     /// The SYN-ACK has come.
     fn connected(&mut self, cx: &mut Context, segment: &Segment) {
+        self.ecn.on &= segment.has(ECE) && !segment.has(CWR);
         self.snd.wl1 = segment.seq;
         let never_repeated = self.recovery.retransmits == 0;
         self.acknowledge(cx, segment, true);
@@ -146,6 +150,7 @@ impl Connection {
     /// The peer's SYN crosses ours (RFC 9293 figure 8).
     fn open_simultaneously(&mut self, cx: &mut Context, segment: &Segment) {
         self.state = State::SynReceived;
+        self.ecn.on &= segment.has(ECE | CWR);
         self.rcv.start(segment.seq.wrapping_add(1));
         self.snd.wl1 = segment.seq;
         self.snd.wnd = u32::from(segment.window);
@@ -180,6 +185,7 @@ impl Connection {
         (self.snd.una, self.snd.write_seq, self.snd.small) = (self.snd.nxt, self.snd.nxt, self.snd.nxt);
         self.rcv.start(request.peer_isn.wrapping_add(1));
         self.rcv.wup = request.peer_isn.wrapping_add(1);
+        self.ecn.on = request.ecn;
         self.negotiated.advmss = request.mss;
         self.start_window(request.initial);
         self.negotiated.rcv_wscale = request.initial.scale;
@@ -189,7 +195,6 @@ impl Connection {
         if let (Some(clock), Some(recent)) = (&mut self.negotiated.timestamps, request.ts_recent) {
             clock.recent = recent;
         }
-        self.snd.max_window = u32::from(request.window);
         self.recovery.total_retrans = request.retransmits;
         if request.retransmits == 0 {
             let us = cx.now.since(request.sent_at).as_micros();
@@ -205,7 +210,7 @@ impl Connection {
         self.state = State::Established;
         self.snd.una = segment.ack;
         self.snd.wnd = u32::from(segment.window) << self.negotiated.snd_wscale;
-        self.snd.max_window = self.snd.max_window.max(self.snd.wnd);
+        self.snd.max_window = self.snd.wnd;
         self.snd.wl1 = segment.seq;
         let never_repeated = self.recovery.total_retrans <= 1;
         self.start_transfer(cx, never_repeated);

@@ -57,9 +57,12 @@ impl Connection {
     /// Whether a segment may be processed; answers those that may not (`tcp_validate_incoming`).
     fn validate(&mut self, cx: &mut Context, segment: &Segment) -> bool {
         if self.is_old_by_timestamp(cx, segment) && !segment.has(RST) {
+            cx.count("PAWSEstab");
             if segment.has(SYN) {
                 self.challenge_syn(cx);
-            } else if !self.oow_limited(cx, segment) {
+            } else if self.oow_limited(cx, segment) {
+                cx.count("TCPACKSkippedPAWS");
+            } else {
                 self.send_duplicate_ack(cx, segment);
             }
             return false;
@@ -71,7 +74,9 @@ impl Connection {
                 }
             } else if segment.has(SYN) {
                 self.challenge_syn(cx);
-            } else if !self.oow_limited(cx, segment) {
+            } else if self.oow_limited(cx, segment) {
+                cx.count("TCPACKSkippedSeq");
+            } else {
                 self.send_duplicate_ack(cx, segment);
             }
             return false;
@@ -161,11 +166,10 @@ impl Connection {
     /// `tcp_send_dupack`: old data is reported as a duplicate.
     fn send_duplicate_ack(&mut self, cx: &mut Context, segment: &Segment) {
         if segment.end() != segment.seq && before(segment.seq, self.rcv.nxt) {
+            cx.count("DelayedACKLost");
             self.enter_quickack();
-            if self.negotiated.sack && cx.config.dsack {
-                let end = if after(segment.end(), self.rcv.nxt) { self.rcv.nxt } else { segment.end() };
-                self.rcv.ofo.report_duplicate(segment.seq, end);
-            }
+            let end = if after(segment.end(), self.rcv.nxt) { self.rcv.nxt } else { segment.end() };
+            self.report_duplicate(cx, segment.seq, end);
         }
         self.send_ack(cx);
     }
@@ -262,6 +266,11 @@ impl Connection {
 
     /// Nothing more will happen on the wire (`tcp_done`).
     pub(super) fn close_down(&mut self, cx: &mut Context) {
+        match self.state {
+            State::SynSent | State::SynReceived => cx.count("AttemptFails"),
+            State::Established | State::CloseWait => cx.count("EstabResets"),
+            _ => {}
+        }
         self.state = State::Closed;
         self.snd.rtx.clear();
         self.snd.nxt = self.snd.write_seq;

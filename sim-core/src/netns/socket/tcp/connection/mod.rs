@@ -5,6 +5,7 @@
 
 mod ack;
 mod delack;
+mod ecn;
 mod errors;
 mod handshake;
 mod input;
@@ -39,6 +40,7 @@ use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
 
 pub(super) use delack::DelayedAck;
+pub(super) use ecn::Ecn;
 pub use errors::IcmpError;
 pub(super) use input::Verdict;
 pub(super) use receive::Receiver;
@@ -62,6 +64,7 @@ pub(super) struct Connection {
     pub(super) snd: Sender,
     pub(super) rcv: Receiver,
     pub(super) delack: DelayedAck,
+    pub(super) ecn: Ecn,
     pub(super) rtt: Rtt,
     pub(super) congestion: Congestion,
     pub(super) recovery: Recovery,
@@ -130,6 +133,8 @@ pub(super) struct Sender {
     pub(super) fin_queued: bool,
     /// Bytes of data in a segment (`mss_cache`).
     pub(super) mss: u32,
+    /// Less than the path allows, because more seems to be swallowed (`icsk_mtup.search_low`).
+    pub(super) tried_mss: Option<u32>,
     /// When data was sent last.
     pub(super) last_data: Instant,
     pub(super) bytes_acked: u64,
@@ -230,6 +235,7 @@ impl Connection {
             snd,
             rcv: Receiver::new(&options, &cx.config),
             delack: DelayedAck::default(),
+            ecn: Ecn::default(),
             rtt: Rtt::default(),
             congestion: Congestion::new(options.congestion.unwrap_or(cx.config.congestion_control), cx.now),
             recovery: Recovery::new(&cx.config),

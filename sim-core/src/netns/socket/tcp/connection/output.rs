@@ -60,7 +60,8 @@ impl Connection {
         // Half the largest window seen, or the peer could never acknowledge two segments (`tcp_bound_to_half_wnd`).
         let window = self.snd.max_window;
         let cutoff = if window > super::super::path::DEFAULT_MSS { window >> 1 } else { window };
-        self.snd.mss = if cutoff > 0 && mss > cutoff { cutoff.max(68 - 20 - self.fixed_options()) } else { mss };
+        let mss = if cutoff > 0 && mss > cutoff { cutoff.max(68 - 20 - self.fixed_options()) } else { mss };
+        self.snd.mss = mss.min(self.snd.tried_mss.unwrap_or(mss));
     }
 
     /// Bytes per second that two (or 1.2) windows per RTT make (`tcp_update_pacing_rate`).
@@ -226,6 +227,7 @@ impl Connection {
         }
         self.transmit(cx, &chunk);
         self.note_sent(cx, chunk);
+        cx.add("TCPOrigDataSent", packets);
         packets
     }
 
@@ -270,7 +272,10 @@ impl Connection {
         loop {
             let len = (chunk.len - offset).min(chunk.mss.max(1));
             let last = offset + len == chunk.len;
-            let mut flags = ack | if chunk.syn { SYN } else { 0 };
+            let mut flags = ack;
+            if chunk.syn {
+                flags |= SYN | self.ecn_of_syn(cx, chunk.ever_retransmitted);
+            }
             if last {
                 flags |= if chunk.fin { FIN } else { 0 } | if chunk.psh { PSH } else { 0 };
             }
@@ -344,13 +349,23 @@ impl Connection {
     }
 
     /// Hands a segment to the IP layer.
-    fn emit(&self, cx: &mut Context, seq: u32, flags: u8, window: u16, options: Options, payload: Bytes) {
+    fn emit(&mut self, cx: &mut Context, seq: u32, mut flags: u8, window: u16, options: Options, payload: Bytes) {
         let ack = if flags & ACK != 0 { self.rcv.nxt } else { 0 };
-        let segment = Segment { src: self.local, dst: self.remote, seq, ack, flags, window, options, payload };
+        let mut ecn = 0;
+        if flags & SYN == 0 {
+            let told;
+            (told, ecn) = self.ecn_of_segment(seq, payload.len());
+            flags |= told;
+        }
+        let again = payload.len() as u32 + u32::from(flags & (SYN | FIN) != 0) > 0 && before(seq, self.snd.nxt);
+        if !again {
+            cx.count("OutSegs");
+        }
+        let segment = Segment { src: self.local, dst: self.remote, seq, ack, flags, window, ecn, options, payload };
         cx.out.push_back(OutSegment {
             socket: Some(self.id),
             segment,
-            df: !self.path.locked,
+            df: self.options.dont_fragment(&self.path),
             id_zero: false,
             ttl: self.options.ttl,
             tos: self.options.tos,

@@ -162,12 +162,11 @@ impl Connection {
         if seq == end {
             return;
         }
+        self.ecn_accept(segment);
         if !after(end, self.rcv.nxt) {
             // A retransmission: the ACK was lost, so the next one leaves at once.
-            cx.count("TCPDSACKOldSent");
-            if self.reports_duplicates(cx) {
-                self.rcv.ofo.report_duplicate(seq, end);
-            }
+            cx.count("DelayedACKLost");
+            self.report_duplicate(cx, seq, end);
             return self.refuse_data();
         }
         if !before(seq, self.rcv.nxt.wrapping_add(self.rcv.window())) || self.rcv.window() == 0 {
@@ -182,10 +181,18 @@ impl Connection {
         if after(seq, self.rcv.nxt) {
             return self.hold_back(cx, segment);
         }
-        if before(seq, self.rcv.nxt) && self.reports_duplicates(cx) {
-            self.rcv.ofo.report_duplicate(seq, self.rcv.nxt);
+        if before(seq, self.rcv.nxt) {
+            self.report_duplicate(cx, seq, self.rcv.nxt);
         }
         self.take_in_order(cx, segment);
+    }
+
+    /// The next ACK says that this range came twice (`tcp_dsack_set`).
+    pub(super) fn report_duplicate(&mut self, cx: &mut Context, start: u32, end: u32) {
+        if self.reports_duplicates(cx) {
+            cx.count("TCPDSACKOldSent");
+            self.rcv.ofo.report_duplicate(start, end);
+        }
     }
 
     fn reports_duplicates(&self, cx: &Context) -> bool {
@@ -233,6 +240,7 @@ impl Connection {
         self.delack.scheduled = true;
         let held = Held { seq: segment.seq, payload: segment.payload.clone(), fin: segment.has(FIN) };
         let dsack = self.reports_duplicates(cx);
+        self.ecn_check(segment);
         cx.count("TCPOFOQueue");
         self.rcv.ofo.insert(held, dsack);
     }

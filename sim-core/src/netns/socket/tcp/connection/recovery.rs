@@ -92,6 +92,9 @@ impl Connection {
         if self.snd.rtx.is_empty() {
             self.snd.rtx.sacked_out = 0;
         }
+        if found.marked {
+            self.recovery.prior_ssthresh = None;
+        }
         if self.recovery.state == CaState::Open {
             self.recovery.retrans_stamp = None;
         } else if !before(self.snd.una, self.recovery.high_seq) && self.reduction_ends(cx) {
@@ -107,7 +110,7 @@ impl Connection {
                     return Resend::Nothing;
                 }
                 if self.try_undo_dsack(cx) {
-                    self.try_to_open();
+                    self.try_to_open(found);
                 }
                 self.find_losses(cx, found);
                 if self.recovery.state != CaState::Recovery {
@@ -143,7 +146,7 @@ impl Connection {
         }
         self.find_losses(cx, found);
         if self.snd.rtx.lost_out == 0 {
-            self.try_to_open();
+            self.try_to_open(found);
             return Resend::Nothing;
         }
         self.enter_recovery(cx);
@@ -245,8 +248,9 @@ impl Connection {
     /// `tcp_init_undo`.
     pub(super) fn start_undo(&mut self) {
         self.recovery.undo_marker = Some(self.snd.una);
-        // Retransmissions that are under way already cannot be told from later ones.
-        let in_flight = i64::from(self.snd.rtx.retrans_out);
+        // Retransmissions that are under way already cannot be told from later ones; nor can a tail loss probe.
+        let probe = self.recovery.tlp_high_seq.is_some() && self.recovery.tlp_retransmitted;
+        let in_flight = i64::from(self.snd.rtx.retrans_out) + i64::from(probe);
         self.recovery.undo_retrans = if in_flight > 0 { in_flight } else { -1 };
     }
 
@@ -259,6 +263,7 @@ impl Connection {
         (r.prr_delivered, r.prr_out) = (0, 0);
         self.congestion.cwnd_cnt = 0;
         self.congestion.ssthresh = self.congestion.reduced();
+        self.ecn.reduced = true;
     }
 
     /// Proportional rate reduction (RFC 6937; `tcp_cwnd_reduction`).
@@ -284,9 +289,12 @@ impl Connection {
     }
 
     /// `tcp_try_to_open`.
-    fn try_to_open(&mut self) {
+    fn try_to_open(&mut self, found: &Found) {
         if !self.any_retransmission() {
             self.recovery.retrans_stamp = None;
+        }
+        if found.marked {
+            self.enter_cwr();
         }
         if self.recovery.state != CaState::Cwr {
             self.try_keep_open();

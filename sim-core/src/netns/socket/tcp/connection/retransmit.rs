@@ -22,8 +22,11 @@ impl Connection {
             if !self.retransmit(cx, i, segments.min(burst)) {
                 break;
             }
+            let slow_start = self.recovery.state == super::CaState::Loss;
+            let packets = self.snd.rtx.get(i).map_or(0, |c| c.packets());
+            cx.add(if slow_start { "TCPSlowStartRetrans" } else { "TCPFastRetrans" }, packets);
             if self.recovery.in_reduction() {
-                self.recovery.prr_out += self.snd.rtx.get(i).map_or(0, |c| c.packets());
+                self.recovery.prr_out += packets;
             }
             rearm |= i == 0 && !self.timers.is_reorder();
             i += 1;
@@ -79,6 +82,10 @@ impl Connection {
         self.snd.rtx.update(i, |c| (c.sent_at, c.delivered, c.ever_retransmitted) = (now, delivered, true));
         let Some(mut chunk) = self.snd.rtx.get(i).cloned() else { return false };
         chunk.psh |= chunk.packets() > 1;
+        cx.add("RetransSegs", chunk.packets());
+        if chunk.syn {
+            cx.count("TCPSynRetrans");
+        }
         self.recovery.total_retrans += chunk.packets();
         self.transmit(cx, &chunk);
         true

@@ -2,7 +2,7 @@
 //! and keepalive (net/ipv4/tcp_timer.c).
 
 use super::output::{Amount, Nagle};
-use super::rtt::{RTO_INITIAL, RTO_MAX, RTO_MIN, RTO_MIN_US, TIMEOUT_MIN};
+use super::rtt::{RTO_INITIAL, RTO_MAX, RTO_MIN, TIMEOUT_MIN};
 use super::{CaState, Connection, State};
 use crate::engine::errno::Errno;
 use crate::engine::time::{Duration, Instant};
@@ -185,6 +185,9 @@ impl Connection {
         }
         let handshake = matches!(self.state, State::SynSent | State::SynReceived);
         let shrunk = self.snd.wnd == 0 && !self.orphan && !handshake;
+        if !shrunk {
+            cx.count("TCPTimeouts");
+        }
         if shrunk {
             // The peer has shrunk its window: what we repeat is a window probe, and it may take for ever while it answers.
             if cx.now.since(self.recovery.last_ack) > RTO_MAX && self.timed_out(cx, cx.config.retries2) {
@@ -211,19 +214,33 @@ impl Connection {
         let tried = self.recovery.retransmits;
         match self.state {
             State::SynSent | State::SynReceived => {
-                let mut limit = self.options.syncnt.unwrap_or(cx.config.syn_retries);
+                let retries = self.options.syncnt.unwrap_or(cx.config.syn_retries);
+                let mut limit = retries;
                 if self.state == State::SynSent {
                     limit += cx.config.syn_linear_timeouts;
                 }
-                tried >= limit || (self.options.user_timeout.is_some() && self.timed_out(cx, limit))
+                tried >= limit || self.timed_out(cx, retries)
             }
-            _ if self.orphan => {
+            _ => {
+                if self.outage(cx) >= Some(model_timeout(cx.config.retries1, RTO_MIN)) {
+                    self.suspect_black_hole(cx);
+                }
                 let alive = self.rtt.rto < RTO_MAX;
-                let limit = self.orphan_retries(cx, alive);
+                let limit = if self.orphan { self.orphan_retries(cx, alive) } else { cx.config.retries2 };
                 self.timed_out(cx, limit)
             }
-            _ => self.timed_out(cx, cx.config.retries2),
         }
+    }
+
+    /// Large segments may be swallowed without a word: smaller ones are tried (RFC 4821; `tcp_mtu_probing`).
+    fn suspect_black_hole(&mut self, cx: &Context) {
+        let config = &cx.config;
+        if config.mtu_probing == 0 {
+            return;
+        }
+        let smaller = |mss: u32| (mss >> 1).max(config.mtu_probe_floor).min(config.base_mss).max(config.min_snd_mss);
+        self.snd.tried_mss = Some(self.snd.tried_mss.map_or(config.base_mss, smaller));
+        self.sync_mss(cx);
     }
 
     /// `tcp_orphan_retries`.
@@ -238,15 +255,21 @@ impl Connection {
 
     /// Whether the outage has lasted as long as `retries` doublings take (`retransmits_timed_out`).
     fn timed_out(&self, cx: &Context, retries: u32) -> bool {
+        let handshake = matches!(self.state, State::SynSent | State::SynReceived);
+        let first = if handshake { RTO_INITIAL } else { RTO_MIN };
+        self.outage(cx) >= Some(self.options.user_timeout.unwrap_or_else(|| model_timeout(retries, first)))
+    }
+
+    /// For how long nothing has come through; `None` before the first repetition.
+    fn outage(&self, cx: &Context) -> Option<Duration> {
         if self.recovery.retransmits == 0 {
-            return false;
+            return None;
         }
         let start = self.recovery.retrans_stamp.unwrap_or(cx.now);
         // The kernel measures with timers that are late by up to an eighth, and how often it tries relies on it: without
         // that the limit would fall between two timeouts (fact 80). A twenty-fourth part is what they are late on average.
         let elapsed = cx.now.since(start);
-        let elapsed = elapsed + Duration::from_nanos(elapsed.as_nanos() / 24);
-        elapsed >= self.options.user_timeout.unwrap_or_else(|| model_timeout(retries))
+        Some(elapsed + Duration::from_nanos(elapsed.as_nanos() / 24))
     }
 
     /// `tcp_clamp_rto_to_user_timeout`.
@@ -289,6 +312,7 @@ impl Connection {
         self.recovery.state = CaState::Loss;
         self.recovery.high_seq = self.snd.nxt;
         self.recovery.tlp_high_seq = None;
+        self.ecn.reduced = true;
         self.recovery.frto = cx.config.frto != 0 && (new_recovery || self.recovery.retransmits > 0);
     }
 
@@ -438,9 +462,9 @@ impl Connection {
     }
 }
 
-/// The time `retries` doublings of the least RTO take (`tcp_model_timeout`).
-fn model_timeout(retries: u32) -> Duration {
-    let doublings = (RTO_MAX.as_micros() / RTO_MIN_US).ilog2();
-    let exponential = RTO_MIN.saturating_mul((2 << retries.min(doublings)) - 1);
+/// The time `retries` doublings of a first timeout take (`tcp_model_timeout`).
+fn model_timeout(retries: u32, first: Duration) -> Duration {
+    let doublings = (RTO_MAX.as_micros() / first.as_micros()).ilog2();
+    let exponential = first.saturating_mul((2 << retries.min(doublings)) - 1);
     exponential + RTO_MAX.saturating_mul(u64::from(retries.saturating_sub(doublings)))
 }

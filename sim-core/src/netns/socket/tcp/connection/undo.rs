@@ -38,6 +38,7 @@ impl Connection {
         }
         if let Some(ssthresh) = self.recovery.prior_ssthresh {
             self.congestion.cwnd = self.congestion.cwnd.max(self.recovery.prior_cwnd);
+            self.ecn.reduced &= ssthresh <= self.congestion.ssthresh;
             self.congestion.ssthresh = self.congestion.ssthresh.max(ssthresh);
         }
         self.congestion.stamp = cx.now;

@@ -24,8 +24,11 @@ impl Connection {
         if self.send_shutdown {
             return Err(Errno::EPIPE);
         }
-        if !matches!(self.state, State::Established | State::CloseWait) {
-            return Err(Errno::EAGAIN);
+        match self.state {
+            State::Established | State::CloseWait => {}
+            // `sk_stream_wait_connect`
+            State::SynSent | State::SynReceived => return Err(Errno::EAGAIN),
+            _ => return Err(Errno::EPIPE),
         }
         if self.snd.rtx.is_empty() {
             self.restart_after_idle(cx);
@@ -62,11 +65,8 @@ impl Connection {
         if let Some(errno) = self.error.take() {
             return Err(errno);
         }
-        match self.state {
-            _ if self.receive_shutdown && self.state != State::Closed => Ok(data),
-            State::Closed => Err(Errno::ENOTCONN),
-            _ => Err(Errno::EAGAIN),
-        }
+        // What is closed for whatever reason has nothing more to be read (`tcp_done` shuts both sides).
+        if self.receive_shutdown { Ok(data) } else { Err(Errno::EAGAIN) }
     }
 
     /// shutdown(SHUT_WR): FIN after what was written (`tcp_shutdown`).
@@ -82,6 +82,16 @@ impl Connection {
                 self.send_fin(cx);
             }
         }
+        Ok(())
+    }
+
+    /// shutdown(SHUT_RD) (`inet_shutdown`).
+    pub(in super::super) fn shutdown_read(&mut self, cx: &mut Context) -> Result<(), Errno> {
+        if self.state == State::Closed {
+            return Err(Errno::ENOTCONN);
+        }
+        self.receive_shutdown = true;
+        cx.wake(self.id, Wake::Readable);
         Ok(())
     }
 
@@ -129,6 +139,7 @@ impl Connection {
     /// close() with SO_LINGER 0: RST instead of FIN (`tcp_disconnect`).
     pub(in super::super) fn abort(&mut self, cx: &mut Context) {
         self.orphan = true;
+        cx.count("TCPAbortOnData");
         let unsent_close = self.snd.has_unsent() && matches!(self.state, State::Closing | State::LastAck);
         let open = matches!(
             self.state,
@@ -149,6 +160,7 @@ impl Connection {
 
     /// Both FINs are acknowledged: TIME-WAIT takes the connection's place (`tcp_time_wait`).
     pub(super) fn enter_time_wait(&mut self, cx: &mut Context) {
+        cx.count("TW");
         self.successor = Some(TimeWait::new(self, State::TimeWait, cx.now, TIME_WAIT_LENGTH));
         self.close_down(cx);
     }
@@ -180,10 +192,11 @@ impl Connection {
         self.snd.buffer_size = self.snd.buffer_size.max(wanted);
     }
 
-    /// Whether poll() says that there is room: a third of the buffer (`sk_stream_is_writeable`).
+    /// Whether poll() says that there is room: a third of the buffer, and little that waits (`sk_stream_is_writeable`).
     pub(in super::super) fn has_space(&self) -> bool {
         let used = self.snd.buffer.len() as u32;
-        self.snd.buffer_size.saturating_sub(used) >= used >> 1
+        let most = self.options.notsent_lowat.unwrap_or(u32::MAX);
+        self.snd.buffer_size.saturating_sub(used) >= used >> 1 && self.snd.unsent() < most
     }
 
     /// Something was acknowledged: the buffer may grow, and who waits for room is woken (`tcp_check_space`).

@@ -118,6 +118,7 @@ impl TcpTable {
         let isn = isn.unwrap_or_else(|| self.cx.rng.next_u32());
         let Some(request) = self.request(id, segment, path, isn) else { return };
         let syn_ack = request.syn_ack(&self.cx);
+        self.cx.count("OutSegs");
         self.cx.out.push_back(syn_ack);
         let key = FlowKey::of(segment);
         let due = request.due;
@@ -140,14 +141,22 @@ impl TcpTable {
         Some(Request::new(&self.cx, opening))
     }
 
-    /// Answers a SYN and forgets it; nothing but the MSS is agreed upon.
+    /// Answers a SYN and forgets it; without timestamps nothing but the MSS is agreed upon.
     fn send_cookie(&mut self, id: SocketId, segment: &Segment, path: Path) {
         self.cx.count("SyncookiesSent");
+        self.cx.count("TCPReqQFullDoCookies");
         let isn = self.secret.cookie(self.cx.now, segment);
-        let mut bare = segment.clone();
-        bare.options = Options { mss: segment.options.mss, ..Options::default() };
-        if let Some(request) = self.request(id, &bare, path, isn) {
+        let mut told = segment.clone();
+        let clock = self.cx.config.timestamps && segment.options.timestamps.is_some();
+        if !clock {
+            told.options = Options { mss: segment.options.mss, ..Options::default() };
+        }
+        if let Some(mut request) = self.request(id, &told, path, isn) {
+            request.ecn &= clock;
+            let stamp = self.secret.timestamp(self.cx.now, &told, request.ecn);
+            request.ts_offset = stamp.wrapping_sub((self.cx.now.as_nanos() / 1_000_000) as u32);
             let syn_ack = request.syn_ack(&self.cx);
+            self.cx.count("OutSegs");
             self.cx.out.push_back(syn_ack);
         }
     }
@@ -163,10 +172,19 @@ impl TcpTable {
             return false;
         };
         self.cx.count("SyncookiesRecv");
+        if self.listeners.get(&id).is_some_and(Listener::is_full) {
+            // Nobody accepts, and there is no state to try again from.
+            self.cx.count("ListenOverflows");
+            self.cx.count("ListenDrops");
+            return true;
+        }
+        let echo = ack.options.timestamps.filter(|_| self.cx.config.timestamps).map(|ts| ts.echo);
+        let (options, ecn) = echo.map(|echo| self.secret.options(ack, echo)).unwrap_or_default();
         let mut syn = ack.clone();
         syn.seq = ack.seq.wrapping_sub(1);
-        syn.options = Options { mss: Some(mss), ..Options::default() };
+        syn.options = Options { mss: Some(mss), ..options };
         let Some(mut request) = self.request(id, &syn, path, ack.ack.wrapping_sub(1)) else { return false };
+        (request.ecn, request.ts_offset) = (ecn, self.secret.clock_offset(ack));
         // When the SYN-ACK was sent is not known: it gives no RTT.
         request.retransmits = 1;
         if let Some(listener) = self.listeners.get_mut(&id) {
@@ -175,10 +193,6 @@ impl TcpTable {
         let key = FlowKey::of(ack);
         self.flows.insert(key, Flow::Request(Box::new(request)));
         self.complete(key, ack);
-        if matches!(self.flows.get(&key), Some(Flow::Request(_))) {
-            // Nobody accepts: there is no state to try again from.
-            self.drop_request(key);
-        }
         true
     }
 
@@ -193,6 +207,7 @@ impl TcpTable {
             Outcome::ToListener => self.on_segment_to_listener(segment, path, None),
             Outcome::Complete => self.complete(key, segment),
             Outcome::Refused => {
+                self.cx.count("AttemptFails");
                 self.reset(segment);
                 self.drop_request(key);
             }
@@ -215,6 +230,7 @@ impl TcpTable {
             }
             return;
         }
+        self.cx.count("PassiveOpens");
         listener.requests -= 1;
         let options = listener.options.clone();
         let request = request.clone();
@@ -244,6 +260,7 @@ impl TcpTable {
 
     /// The SYN-ACK is due again.
     pub(super) fn request_timer(&mut self, key: FlowKey) {
+        self.cx.count("TCPTimeouts");
         let Some(Flow::Request(request)) = self.flows.get_mut(&key) else { return };
         let options = self.listeners.get(&request.listener).map(|l| &l.options);
         let defer = options.map_or(0, |o| o.deferrals());
@@ -273,7 +290,10 @@ impl TcpTable {
                 self.on_segment_to_listener(segment, path, Some(isn));
             }
             // With the listener gone the old connection still answers.
-            Fate::Ack | Fate::NewConnection(_) => self.cx.out.push_back(ack),
+            Fate::Ack | Fate::NewConnection(_) => {
+                self.cx.count("OutSegs");
+                self.cx.out.push_back(ack);
+            }
         }
     }
 
