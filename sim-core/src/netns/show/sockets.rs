@@ -76,17 +76,22 @@ impl Netns {
         self.tcp.rows()
     }
 
-    /// A counter of /proc/net/netstat by the kernel's name, for example `ListenOverflows`; 0 if it never counted.
+    /// A counter of /proc/net/netstat or /proc/net/snmp by the kernel's name, for example `ListenOverflows`; 0 if it never counted.
     pub fn tcp_counter(&self, name: &str) -> u64 {
         self.tcp.counter(name)
     }
 
     /// Lines of `nstat -a`: the counters of TCP that have counted.
     pub fn show_counters(&self) -> Vec<String> {
-        let line = |(name, count)| format!("{:<32}{count:<18} 0.0", format!("TcpExt{name}"));
+        let group = |name| if SNMP.contains(&name) { "Tcp" } else { "TcpExt" };
+        let line = |(name, count)| format!("{:<32}{count:<18} 0.0", format!("{}{name}", group(name)));
         std::iter::once("#kernel".to_owned()).chain(self.tcp.counters().map(line)).collect()
     }
 }
+
+/// The counters of TCP in /proc/net/snmp; all others are in /proc/net/netstat.
+const SNMP: [&str; 8] =
+    ["ActiveOpens", "AttemptFails", "EstabResets", "InSegs", "OutRsts", "OutSegs", "PassiveOpens", "RetransSegs"];
 
 /// misc/ss.c, `sstate_name`.
 fn state_word(state: State) -> &'static str {

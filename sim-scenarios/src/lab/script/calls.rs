@@ -33,11 +33,7 @@ impl Runner<'_> {
                 Ok(data) if data.is_empty() => json!("eof"),
                 other => count(other.map(|data| data.len())),
             })),
-            Call::Shutdown { read, write, .. } => {
-                let read = if *read { self.world.tcp_shutdown_read(pod, socket) } else { Ok(()) };
-                let write = if *write { self.world.tcp_shutdown(pod, socket) } else { Ok(()) };
-                Ok(read.and(write).err().map(named))
-            }
+            Call::Shutdown { read, write, .. } => Ok(self.shutdown(socket, *read, *write).err().map(named)),
             Call::Close(name) => {
                 self.world.tcp_close(pod, socket);
                 self.sockets.remove(name);
@@ -60,12 +56,7 @@ impl Runner<'_> {
                 Ok(Some(show_info(&info, keys)))
             }
             Call::Segments(segments) => {
-                for segment in segments {
-                    self.send_segment(segment);
-                    // The pod has taken it before the next one leaves.
-                    let now = self.world.now();
-                    while self.world.step(now).is_some() {}
-                }
+                self.send_segments(segments);
                 Ok(None)
             }
             Call::Icmp(error) => self.send_error(error).map(|()| None),
@@ -90,6 +81,13 @@ impl Runner<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Closes one side or both (`shutdown()`).
+    fn shutdown(&mut self, socket: SocketId, read: bool, write: bool) -> Result<(), Errno> {
+        let reading = if read { self.world.tcp_shutdown_read(self.pod, socket) } else { Ok(()) };
+        let writing = if write { self.world.tcp_shutdown(self.pod, socket) } else { Ok(()) };
+        reading.and(writing)
     }
 
     fn listen(&mut self, name: &str, port: u16, backlog: u32, options: &[SetOption]) -> Option<Value> {

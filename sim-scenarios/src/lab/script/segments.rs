@@ -25,7 +25,16 @@ const QUOTED: usize = 28;
 const CHECKSUM: usize = 36;
 
 impl Runner<'_> {
-    pub(super) fn send_segment(&mut self, segment: &PeerSegment) {
+    /// Sends segments back to back; the pod has taken each before the next one leaves.
+    pub(super) fn send_segments(&mut self, segments: &[PeerSegment]) {
+        for segment in segments {
+            self.send_segment(segment);
+            let now = self.world.now();
+            while self.world.step(now).is_some() {}
+        }
+    }
+
+    fn send_segment(&mut self, segment: &PeerSegment) {
         let clock = CLOCK.wrapping_add(self.world.now().since(self.start).as_millis() as u32);
         let Some(flow) = self.flows.get_mut(&segment.flow) else { return };
         let isn = *flow.peer_isn.insert(segment.isn.or(flow.peer_isn).unwrap_or(super::events::PEER_ISN));
