@@ -75,8 +75,8 @@ fn a_mistake_in_a_script_is_told_with_its_place() {
         (r#""do": "seg", "c": "q", "fl": "S""#, "no connection is called \"q\""),
         (r#""do": "seg", "c": "k", "fl": "X""#, "flags are letters of FSRPAUEC"),
         (r#""do": "seg", "c": "k", "fl": "A", "len": 70000"#, "at most 65455 bytes"),
-        (r#""do": "opt", "s": "A", "name": "mtu_discover", "value": 1"#, "not supported yet: option mtu_discover"),
-        (r#""do": "send", "s": "A", "n": 1, "oob": 1"#, "not supported yet: this value of oob"),
+        (r#""do": "opt", "s": "A", "name": "mtu_discover", "value": 9"#, "not supported yet: option mtu_discover"),
+        (r#""do": "send", "s": "A", "n": 1, "oob": 1"#, "not supported: urgent data"),
         (r#""do": "wait", "seconds": 1"#, "unknown key \"seconds\""),
     ];
     for (step, part) in cases {
