@@ -4,6 +4,7 @@
 //! hands them, one by one, to the netns' netlink door. A command that the door refuses is an
 //! error for that agent alone, as a failed `exec` is in life.
 
+use sim_core::wire::ip::Family;
 mod run;
 
 use std::fmt;
@@ -28,6 +29,8 @@ pub enum Command {
     Conntrack(String),
     /// `iptables -t table -N chain`; not an error if the chain is there.
     EnsureChain {
+        /// Whose tables: of IPv6 the tool is `ip6tables`.
+        family: Family,
         /// `filter`, `nat` or `mangle`.
         table: &'static str,
         /// Name of the chain.
@@ -35,6 +38,8 @@ pub enum Command {
     },
     /// `iptables -t table -C chain rule`, and only if that fails the rule is added.
     EnsureRule {
+        /// Whose tables: of IPv6 the tool is `ip6tables`.
+        family: Family,
         /// `filter`, `nat` or `mangle`.
         table: &'static str,
         /// Name of the chain.
@@ -44,9 +49,9 @@ pub enum Command {
         /// Where the rule goes if it is missing.
         place: Place,
     },
-    /// `iptables-restore --noflush --counters` of this text: only the chains it declares are emptied.
+    /// `iptables-restore --noflush --counters`, of IPv6 `ip6tables-restore`, of this text: only the chains it declares are emptied.
     /// Each table's COMMIT takes effect as a whole or not at all.
-    Restore(String),
+    Restore(Family, String),
 }
 
 /// Where a missing rule is added.
@@ -67,7 +72,9 @@ impl Command {
     /// The operations this consists of: of a restore each table's COMMIT is one, so that packets come in between.
     pub fn operations(self) -> Vec<Self> {
         match self {
-            Self::Restore(text) => text.split_inclusive("COMMIT\n").map(|table| Self::Restore(table.into())).collect(),
+            Self::Restore(family, text) => {
+                text.split_inclusive("COMMIT\n").map(|table| Self::Restore(family, table.into())).collect()
+            }
             other => vec![other],
         }
     }
@@ -75,7 +82,7 @@ impl Command {
     /// Lines of rules that this writes.
     pub fn lines(&self) -> usize {
         match self {
-            Self::Restore(text) => text.lines().count(),
+            Self::Restore(_, text) => text.lines().count(),
             _ => 1,
         }
     }
@@ -89,17 +96,23 @@ impl fmt::Display for Command {
             Self::Bridge(line) => write!(f, "bridge {line}"),
             Self::Sysctl { key, value } => write!(f, "sysctl -w {key}={value}"),
             Self::Conntrack(line) => write!(f, "conntrack {line} 2>/dev/null || true"),
-            Self::EnsureChain { table, chain } => write!(f, "iptables -t {table} -N {chain} 2>/dev/null || true"),
-            Self::EnsureRule { table, chain, rule, place } => {
-                let add = if *place == Place::First { "-I" } else { "-A" };
-                write!(
-                    f,
-                    "iptables -t {table} -C {chain} {rule} 2>/dev/null || iptables -t {table} {add} {chain} {rule}"
-                )
+            Self::EnsureChain { family, table, chain } => {
+                write!(f, "{} -t {table} -N {chain} 2>/dev/null || true", tool(*family))
             }
-            Self::Restore(text) => write!(f, "iptables-restore --noflush --counters <<'EOF'\n{text}EOF"),
+            Self::EnsureRule { family, table, chain, rule, place } => {
+                let (tool, add) = (tool(*family), if *place == Place::First { "-I" } else { "-A" });
+                write!(f, "{tool} -t {table} -C {chain} {rule} 2>/dev/null || {tool} -t {table} {add} {chain} {rule}")
+            }
+            Self::Restore(family, text) => {
+                write!(f, "{}-restore --noflush --counters <<'EOF'\n{text}EOF", tool(*family))
+            }
         }
     }
+}
+
+/// The tool that writes the rules of a family.
+fn tool(family: Family) -> &'static str {
+    if family == Family::V6 { "ip6tables" } else { "iptables" }
 }
 
 #[cfg(test)]

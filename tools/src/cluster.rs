@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sim_k8s::cluster::MAX_NODES;
-use sim_scenarios::run::{Balancer, Choice, ClusterOptions, Network};
+use sim_scenarios::run::{Balancer, Choice, ClusterOptions, IpFamily, Network};
 
 /// Manifests and the cluster they are applied to.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +28,9 @@ pub(crate) struct OptionArgs {
     /// Over how many zones the nodes are dealt in turn; 0: they have none
     #[arg(long, default_value_t = 0)]
     zones: u32,
+    /// Which IP the cluster speaks
+    #[arg(long, default_value = "ipv4", value_parser = one_of(IpFamily::ALL))]
+    ip_family: IpFamily,
     /// How packets come to the pods of another node
     #[arg(long, default_value = "vxlan", value_parser = one_of(Network::ALL))]
     network: Network,
@@ -55,7 +58,7 @@ impl ClusterArgs {
 impl OptionArgs {
     /// What was chosen.
     pub(crate) fn read(&self) -> ClusterOptions {
-        let Self { seed, nodes, zones, network, load_balancer } = *self;
-        ClusterOptions { seed, nodes, zones, network, load_balancer }
+        let Self { seed, nodes, zones, ip_family, network, load_balancer } = *self;
+        ClusterOptions { seed, nodes, zones, ip_family, network, load_balancer }
     }
 }

@@ -1,6 +1,7 @@
-//! `everyhop rules`: the rules of one node, as `iptables-save` prints them.
+//! `everyhop rules`: the rules of one node, as `iptables-save` or `ip6tables-save` prints them.
 
 use serde_json::json;
+use sim_core::wire::ip::Family;
 use sim_k8s::manifest::load;
 use sim_k8s::workload::Plan;
 use sim_scenarios::run::{Run, RunConfig};
@@ -14,7 +15,8 @@ use crate::terminal::say;
 /// What `everyhop rules` is told.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Examples:\n  everyhop rules manifests/ --node n1\n  \
-    everyhop rules shop.yaml --node n2 --nodes 3 | iptables-restore --test\n\n\
+    everyhop rules shop.yaml --node n2 --nodes 3 | iptables-restore --test\n  \
+    everyhop rules shop.yaml --node n2 --ip-family dual --family 6 | ip6tables-restore --test\n\n\
     The cluster is the one that `everyhop run` brings up, when it has settled; its nodes are called n1, n2, …\n\
     Exit codes: 0 printed, 2 bad input or usage")]
 pub(crate) struct RulesArgs {
@@ -23,6 +25,9 @@ pub(crate) struct RulesArgs {
     /// The node whose rules are printed
     #[arg(long, value_name = "NAME")]
     node: String,
+    /// Whose rules: 4 as `iptables-save`, 6 as `ip6tables-save`; default: those of the cluster's primary family
+    #[arg(long, value_name = "FAMILY", value_parser = ["4", "6"])]
+    family: Option<String>,
     /// Prints {node, rules, not_applied}
     #[arg(long)]
     json: bool,
@@ -47,7 +52,12 @@ pub(crate) fn execute(args: &RulesArgs, interrupt: &Interrupt) -> Result<u8, Pro
         let there_are = format!("the cluster has {}; --nodes says how many", names.join(", "));
         return Err(Problem::bad_input(format!("there is no node {}", args.node)).help(there_are));
     };
-    let rules = world.iptables_save(node.netns, false);
+    let family = match args.family.as_deref() {
+        Some("4") => Family::V4,
+        Some(_) => Family::V6,
+        None => Family::of(node.ip()),
+    };
+    let rules = world.iptables_save((node.netns, family), false);
     if args.json {
         let told = json!({ "node": node.name, "rules": rules, "not_applied": cluster.not_applied });
         say(&format!("{told:#}\n"));

@@ -1,7 +1,10 @@
 //! The IP header by value, one type for both families: IPv4 (RFC 791), IPv6 with its extension headers (RFC 8200).
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
+
+use ipnet::IpNet;
 
 use super::checksum::Sum;
 use super::eth::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
@@ -90,12 +93,41 @@ impl Family {
         }
     }
 
+    /// The family of a network.
+    pub fn of_net(net: IpNet) -> Self {
+        Self::of(net.addr())
+    }
+
+    /// Whether `addr` is of this family.
+    pub fn has(self, addr: &IpAddr) -> bool {
+        Self::of(*addr) == self
+    }
+
+    /// Whether `net` is of this family.
+    pub fn has_net(self, net: &IpNet) -> bool {
+        Self::of_net(*net) == self
+    }
+
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
     /// The address that stands for every address.
     pub const fn unspecified(self) -> IpAddr {
         match self {
             Self::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             Self::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::V4 { "IPv4" } else { "IPv6" })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Who stands behind a Service.
 
+use sim_core::wire::ip::Family;
 use std::net::IpAddr;
 
-use super::{IpFamily, Meta, ObjectKey, Protocol};
+use super::{Meta, ObjectKey, Protocol};
 
 /// A list of endpoints that share their ports and their family.
 #[derive(Clone, PartialEq, Debug)]
@@ -16,7 +17,7 @@ pub struct EndpointSlice {
     /// The Service it belongs to: label `kubernetes.io/service-name`, or the name of the Endpoints object.
     pub service: Option<ObjectKey>,
     /// The family of its addresses (`addressType`); `None`: they are names (`FQDN`), which kube-proxy does not use.
-    pub family: Option<IpFamily>,
+    pub family: Option<Family>,
     /// Ports of every endpoint of the list.
     pub ports: Vec<EndpointPort>,
     /// The endpoints.

@@ -27,7 +27,7 @@ use std::fmt;
 
 pub use dns::{DnsPolicy, PodDns};
 pub use endpoints::{Endpoint, EndpointPort, EndpointSlice};
-pub use family::{IpFamily, IpFamilyPolicy};
+pub use family::IpFamilyPolicy;
 pub use job::{Concurrency, CronSpec, JobSpec, JobStatus};
 pub use meta::{Deletion, Meta, Owner};
 pub use namespace::Namespace;

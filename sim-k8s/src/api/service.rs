@@ -1,12 +1,13 @@
 //! Services.
 
 use sim_core::engine::time::Duration;
+use sim_core::wire::ip::Family;
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{IpFamily, IpFamilyPolicy, Labels, Meta, ObjectKey, Protocol, Selector};
+use super::{IpFamilyPolicy, Labels, Meta, ObjectKey, Protocol, Selector};
 
 /// A Service with every default filled in; addresses and node ports that the manifest leaves open are
 /// still open here (allocation is the apiserver's part).
@@ -25,7 +26,7 @@ pub struct Service {
     /// The cluster addresses asked for.
     pub cluster_ip: ClusterIp,
     /// Its address families, the primary one first (`ipFamilies`); none: the apiserver's choice.
-    pub ip_families: Vec<IpFamily>,
+    pub ip_families: Vec<Family>,
     /// How many families it wants; `None`: the apiserver's choice.
     pub ip_family_policy: Option<IpFamilyPolicy>,
     /// The ports, at least one unless the Service is headless or an external name.

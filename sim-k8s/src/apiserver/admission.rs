@@ -1,12 +1,13 @@
 //! What the apiserver fills in. ClusterIPs and node ports: given out as a Service is written, given back as it is deleted
 //! (upstream pkg/registry/core/service/storage/alloc.go).
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::api::{ClusterIp, IpFamily, Node, Service, ServiceType, Taint, TaintEffect, TrafficPolicy};
+use crate::api::{ClusterIp, Node, Service, ServiceType, Taint, TaintEffect, TrafficPolicy};
 use crate::ipam::{ClusterIps, IpamError, NodePorts};
 
 use super::families;
@@ -25,8 +26,8 @@ pub(super) fn taint(node: &mut Node) {
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
     /// The families the cluster has, the default one first.
-    families: Vec<IpFamily>,
-    ips: BTreeMap<IpFamily, ClusterIps>,
+    families: Vec<Family>,
+    ips: BTreeMap<Family, ClusterIps>,
     /// Where others have their addresses.
     elsewhere: Vec<IpNet>,
     /// Addresses outside the service network, and who has them.
@@ -36,9 +37,9 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(service_networks: &[IpNet], elsewhere: Vec<IpNet>) -> Self {
-        let ips = service_networks.iter().map(|net| (IpFamily::of_net(*net), ClusterIps::new(*net)));
+        let ips = service_networks.iter().map(|net| (Family::of_net(*net), ClusterIps::new(*net)));
         Self {
-            families: service_networks.iter().copied().map(IpFamily::of_net).collect(),
+            families: service_networks.iter().copied().map(Family::of_net).collect(),
             ips: ips.collect(),
             elsewhere,
             foreign: BTreeMap::new(),
@@ -75,7 +76,7 @@ impl Admission {
                 if is_own {
                     self.foreign.remove(ip);
                 }
-                if let Some(ips) = self.ips.get_mut(&IpFamily::of(*ip)) {
+                if let Some(ips) = self.ips.get_mut(&Family::of(*ip)) {
                     ips.release(*ip, &name);
                 }
             }
@@ -108,7 +109,7 @@ impl Admission {
     fn request_ip(&mut self, ip: IpAddr, service: &str) -> Result<(), IpamError> {
         let usable = !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified());
         let usable = usable && !self.elsewhere.iter().any(|network| network.contains(&ip));
-        let ips = self.ips.get_mut(&IpFamily::of(ip)).expect("families that are not there were refused");
+        let ips = self.ips.get_mut(&Family::of(ip)).expect("families that are not there were refused");
         match ips.request(ip, service) {
             Err(IpamError::OutOfRange { what, .. }) if usable => match self.foreign.get(&ip) {
                 Some(owner) => Err(IpamError::Taken { what, owner: owner.clone() }),

@@ -1,8 +1,9 @@
 //! The address families of a Service (`initIPFamilyFields`, pkg/registry/core/service/storage/alloc.go).
 
+use sim_core::wire::ip::Family;
 use std::net::IpAddr;
 
-use crate::api::{ClusterIp, IpFamily, IpFamilyPolicy, Service};
+use crate::api::{ClusterIp, IpFamilyPolicy, Service};
 
 /// Settles the families of a Service on a cluster that has the families `configured`, the default first. `old` is the
 /// Service before an update.
@@ -12,7 +13,7 @@ use crate::api::{ClusterIp, IpFamily, IpFamilyPolicy, Service};
 ///
 /// # Errors
 /// What contradicts itself, or asks for a family that the cluster does not have.
-pub(super) fn settle(service: &mut Service, old: Option<&Service>, configured: &[IpFamily]) -> Result<(), String> {
+pub(super) fn settle(service: &mut Service, old: Option<&Service>, configured: &[Family]) -> Result<(), String> {
     let selectorless = service.is_headless() && service.selector.is_none();
     let policy = policy(service, old, selectorless);
     service.ip_family_policy = Some(policy);
@@ -76,13 +77,13 @@ fn release(service: &mut Service, old: &Service, policy: IpFamilyPolicy) -> Resu
 }
 
 /// Families from the addresses that are asked for.
-fn infer(service: &mut Service, policy: IpFamilyPolicy, configured: &[IpFamily]) -> Result<(), String> {
+fn infer(service: &mut Service, policy: IpFamilyPolicy, configured: &[Family]) -> Result<(), String> {
     let asked = addresses(service).to_vec();
     if policy == IpFamilyPolicy::SingleStack && (asked.len() == 2 || service.ip_families.len() == 2) {
         return Err(format!("ipFamilyPolicy {policy}: two families need RequireDualStack or PreferDualStack"));
     }
     for ip in asked.into_iter().skip(service.ip_families.len()) {
-        let family = IpFamily::of(ip);
+        let family = Family::of(ip);
         if !configured.contains(&family) {
             return Err(format!("clusterIPs: {ip} is {family}, which is not configured on this cluster"));
         }
@@ -96,9 +97,9 @@ mod tests {
     use super::*;
     use crate::manifest::{SourceFile, load};
 
-    const V4: &[IpFamily] = &[IpFamily::V4];
-    const V6: &[IpFamily] = &[IpFamily::V6];
-    const DUAL: &[IpFamily] = &[IpFamily::V4, IpFamily::V6];
+    const V4: &[Family] = &[Family::V4];
+    const V6: &[Family] = &[Family::V6];
+    const DUAL: &[Family] = &[Family::V4, Family::V6];
 
     fn service(spec: &str) -> Service {
         let text = format!("apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {spec}\n");
@@ -106,7 +107,7 @@ mod tests {
     }
 
     /// The families that are settled on, or why none are.
-    fn settled(spec: &str, configured: &[IpFamily]) -> String {
+    fn settled(spec: &str, configured: &[Family]) -> String {
         let mut service = service(spec);
         match settle(&mut service, None, configured) {
             Ok(()) => service.ip_families.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),

@@ -9,6 +9,7 @@
 //! | room | what it is | in life |
 //! | --- | --- | --- |
 //! | [`nat`] | the gateway: 1:1 NAT of nodes' addresses, and what may leave | internet gateway, elastic addresses |
+//! | [`Plan`] | who has which addresses | networks of a cloud |
 //! | [`routes`] | each node's pod network leads to the node | the cloud's route table, route controller |
 //! | [`lb`] | load balancers, which know nodes and nothing of pods | forwarding rules, health checks, service controller |
 //!
@@ -17,15 +18,12 @@
 
 pub mod lb;
 pub mod nat;
+mod plan;
 pub mod routes;
 
-use std::net::{IpAddr, Ipv4Addr};
+pub use plan::Plan;
 
 /// The gateway's device on the underlay.
 const INSIDE: &str = "eth0";
 /// The gateway's device to the world.
 const OUTSIDE: &str = "ext0";
-/// The gateway's address on the underlay: every node's default route.
-pub(crate) const GATEWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 240, 0, 1));
-/// The load balancer's own address on the underlay: health checks come from it.
-pub(crate) const BALANCER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 240, 0, 2));

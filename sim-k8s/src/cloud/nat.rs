@@ -1,4 +1,5 @@
-//! The gateway `gw`: every node has an address outside, 1:1, and nobody else has one.
+//! The gateway `gw`: every node has an address outside, 1:1, and nobody else has one. A node's IPv6 address is global as it
+//! is, and nothing is translated.
 //!
 //! A load balancer's address needs no translation: its packets come in with it as their destination, and its answers,
 //! which nodes send straight here, leave with it as their source. Any other source inside is a pod that its node did
@@ -7,6 +8,7 @@
 //!
 //! Routers of a cloud send no redirects: that two machines are on one switch is nobody's business.
 
+use sim_core::wire::ip::Family;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -19,46 +21,58 @@ pub const NOT_MASQUERADED: &str = "no address outside: a pod, not masqueraded";
 /// Comment of the rule that drops what is for nobody here.
 pub const NOBODY: &str = "no such address inside";
 
-/// A gateway that nothing passes yet.
-pub fn start() -> Vec<Command> {
-    let router = ["net.ipv4.ip_forward", "net.ipv4.conf.all.send_redirects", "net.ipv4.conf.eth0.send_redirects"];
-    let mut commands: Vec<Command> =
-        router.iter().zip([1, 0, 0]).map(|(key, value)| Command::sysctl(*key, value)).collect();
-    commands.push(Command::Restore(format!(
-        "*filter\n:FORWARD DROP [0:0]\n:INSIDE - [0:0]\n:OUTSIDE - [0:0]\n\
+/// A gateway that nothing of a family passes yet.
+pub fn start(family: Family) -> Vec<Command> {
+    let router: &[(&str, u8)] = match family {
+        Family::V4 => &[
+            ("net.ipv4.ip_forward", 1),
+            ("net.ipv4.conf.all.send_redirects", 0),
+            ("net.ipv4.conf.eth0.send_redirects", 0),
+        ],
+        // Redirects of IPv6 cannot be switched off; nodes are routers, which take none (RFC 4861, section 8.2).
+        Family::V6 => &[("net.ipv6.conf.all.forwarding", 1)],
+    };
+    let mut commands: Vec<Command> = router.iter().map(|(key, value)| Command::sysctl(*key, value)).collect();
+    commands.push(Command::Restore(
+        family,
+        format!(
+            "*filter\n:FORWARD DROP [0:0]\n:INSIDE - [0:0]\n:OUTSIDE - [0:0]\n\
          -A FORWARD -m conntrack --ctstate RELATED -j ACCEPT\n\
          -A FORWARD -i {INSIDE} -j INSIDE\n\
          -A FORWARD -i {INSIDE} -m comment --comment \"{NOT_MASQUERADED}\" -j DROP\n\
          -A FORWARD -i {OUTSIDE} -j OUTSIDE\n\
          -A FORWARD -i {OUTSIDE} -m comment --comment \"{NOBODY}\" -j DROP\nCOMMIT\n"
-    )));
+        ),
+    ));
     commands
 }
 
-/// A node's address gets one outside.
+/// A node's address gets one outside, or is one itself.
 pub fn attach(inside: IpAddr, outside: IpAddr) -> Vec<Command> {
-    vec![translate("-A", inside, outside), pass("-A", inside)]
+    translate("-A", inside, outside).into_iter().chain([pass("-A", inside)]).collect()
 }
 
 /// A node has gone, and its address outside with it.
 pub fn detach(inside: IpAddr, outside: IpAddr) -> Vec<Command> {
-    vec![translate("-D", inside, outside), pass("-D", inside)]
+    translate("-D", inside, outside).into_iter().chain([pass("-D", inside)]).collect()
 }
 
-fn translate(action: &str, inside: IpAddr, outside: IpAddr) -> Command {
+fn translate(action: &str, inside: IpAddr, outside: IpAddr) -> Option<Command> {
     let (inside_net, outside_net) = (IpNet::from(inside), IpNet::from(outside));
-    Command::Restore(format!(
+    let rules = format!(
         "*nat\n{action} PREROUTING -i {OUTSIDE} -d {outside_net} -j DNAT --to-destination {inside}\n\
          {action} POSTROUTING -o {OUTSIDE} -s {inside_net} -j SNAT --to-source {outside}\nCOMMIT\n"
-    ))
+    );
+    (inside != outside).then(|| Command::Restore(Family::of(inside), rules))
 }
 
 /// An address may be spoken to from outside, and may speak.
 fn pass(action: &str, ip: IpAddr) -> Command {
-    let ip = IpNet::from(ip);
-    Command::Restore(format!(
-        "*filter\n{action} INSIDE -s {ip} -j ACCEPT\n{action} OUTSIDE -d {ip} -j ACCEPT\nCOMMIT\n"
-    ))
+    let (family, ip) = (Family::of(ip), IpNet::from(ip));
+    Command::Restore(
+        family,
+        format!("*filter\n{action} INSIDE -s {ip} -j ACCEPT\n{action} OUTSIDE -d {ip} -j ACCEPT\nCOMMIT\n"),
+    )
 }
 
 /// A load balancer's address leads to `balancer`, and answers may leave with it.
@@ -83,7 +97,7 @@ mod tests {
         let (node, outside, vip, lb) = (ip("10.240.0.11"), ip("203.0.113.11"), ip("198.18.0.1"), ip("10.240.0.2"));
         let devs = ["link add eth0 type bridge", "link set eth0 up", "addr add 10.240.0.1/24 dev eth0"];
         let mut commands: Vec<_> = devs.map(|line| Command::Ip(line.into())).to_vec();
-        commands.extend(start());
+        commands.extend(start(Family::V4));
         let there = [commands.clone(), attach(node, outside), publish(vip, lb)].concat();
         let gone = [there.clone(), withdraw(vip, lb), detach(node, outside)].concat();
         for flavour in kernel::FLAVOURS {

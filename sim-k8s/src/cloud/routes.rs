@@ -14,6 +14,7 @@
 //! the routes those that the Nodes' `podCIDRs` ask for. Nothing ticks while nothing changes: it wakes at the tick after a
 //! change.
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -172,7 +173,8 @@ pub fn remove(pod_network: IpNet, node: IpAddr) -> Vec<Command> {
 
 /// Pods may speak to each other under their own addresses.
 fn pass(action: &str, pod_network: IpNet) -> Command {
-    Command::Restore(format!("*filter\n{action} INSIDE -s {pod_network} -o {INSIDE} -j ACCEPT\nCOMMIT\n"))
+    let family = Family::of_net(pod_network);
+    Command::Restore(family, format!("*filter\n{action} INSIDE -s {pod_network} -o {INSIDE} -j ACCEPT\nCOMMIT\n"))
 }
 
 #[cfg(test)]
@@ -201,7 +203,7 @@ mod tests {
     fn a_kernel_takes_routes_and_lets_them_go() {
         let devs = ["link add eth0 type bridge", "link set eth0 up", "addr add 10.240.0.1/24 dev eth0"];
         let mut commands: Vec<_> = devs.map(|line| Command::Ip(line.into())).to_vec();
-        commands.extend(nat::start());
+        commands.extend(nat::start(Family::V4));
         let [one, both] = [&[node(1)][..], &[node(1), node(2)][..]].map(|nodes| wanted(nodes.iter()));
         commands.extend(changes(&Routes::new(), &both));
         let gone = [commands.clone(), changes(&both, &one)].concat();
@@ -221,7 +223,7 @@ mod tests {
         for line in ["link add eth0 type bridge", "link set eth0 up", "addr add 10.240.0.1/24 dev eth0"] {
             world.ip(gateway, line).expect("understood");
         }
-        nat::start().iter().for_each(|command| command.run(&mut world, &[gateway]).expect("understood"));
+        nat::start(Family::V4).iter().for_each(|command| command.run(&mut world, &[gateway]).expect("understood"));
         let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let mut plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         plane.spawn(&mut world, "route-controller", Box::new(RouteController::new(gateway)));

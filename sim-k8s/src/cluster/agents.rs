@@ -3,7 +3,7 @@
 //! Those that a cluster has once are the scheduler and the controllers; each node has a kubelet, a flanneld and a kube-proxy,
 //! whose names end with the node's.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use sim_core::engine::time::Instant;
 use sim_core::world::World;
@@ -12,6 +12,7 @@ use super::underlay::{Underlay, networks, networks_outside};
 use super::{ClusterConfig, ClusterError, Node};
 use crate::agent::ControlPlane;
 use crate::api::{self, Namespace};
+use crate::cloud::Plan;
 use crate::cloud::lb::LoadBalancers;
 use crate::cloud::routes::RouteController;
 use crate::controller;
@@ -34,16 +35,23 @@ pub(super) fn start(
 ) -> Result<(), ClusterError> {
     // The first pod network is left to the control plane's node, which is no part of the cluster: so `n1` usually has
     // 10.244.1.0/24.
-    let mut pod_cidrs = PodCidrs::new(config.pod_network, 24).map_err(ClusterError::PodNetwork)?;
-    pod_cidrs.allocate("control plane").map_err(ClusterError::PodNetwork)?;
+    let mut pod_cidrs = Vec::new();
+    for network in &config.pod_networks {
+        // `--node-cidr-mask-size-ipv4` and `-ipv6`, by default.
+        let prefix = if network.addr().is_ipv4() { 24 } else { 64 };
+        let mut cidrs = PodCidrs::new(*network, prefix).map_err(ClusterError::PodNetwork)?;
+        cidrs.allocate("control plane").map_err(ClusterError::PodNetwork)?;
+        pod_cidrs.push(cidrs);
+    }
     for (name, agent) in controller::all(&config.timings, pod_cidrs) {
         plane.spawn(world, name, agent);
     }
     plane.spawn(world, "scheduler", Box::new(Scheduler::new(namespaces)));
-    let inside = networks(config).into_iter().chain([config.service_network]);
-    let elsewhere = inside.chain(networks_outside()).collect();
+    let inside = networks(config).into_iter().chain(config.service_networks.clone());
+    let elsewhere = inside.chain(networks_outside(config)).collect();
     let (gateway, balancer) = (underlay.gateway, underlay.balancer);
-    let balancers = LoadBalancers::new(config.load_balancer.clone(), gateway, balancer, elsewhere);
+    let plan = Plan::of(config.families()[0]);
+    let balancers = LoadBalancers::new(config.load_balancer.clone(), plan, (gateway, balancer), elsewhere);
     plane.spawn(world, "service-controller", Box::new(balancers));
     if config.pod_routes {
         plane.spawn(world, "route-controller", Box::new(RouteController::new(gateway)));
@@ -64,23 +72,25 @@ fn start_node(
     object: api::Node,
     config: &ClusterConfig,
 ) {
-    let Node { name, netns, ip, .. } = node;
-    let uplink = Uplink { dev: "eth0".into(), ip: *ip, mtu: UPLINK_MTU };
-    let proxied = kubeproxy::Node {
+    let Node { name, netns, ips, public_ips, .. } = node;
+    let uplink = Uplink { dev: "eth0".into(), ips: ips.clone(), mtu: UPLINK_MTU };
+    let proxied = |ip: &IpAddr| kubeproxy::Node {
         name: name.clone(),
         ip: *ip,
-        addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), *ip],
+        // Those it has are looked at whenever rules are written.
+        addresses: ips.clone(),
         zone: object.zone().to_owned(),
         cores: 2,
     };
+    let proxied = ips.iter().map(proxied).collect();
     let kubelet = kubelet::Config {
-        node: api::Node { internal_ips: vec![*ip], external_ips: vec![node.public_ip], ..object },
+        node: api::Node { internal_ips: ips.clone(), external_ips: public_ips.clone(), ..object },
         netns: *netns,
-        pod_network: config.pod_network,
+        pod_networks: config.pod_networks.clone(),
         pod_mtu: config.flannel.backend.pod_mtu(&uplink),
         hairpin: true,
     };
-    let flannel = flannel::Config { network: config.pod_network, ..config.flannel.clone() };
+    let flannel = flannel::Config { networks: config.pod_networks.clone(), ..config.flannel.clone() };
     let proxier = kubeproxy::proxier("iptables").expect("a mode of kube-proxy");
     plane.spawn_at(world, joins, format!("kubelet {name}"), Box::new(Kubelet::new(kubelet)));
     plane.spawn_at(
@@ -89,6 +99,6 @@ fn start_node(
         format!("flannel {name}"),
         Box::new(Flannel::new(flannel, name.as_str(), *netns, uplink)),
     );
-    let proxy = KubeProxy::new(proxier, config.kube_proxy.clone(), proxied, *netns);
+    let proxy = KubeProxy::new(proxier, &config.kube_proxy, proxied, *netns);
     plane.spawn_at(world, joins, format!("kube-proxy {name}"), Box::new(proxy));
 }

@@ -1,11 +1,13 @@
 //! What a cluster is made with, and why it may not be made.
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use sim_core::engine::rng::Seed;
 use sim_core::link::LinkConfig;
+use sim_core::wire::ip::Family;
 
 use crate::api::ObjectKey;
 use crate::apiserver::Refused;
+use crate::cloud::Plan;
 use crate::cloud::lb::LbConfig;
 use crate::command::CommandFailed;
 use crate::flannel;
@@ -27,14 +29,16 @@ pub struct ClusterConfig {
     pub seed: Seed,
     /// The wire from each node to the underlay switch. Default: 50 us, no loss.
     pub link: LinkConfig,
-    /// All nodes' pod networks together; each node has a /24 of it, as `--node-cidr-mask-size` says by default.
-    /// Default 10.244.0.0/16, as flannel's kube-flannel.yml has it.
-    pub pod_network: IpNet,
-    /// Where ClusterIPs come from. Default 10.96.0.0/12, as kubeadm has it.
-    pub service_network: IpNet,
+    /// All nodes' pod networks together, one for each family that the cluster speaks, the primary one first
+    /// (`--cluster-cidr`); each node has a /24 of it, or a /64, as `--node-cidr-mask-size-ipv4` and `-ipv6` say by default.
+    /// Default 10.244.0.0/16 alone, as flannel's kube-flannel.yml has it.
+    pub pod_networks: Vec<IpNet>,
+    /// Where ClusterIPs come from, in the same order (`--service-cluster-ip-range`). Default 10.96.0.0/12 alone, as kubeadm
+    /// has it.
+    pub service_networks: Vec<IpNet>,
     /// kube-proxy's configuration. Default: kubeadm's, which tells pods by their address (`clusterCIDR`).
     pub kube_proxy: kubeproxy::Config,
-    /// flannel's configuration. Default: kube-flannel.yml's. Its network is `pod_network`.
+    /// flannel's configuration. Default: kube-flannel.yml's. Its networks are `pod_networks`.
     pub flannel: flannel::Config,
     /// The cloud's load balancers.
     pub load_balancer: LbConfig,
@@ -48,23 +52,35 @@ pub struct ClusterConfig {
 
 impl Default for ClusterConfig {
     fn default() -> Self {
-        let net = |a, b, prefix| IpNet::V4(Ipv4Net::new_assert([a, b, 0, 0].into(), prefix));
-        let pod_network = net(10, 244, 16);
-        let detect_local = kubeproxy::DetectLocal::Cidr(pod_network);
+        Self::of(&[Family::V4])
+    }
+}
+
+impl ClusterConfig {
+    /// A cluster that speaks these families, the primary one first: one or two of them.
+    pub fn of(families: &[Family]) -> Self {
+        let plans = || families.iter().map(|family| Plan::of(*family));
+        let pod_networks: Vec<IpNet> = plans().map(|plan| plan.pods).collect();
+        let detect_local = kubeproxy::DetectLocal::Cidrs(pod_networks.clone());
         Self {
             nodes: 3,
             zones: 0,
             seed: Seed(1),
             link: LinkConfig::default(),
-            pod_network,
-            service_network: net(10, 96, 12),
+            service_networks: plans().map(|plan| plan.services).collect(),
             kube_proxy: kubeproxy::Config { detect_local, ..kubeproxy::Config::default() },
-            flannel: flannel::Config::new(pod_network),
+            flannel: flannel::Config::new(pod_networks.clone()),
+            pod_networks,
             load_balancer: LbConfig::default(),
             pod_routes: false,
             timings: Timings::default(),
             dns: true,
         }
+    }
+
+    /// The families it speaks, the primary one first.
+    pub fn families(&self) -> Vec<Family> {
+        self.pod_networks.iter().copied().map(Family::of_net).collect()
     }
 }
 

@@ -56,8 +56,8 @@ pub struct Cluster {
     pub not_applied: Vec<String>,
     /// The netns of the clients outside the cluster.
     pub world_netns: NetnsId,
-    /// The address calls from there come from.
-    pub world_ip: IpAddr,
+    /// The addresses calls from there come from, one of each family.
+    pub world_ips: Vec<IpAddr>,
     underlay: Underlay,
     plane: ControlPlane,
     /// The last pod of each name, as an index.
@@ -77,13 +77,13 @@ impl Cluster {
     pub fn build(objects: &Objects, config: &ClusterConfig) -> Result<(World, Self), ClusterError> {
         let mut world = World::new(config.seed);
         let (underlay, nodes) = underlay::build(&mut world, config)?;
-        let apiserver = Apiserver::new(&[config.service_network], underlay::networks(config).into());
+        let apiserver = Apiserver::new(&config.service_networks, underlay::networks(config));
         let mut plane = ControlPlane::new(config.seed, config.timings.clone(), apiserver);
         let (node_objects, mut not_applied) = node_objects(config, &objects.nodes);
         let nodes_and_names = (node_objects, objects.namespaces.as_slice());
         agents::start(&mut world, &mut plane, (&underlay, &nodes), nodes_and_names, config)?;
         let dns = dns::cluster_dns(config);
-        dns::start(&mut world, &mut plane, underlay.world);
+        dns::start(&mut world, &mut plane, underlay.world, config);
         let mut objects = objects.clone();
         if config.dns {
             crate::dns::add_to(&mut objects, dns.nameserver);
@@ -94,7 +94,7 @@ impl Cluster {
             pods: Vec::new(),
             not_applied,
             world_netns: underlay.world,
-            world_ip: underlay::world_ip(),
+            world_ips: underlay::world_ips(config),
             underlay,
             plane,
             by_key: BTreeMap::new(),

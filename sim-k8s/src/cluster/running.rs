@@ -29,14 +29,21 @@ pub struct Pod {
     pub node: usize,
     /// Its netns, called `namespace/name`; the node's own with `hostNetwork`.
     pub netns: NetnsId,
-    /// Its address; the node's with `hostNetwork`.
-    pub ip: IpAddr,
+    /// Its addresses, one of each family, the primary one first; the node's with `hostNetwork`.
+    pub ips: Vec<IpAddr>,
     /// Its containers that run, by their index in the template.
     pub containers: BTreeSet<usize>,
     /// When its first container was started.
     pub started: Instant,
     /// When its last container ended or was killed.
     pub ended: Option<Instant>,
+}
+
+impl Pod {
+    /// Its primary address.
+    pub fn ip(&self) -> IpAddr {
+        self.ips[0]
+    }
 }
 
 impl Cluster {
@@ -112,7 +119,7 @@ impl Cluster {
             template: stored.template.clone(),
             node,
             netns,
-            ip: ips.first().copied().unwrap_or(self.nodes[node].ip),
+            ips: if ips.is_empty() { self.nodes[node].ips.clone() } else { ips.to_vec() },
             containers: BTreeSet::new(),
             started: now,
             ended: None,

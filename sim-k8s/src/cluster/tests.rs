@@ -65,34 +65,34 @@ fn udp(ip: IpAddr, port: u16) -> SocketAddr {
 fn pods_are_spread_over_nodes_and_numbered_within_them() {
     let bench = Bench::new(ECHO, 2);
     let pods = bench.pods("echo");
-    let on = |node: usize| pods.iter().filter(|pod| pod.node == node).map(|pod| pod.ip).collect::<Vec<_>>();
+    let on = |node: usize| pods.iter().filter(|pod| pod.node == node).map(|pod| pod.ip()).collect::<Vec<_>>();
     assert_eq!((on(0).len(), on(1).len()), (2, 2), "the scheduler spreads them");
     for node in [0, 1] {
         let network = bench.pod_network(node);
         assert!(on(node).iter().all(|ip| network.contains(ip)), "{pods:?}");
     }
-    assert_eq!(bench.cluster.nodes[1].ip, ip("10.240.0.12"));
+    assert_eq!(bench.cluster.nodes[1].ip(), ip("10.240.0.12"));
 }
 
 #[test]
 fn pods_of_one_node_speak_over_its_bridge() {
     let mut bench = Bench::new(ECHO, 2);
     let [a, b] = bench.on_node("echo", 0).try_into().expect("two");
-    assert_eq!(bench.call(a.netns, udp(b.ip, 7000)), (b.key.to_string(), a.ip));
+    assert_eq!(bench.call(a.netns, udp(b.ip(), 7000)), (b.key.to_string(), a.ip()));
     assert!(bench.path().iter().all(|hop| !hop.contains("flannel") && !hop.contains("n1/eth0")));
-    assert_eq!(bench.ping(a.netns, b.ip), Some(b.ip));
+    assert_eq!(bench.ping(a.netns, b.ip()), Some(b.ip()));
 }
 
 #[test]
 fn pods_of_two_nodes_speak_over_vxlan() {
     let mut bench = Bench::new(ECHO, 2);
     let [a, b] = [0, 1].map(|node| bench.on_node("echo", node)[0].clone());
-    let answer = bench.call(a.netns, udp(b.ip, 7000));
-    assert_eq!(answer, (b.key.to_string(), a.ip), "no NAT between pods");
+    let answer = bench.call(a.netns, udp(b.ip(), 7000));
+    assert_eq!(answer, (b.key.to_string(), a.ip()), "no NAT between pods");
     let path = bench.path();
     let turns = format!("{}/eth0 out", b.key);
     let there: Vec<&str> = path.iter().take_while(|hop| **hop != turns).map(String::as_str).collect();
-    let [veth_a, veth_b] = [&a, &b].map(|pod| match pod.ip {
+    let [veth_a, veth_b] = [&a, &b].map(|pod| match pod.ip() {
         IpAddr::V4(ip) => format!("veth{:08x}", u32::from(ip)),
         IpAddr::V6(_) => unreachable!("pods have IPv4"),
     });
@@ -119,7 +119,7 @@ fn a_service_leads_to_a_pod_of_another_node() {
     let vip = bench.vip("one");
     let served_on = bench.pods("echo")[1].node;
     let client = bench.on_node("echo", 1 - served_on)[0].clone();
-    assert_eq!(bench.call(client.netns, vip), ("default/echo-1".into(), client.ip));
+    assert_eq!(bench.call(client.netns, vip), ("default/echo-1".into(), client.ip()));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn the_world_reaches_a_node_port_of_any_node() {
     let mut bench = Bench::new(ECHO, 2);
     let (world, nodes) = (bench.cluster.world_netns, bench.cluster.nodes.clone());
     for node in nodes {
-        let (pod, _) = bench.call(world, udp(node.public_ip, 30007));
+        let (pod, _) = bench.call(world, udp(node.public_ip(), 30007));
         assert!(pod.starts_with("default/echo-"), "{pod}");
     }
 }
@@ -166,10 +166,10 @@ fn with_a_local_policy_the_world_reaches_only_nodes_that_have_an_endpoint_and_ke
     let (world, nodes) = (bench.cluster.world_netns, bench.cluster.nodes.clone());
     let with = bench.pods("echo")[0].node;
     let without = &nodes[1 - with];
-    let answer = bench.call(world, udp(nodes[with].public_ip, 30007));
+    let answer = bench.call(world, udp(nodes[with].public_ip(), 30007));
     assert_eq!(answer, ("default/echo-0".into(), ip("192.0.2.2")));
-    assert_eq!(bench.try_call(world, udp(without.public_ip, 30007)), Err(Errno::ETIMEDOUT), "dropped, not refused");
-    assert!(bench.try_call(without.netns, udp(without.ip, 30007)).is_ok(), "a node itself is let through");
+    assert_eq!(bench.try_call(world, udp(without.public_ip(), 30007)), Err(Errno::ETIMEDOUT), "dropped, not refused");
+    assert!(bench.try_call(without.netns, udp(without.ip(), 30007)).is_ok(), "a node itself is let through");
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn a_pod_that_calls_the_world_has_its_nodes_address() {
 fn a_headless_service_has_endpoints_and_no_address() {
     let bench = Bench::new(ECHO, 2);
     let service = bench.service("headless");
-    assert_eq!(service.cluster_ip, None);
-    let mut pods: Vec<SocketAddr> = bench.pods("echo").iter().map(|pod| udp(pod.ip, 7000)).collect();
+    assert_eq!(service.cluster_ip(), None);
+    let mut pods: Vec<SocketAddr> = bench.pods("echo").iter().map(|pod| udp(pod.ip(), 7000)).collect();
     pods.sort_unstable();
     assert_eq!(service.ports[0].endpoints, pods);
     let rules = bench.world.iptables_save(bench.cluster.nodes[0].netns, false);
@@ -246,9 +246,9 @@ fn a_host_port_leads_to_the_nodes_pod() {
     let mut bench = Bench::new(HOST, 2);
     let (world, nodes) = (bench.cluster.world_netns, bench.cluster.nodes.clone());
     let dns = [0, 1].map(|node| bench.on_node("dns", node)[0].clone());
-    assert_eq!(bench.call(world, udp(nodes[1].public_ip, 5353)).0, dns[1].key.to_string());
-    assert_eq!(bench.call(nodes[0].netns, udp(nodes[0].ip, 5353)).0, dns[0].key.to_string());
-    assert_eq!(bench.call(dns[0].netns, udp(nodes[0].ip, 5353)).0, dns[0].key.to_string(), "hairpin");
+    assert_eq!(bench.call(world, udp(nodes[1].public_ip(), 5353)).0, dns[1].key.to_string());
+    assert_eq!(bench.call(nodes[0].netns, udp(nodes[0].ip(), 5353)).0, dns[0].key.to_string());
+    assert_eq!(bench.call(dns[0].netns, udp(nodes[0].ip(), 5353)).0, dns[0].key.to_string(), "hairpin");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_host_network_pod_has_its_nodes_netns_and_serves_a_service() {
     let mut bench = Bench::new(HOST, 2);
     let (client, vip) = (bench.pods("dns")[0].clone(), bench.vip("agent"));
     let agents = [0, 1].map(|node| bench.on_node("agent", node)[0].clone());
-    assert_eq!((agents[1].netns, agents[1].ip), (bench.cluster.nodes[1].netns, bench.cluster.nodes[1].ip));
+    assert_eq!((agents[1].netns, agents[1].ip()), (bench.cluster.nodes[1].netns, bench.cluster.nodes[1].ip()));
     let answers: std::collections::BTreeSet<String> = (0..20).map(|_| bench.call(client.netns, vip).0).collect();
     assert_eq!(answers, agents.iter().map(|pod| pod.key.to_string()).collect());
 }

@@ -12,9 +12,9 @@ pub struct Service {
     pub key: ObjectKey,
     /// How it is reached.
     pub service_type: ServiceType,
-    /// Its cluster address; `None` for a headless Service, whose name stands for its endpoints, and for an
-    /// `ExternalName`, which is not reached at all.
-    pub cluster_ip: Option<IpAddr>,
+    /// Its cluster addresses, one of each of its families, the primary one first; none for a headless Service, whose name
+    /// stands for its endpoints, and for an `ExternalName`, which is not reached at all.
+    pub cluster_ips: Vec<IpAddr>,
     /// Addresses outside the cluster that lead to it: its load balancer's, and `externalIPs`.
     pub external_ips: Vec<IpAddr>,
     /// Its ports, in the order of the manifest; none of an `ExternalName`.
@@ -34,6 +34,13 @@ pub struct ServicePort {
     pub endpoints: Vec<SocketAddr>,
 }
 
+impl Service {
+    /// Its primary cluster address, if it has any.
+    pub fn cluster_ip(&self) -> Option<IpAddr> {
+        self.cluster_ips.first().copied()
+    }
+}
+
 impl Cluster {
     /// The Services, by name.
     pub fn services(&self) -> Vec<Service> {
@@ -47,9 +54,9 @@ impl Cluster {
 
     fn view(&self, service: &api::Service) -> Service {
         let reached = !matches!(service.service_type, ServiceType::ExternalName(_));
-        let cluster_ip = match &service.cluster_ip {
-            ClusterIp::Fixed(ips) if reached => ips.first().copied(),
-            _ => None,
+        let cluster_ips = match &service.cluster_ip {
+            ClusterIp::Fixed(ips) if reached => ips.clone(),
+            _ => Vec::new(),
         };
         let slices: Vec<_> = self.objects().slices_of(&service.key).collect();
         let port = |port: &api::ServicePort| {
@@ -62,7 +69,7 @@ impl Cluster {
         Service {
             key: service.key.clone(),
             service_type: service.service_type.clone(),
-            cluster_ip,
+            cluster_ips,
             external_ips: balancers.chain(service.external_ips.iter().copied()).collect(),
             ports: if reached { service.ports.iter().map(port).collect() } else { Vec::new() },
         }

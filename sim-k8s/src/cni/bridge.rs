@@ -1,4 +1,5 @@
-//! The bridge plugin: cni0, and a veth pair from it into each pod (upstream `plugins/main/bridge/bridge.go`).
+//! The bridge plugin: cni0, and a veth pair from it into each pod (upstream `plugins/main/bridge/bridge.go`,
+//! `pkg/ipam/ipam_linux.go`).
 
 use std::net::IpAddr;
 
@@ -13,10 +14,10 @@ const DEV: &str = "cni0";
 /// One node's pod bridge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bridge {
-    /// The bridge's address and the node's pod network, for example 10.244.1.1/24.
-    pub gateway: IpNet,
-    /// All nodes' pod networks together, for example 10.244.0.0/16.
-    pub network: IpNet,
+    /// The bridge's addresses and the node's pod networks, for example 10.244.1.1/24; one a family, the primary one first.
+    pub gateways: Vec<IpNet>,
+    /// All nodes' pod networks together, for example 10.244.0.0/16; in the same order.
+    pub networks: Vec<IpNet>,
     /// MTU of the bridge and of both ends of each pair, in bytes.
     pub mtu: u16,
     /// Whether a frame may leave by the port it came from: a pod that reaches itself by a Service needs it.
@@ -26,8 +27,8 @@ pub struct Bridge {
 /// One pod's place at the bridge.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PodPort {
-    /// The pod's address, from host-local.
-    pub ip: IpAddr,
+    /// The pod's addresses, from host-local, in the order of the bridge's.
+    pub ips: Vec<IpAddr>,
     /// Name of the pod's netns, as `ip link add … netns NAME` takes it.
     pub netns: String,
 }
@@ -35,9 +36,9 @@ pub struct PodPort {
 impl PodPort {
     /// The node's end of the pair: `veth` and eight hexadecimal digits.
     ///
-    /// Upstream draws them at random; here they are the pod's address, so no two pods of a node have one name.
+    /// Upstream draws them at random; here they are the pod's primary address, so no two pods of a node have one name.
     pub fn veth(&self) -> String {
-        format!("veth{}", HEXLOWER.encode(&mac::last_four(self.ip)))
+        format!("veth{}", HEXLOWER.encode(&mac::last_four(self.ips[0])))
     }
 }
 
@@ -55,22 +56,27 @@ impl Bridge {
     ///
     /// Its hardware address is given, so it does not change to the lowest of its ports' (as it would by itself).
     pub fn setup(&self) -> Vec<Command> {
-        let mac = mac::of(mac::Kind::Pod, self.gateway.addr());
-        let broadcast = self.broadcast();
-        let forwarding =
-            if self.gateway.addr().is_ipv4() { "net.ipv4.ip_forward" } else { "net.ipv6.conf.all.forwarding" };
-        vec![
-            Command::Ip(format!("link add {DEV} address {mac} mtu {} type bridge", self.mtu)),
-            Command::Ip(format!("link set {DEV} up")),
-            Command::Ip(format!("addr add {}{broadcast} dev {DEV}", self.gateway)),
-            Command::sysctl(forwarding, 1),
-        ]
+        let mac = mac::of(mac::Kind::Pod, self.gateways[0].addr());
+        let mut commands = vec![Command::Ip(format!("link add {DEV} address {mac} mtu {} type bridge", self.mtu))];
+        if self.speaks_ipv6() {
+            commands.push(Command::sysctl(format!("net.ipv6.conf.{DEV}.accept_ra"), 0));
+        }
+        commands.push(Command::Ip(format!("link set {DEV} up")));
+        for gateway in &self.gateways {
+            commands.push(Command::Ip(format!("addr add {gateway}{} dev {DEV}", broadcast(gateway))));
+        }
+        for gateway in &self.gateways {
+            let ipv4 = gateway.addr().is_ipv4();
+            commands
+                .push(Command::sysctl(if ipv4 { "net.ipv4.ip_forward" } else { "net.ipv6.conf.all.forwarding" }, 1));
+        }
+        commands
     }
 
     /// ADD: gives a pod its eth0.
     pub fn add(&self, pod: &PodPort) -> Wiring {
         let (veth, netns, mtu) = (pod.veth(), &pod.netns, self.mtu);
-        let (mac, peer_mac) = (mac::of(mac::Kind::Pod, pod.ip), mac::of(mac::Kind::PodPeer, pod.ip));
+        let (mac, peer_mac) = (mac::of(mac::Kind::Pod, pod.ips[0]), mac::of(mac::Kind::PodPeer, pod.ips[0]));
         let hairpin = if self.hairpin { "on" } else { "off" };
         let node = vec![
             Command::Ip(format!(
@@ -80,31 +86,48 @@ impl Bridge {
             Command::Ip(format!("link set {veth} master {DEV}")),
             Command::Bridge(format!("link set dev {veth} hairpin {hairpin}")),
         ];
-        let (ip, prefix, gateway, network) = (pod.ip, self.gateway.prefix_len(), self.gateway.addr(), self.network);
-        let broadcast = self.broadcast();
-        let mut commands = vec![
-            // The container runtime's loopback plugin comes before.
-            Command::Ip("link set lo up".into()),
-            Command::Ip(format!("addr add {ip}/{prefix}{broadcast} dev eth0")),
-            Command::Ip("link set eth0 up".into()),
-            // flannel's route to all pods, then the default route of `isDefaultGateway`.
-            Command::Ip(format!("route add {network} via {gateway} dev eth0")),
-            Command::Ip(format!("route add default via {gateway} dev eth0")),
-        ];
-        if ip.is_ipv4() {
-            // The pod announces its address when eth0 comes up, so that nobody keeps an earlier owner's.
-            commands.insert(1, Command::sysctl("net.ipv4.conf.eth0.arp_notify", 1));
+        Wiring { node, pod: self.inside(pod) }
+    }
+
+    /// The commands for the pod's netns.
+    fn inside(&self, pod: &PodPort) -> Vec<Command> {
+        // The container runtime's loopback plugin comes before.
+        let mut commands = vec![Command::Ip("link set lo up".into())];
+        if self.speaks_ipv6() {
+            // An address can be used at once: nobody else was given it (`enabledad` is off). Only what has IPv6 speaks it.
+            for (key, value) in [("eth0.accept_dad", 0), ("lo.disable_ipv6", 0), ("eth0.disable_ipv6", 0)] {
+                commands.push(Command::sysctl(format!("net.ipv6.conf.{key}"), value));
+            }
         }
-        Wiring { node, pod: commands }
+        if pod.ips.iter().any(IpAddr::is_ipv4) {
+            // The pod announces its address when eth0 comes up, so that nobody keeps an earlier owner's.
+            commands.push(Command::sysctl("net.ipv4.conf.eth0.arp_notify", 1));
+        }
+        for (ip, gateway) in pod.ips.iter().zip(&self.gateways) {
+            let address = format!("{ip}/{}{}", gateway.prefix_len(), broadcast(gateway));
+            commands.push(Command::Ip(format!("addr add {address} dev eth0")));
+        }
+        commands.push(Command::Ip("link set eth0 up".into()));
+        for (gateway, network) in self.gateways.iter().zip(&self.networks) {
+            let (via, family) = (gateway.addr(), if gateway.addr().is_ipv4() { "" } else { "-6 " });
+            // flannel's route to all pods, then the default route of `isDefaultGateway`.
+            commands.push(Command::Ip(format!("route add {network} via {via} dev eth0")));
+            commands.push(Command::Ip(format!("{family}route add default via {via} dev eth0")));
+        }
+        commands
+    }
+
+    fn speaks_ipv6(&self) -> bool {
+        self.gateways.iter().any(|gateway| gateway.addr().is_ipv6())
     }
 
     /// DEL: takes eth0 from the pod; its peer goes with it. For the pod's netns.
     pub fn remove(&self) -> Vec<Command> {
         vec![Command::Ip("link del eth0".into())]
     }
+}
 
-    /// `netlink.AddrAdd` gives an IPv4 address its network's broadcast address.
-    fn broadcast(&self) -> &'static str {
-        if self.gateway.addr().is_ipv4() { " brd +" } else { "" }
-    }
+/// `netlink.AddrAdd` gives an IPv4 address its network's broadcast address.
+fn broadcast(address: &IpNet) -> &'static str {
+    if address.addr().is_ipv4() { " brd +" } else { "" }
 }

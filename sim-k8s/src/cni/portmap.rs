@@ -2,6 +2,7 @@
 //!
 //! A container's DNAT rules are in a chain of its own, which is easy to take away again.
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -48,10 +49,11 @@ pub struct Portmap {
 impl Portmap {
     /// ADD. For the node's netns.
     pub fn add(&self) -> Vec<Command> {
-        let mut commands = shared_chains();
+        let family = Family::of_net(self.pod);
+        let mut commands = shared_chains(family);
         let chain = self.chain();
-        let set = |chain: &str, rule| ensure(chain, rule, Place::Last);
-        commands.push(Command::EnsureChain { table: "nat", chain: chain.clone() });
+        let set = |chain: &str, rule| ensure(family, chain, rule, Place::Last);
+        commands.push(Command::EnsureChain { family, table: "nat", chain: chain.clone() });
         commands.extend(self.rules().into_iter().map(|rule| set(&chain, rule)));
         commands.extend(self.entries().into_iter().map(|rule| set(DNAT, rule)));
         for mapping in self.mappings.iter().filter(|mapping| mapping.protocol == Protocol::Udp) {
@@ -72,7 +74,7 @@ impl Portmap {
         for entry in self.entries() {
             text += &format!("-D {DNAT} {entry}\n");
         }
-        Command::Restore(text + &format!("-X {chain}\nCOMMIT\n"))
+        Command::Restore(Family::of_net(self.pod), text + &format!("-X {chain}\nCOMMIT\n"))
     }
 
     /// `CNI-DN-` and as much of a hash as a chain's name takes (upstream `MustFormatChainNameWithPrefix`).
@@ -120,13 +122,14 @@ impl Portmap {
     }
 }
 
-fn ensure(chain: &str, rule: String, place: Place) -> Command {
-    Command::EnsureRule { table: "nat", chain: chain.to_owned(), rule, place }
+fn ensure(family: Family, chain: &str, rule: String, place: Place) -> Command {
+    Command::EnsureRule { family, table: "nat", chain: chain.to_owned(), rule, place }
 }
 
 /// The chains that all sandboxes share, and the ways into them.
-fn shared_chains() -> Vec<Command> {
-    let chain = |name: &str| Command::EnsureChain { table: "nat", chain: name.to_owned() };
+fn shared_chains(family: Family) -> Vec<Command> {
+    let ensure = |chain: &str, rule, place| ensure(family, chain, rule, place);
+    let chain = |name: &str| Command::EnsureChain { family, table: "nat", chain: name.to_owned() };
     let comment = |text: &str| format!("-m comment --comment \"{text}\"");
     let mark = format!("{} -j MARK --set-xmark {MARK}", comment("CNI portfwd masquerade mark"));
     let masquerade = format!("-m mark --mark {MARK} -j MASQUERADE");

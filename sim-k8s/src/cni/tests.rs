@@ -6,15 +6,15 @@ use crate::command::{Command, kernel};
 
 fn bridge() -> Bridge {
     Bridge {
-        gateway: "10.244.1.1/24".parse().expect("a network"),
-        network: "10.244.0.0/16".parse().expect("a network"),
+        gateways: vec!["10.244.1.1/24".parse().expect("a network")],
+        networks: vec!["10.244.0.0/16".parse().expect("a network")],
         mtu: 1450,
         hairpin: true,
     }
 }
 
 fn pod_port() -> PodPort {
-    PodPort { ip: [10, 244, 1, 2].into(), netns: "pod-a".into() }
+    PodPort { ips: vec![[10, 244, 1, 2].into()], netns: "pod-a".into() }
 }
 
 fn lines(commands: &[Command]) -> String {

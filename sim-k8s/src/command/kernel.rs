@@ -22,9 +22,11 @@ pub(crate) fn run(flavour: &str, commands: &[Command], then: &str) -> Option<Str
         script += &format!("{command}\n");
     }
     script += then;
-    let script = script.replace("iptables ", &format!("{tool} "));
-    let script = script.replace("iptables-restore ", &format!("{tool}-restore "));
-    let script = script.replace("iptables-save ", &format!("{tool}-save "));
+    for tool in ["iptables", "ip6tables"] {
+        for (word, rest) in [(" ", ""), ("-restore ", "-restore"), ("-save ", "-save")] {
+            script = script.replace(&format!("{tool}{word}"), &format!("{tool}-{flavour}{rest} "));
+        }
+    }
     let output = shell(&script).expect("the probe ran");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{tool} refused: {stderr}\n{script}");

@@ -27,24 +27,24 @@ impl Command {
     /// What the first netns that refuses says; those before it have carried it out.
     pub fn run(&self, world: &mut World, netns: &[NetnsId]) -> Result<(), CommandFailed> {
         match self {
-            Self::Restore(text) => self.restore(world, netns, text),
-            Self::EnsureChain { table, chain } => {
+            Self::Restore(family, text) => self.restore(world, netns, *family, text),
+            Self::EnsureChain { family, table, chain } => {
                 let table = named(table);
-                let lacks = |id: &NetnsId| !world.iptables_has_chain(*id, table, chain);
+                let lacks = |id: &NetnsId| !world.iptables_has_chain((*id, *family), table, chain);
                 let lacking: Vec<_> = netns.iter().copied().filter(lacks).collect();
-                self.restore(world, &lacking, &format!("*{table}\n-N {chain}\nCOMMIT\n"))
+                self.restore(world, &lacking, *family, &format!("*{table}\n-N {chain}\nCOMMIT\n"))
             }
-            Self::EnsureRule { table, chain, rule, place } => {
+            Self::EnsureRule { family, table, chain, rule, place } => {
                 let table = named(table);
                 let mut lacking = Vec::new();
                 for id in netns {
-                    let has = world.iptables_check(*id, table, chain, rule);
+                    let has = world.iptables_check((*id, *family), table, chain, rule);
                     if !has.map_err(|error| self.failed(world, &[*id], error))? {
                         lacking.push(*id);
                     }
                 }
                 let add = if *place == Place::First { "-I" } else { "-A" };
-                self.restore(world, &lacking, &format!("*{table}\n{add} {chain} {rule}\nCOMMIT\n"))
+                self.restore(world, &lacking, *family, &format!("*{table}\n{add} {chain} {rule}\nCOMMIT\n"))
             }
             Self::Ip(line) => self.each(world, netns, |world, id| world.ip(id, line)),
             Self::Bridge(line) => self.each(world, netns, |world, id| world.bridge(id, line)),
@@ -62,8 +62,8 @@ impl Command {
         netns.iter().try_for_each(|id| run(world, *id).map_err(|why| self.failed(world, &[*id], why)))
     }
 
-    fn restore(&self, world: &mut World, netns: &[NetnsId], text: &str) -> Result<(), CommandFailed> {
-        let done = world.iptables_restore_each(Family::V4, netns, text, true);
+    fn restore(&self, world: &mut World, netns: &[NetnsId], family: Family, text: &str) -> Result<(), CommandFailed> {
+        let done = world.iptables_restore_each(family, netns, text, true);
         done.map_err(|error| self.failed(world, netns, error))
     }
 
@@ -86,18 +86,18 @@ mod tests {
 
     fn jump() -> Command {
         let (chain, rule) = ("INPUT".into(), "-m comment --comment \"a jump\" -j OURS".into());
-        Command::EnsureRule { table: "filter", chain, rule, place: Place::First }
+        Command::EnsureRule { family: Family::V4, table: "filter", chain, rule, place: Place::First }
     }
 
     #[test]
     fn a_chain_and_a_rule_that_are_there_are_left_alone() {
         let mut world = World::new(Seed(1));
         let nodes = ["n1", "n2"].map(|name| world.add_netns(name).expect("a new name"));
-        let ours = Command::EnsureChain { table: "filter", chain: "OURS".into() };
+        let ours = Command::EnsureChain { family: Family::V4, table: "filter", chain: "OURS".into() };
         for command in [&ours, &jump(), &ours, &jump()] {
             command.run(&mut world, &nodes[..1]).expect("understood");
         }
-        let other = Command::Restore("*filter\n-A INPUT -j ACCEPT\n-I INPUT -j DROP\nCOMMIT\n".into());
+        let other = Command::Restore(Family::V4, "*filter\n-A INPUT -j ACCEPT\n-I INPUT -j DROP\nCOMMIT\n".into());
         for command in [&other, &ours, &jump()] {
             command.run(&mut world, &nodes).expect("understood");
         }

@@ -148,7 +148,7 @@ impl Bench {
             bench.create(Object::Node(Arc::new(node(name))));
         }
         bench.plane.spawn(&mut bench.world, "nodes", Box::new(Nodes::default()));
-        let pod_cidrs = PodCidrs::new("10.244.0.0/16".parse().expect("a network"), 24).expect("a good range");
+        let pod_cidrs = vec![PodCidrs::new("10.244.0.0/16".parse().expect("a network"), 24).expect("a good range")];
         for (name, controller) in super::all(&Timings::default(), pod_cidrs) {
             bench.plane.spawn(&mut bench.world, name, controller);
         }

@@ -58,8 +58,8 @@ use replica_set::ReplicaSets;
 use stateful_set::StatefulSets;
 use taint_eviction::TaintEviction;
 
-/// All controllers, by the names of their clients. Nodes get their networks from `pod_cidrs`.
-pub fn all(timings: &Timings, pod_cidrs: PodCidrs) -> Vec<(&'static str, Box<dyn Agent>)> {
+/// All controllers, by the names of their clients. Nodes get a network from each of `pod_cidrs`.
+pub fn all(timings: &Timings, pod_cidrs: Vec<PodCidrs>) -> Vec<(&'static str, Box<dyn Agent>)> {
     fn agent<R: Reconciler>(reconciler: R) -> Box<dyn Agent> {
         Box::new(Controller::new(reconciler))
     }

@@ -12,12 +12,13 @@ use super::store::Store;
 /// The node IPAM controller.
 #[derive(Clone, Debug)]
 pub(super) struct NodeIpam {
-    cidrs: PodCidrs,
+    /// One a family, the primary one first.
+    cidrs: Vec<PodCidrs>,
 }
 
 impl NodeIpam {
-    /// Gives networks from `cidrs`.
-    pub(super) fn new(cidrs: PodCidrs) -> Self {
+    /// Gives each node a network of each of `cidrs`.
+    pub(super) fn new(cidrs: Vec<PodCidrs>) -> Self {
         Self { cidrs }
     }
 }
@@ -33,10 +34,12 @@ impl Reconciler for NodeIpam {
     fn concerned(&mut self, _store: &Store, change: &Change, _before: Option<&Object>) -> Vec<String> {
         let Object::Node(node) = &change.object else { return Vec::new() };
         if change.is_deletion() {
-            self.cidrs.release(node.name());
+            self.cidrs.iter_mut().for_each(|cidrs| cidrs.release(node.name()));
             return Vec::new();
         }
-        node.pod_cidrs.iter().for_each(|network| self.cidrs.occupy(*network, node.name()));
+        for cidrs in &mut self.cidrs {
+            node.pod_cidrs.iter().for_each(|network| cidrs.occupy(*network, node.name()));
+        }
         if node.pod_cidrs.is_empty() { vec![node.name().to_owned()] } else { Vec::new() }
     }
 
@@ -45,10 +48,10 @@ impl Reconciler for NodeIpam {
             return Plan::default();
         }
         // A network it was given when the write failed.
-        self.cidrs.release(name);
-        match self.cidrs.allocate(name) {
-            Ok(network) => {
-                let patch = NodePatch { pod_cidrs: Some(vec![network]), ..NodePatch::default() };
+        self.cidrs.iter_mut().for_each(|cidrs| cidrs.release(name));
+        match self.cidrs.iter_mut().map(|cidrs| cidrs.allocate(name)).collect::<Result<_, _>>() {
+            Ok(networks) => {
+                let patch = NodePatch { pod_cidrs: Some(networks), ..NodePatch::default() };
                 Plan::in_turn([Request::PatchNode { node: name.clone(), patch }])
             }
             // One may become free.

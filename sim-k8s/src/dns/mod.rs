@@ -35,7 +35,7 @@ mod show;
 pub use addon::{add_to, nameserver, runs_coredns};
 pub use coredns::{CoreDns, CoreDnsConfig};
 pub use message::{Transport, framed, take_framed};
-pub use outside::{OUTSIDE_NETWORK, OutsideResolver, answer_outside, outside_address};
+pub use outside::{OutsideResolver, answer_outside, outside_address};
 pub use records::{Answer, Records};
 pub use resolution::{Resolution, Resolved};
 pub use resolver::{

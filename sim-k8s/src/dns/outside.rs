@@ -1,16 +1,17 @@
 //! The name server of the world outside: 8.8.8.8.
 //!
 //! It resolves what could be a name of the internet: two labels at least, the last one a country's (two letters) or one of a
-//! few others. Each has one IPv4 address, made from the name, in a range for documentation (RFC 5737); whoever lives outside
-//! answers at all of them. Names that never exist there (RFC 2606 `invalid`, `local`, `svc`, single labels) do not here either.
+//! few others. Each has one address of every family that is spoken outside, made from the name, in a range for documentation (RFC
+//! 5737, RFC 3849); whoever lives outside answers at all of them. Names that never exist there (RFC 2606 `invalid`, `local`, `svc`, single labels) do not here either.
 
-use std::net::{IpAddr, Ipv4Addr};
+use sim_core::wire::ip::Family;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hickory_proto::op::{Edns, Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, NS, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, NS, SOA};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::NameEncoding;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use sim_core::engine::arena::NetnsId;
 
@@ -27,25 +28,31 @@ const NEGATIVE_TTL: u32 = 900;
 const PAYLOAD: u16 = 512;
 /// Top-level domains beside those of countries.
 const TOP_LEVEL: [&str; 11] = ["app", "biz", "cloud", "com", "dev", "edu", "gov", "info", "int", "net", "org"];
-/// The addresses of all names: 198.51.100.64 to .127 (in TEST-NET-2). Whoever lives outside has all of them.
-pub const OUTSIDE_NETWORK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 64), 26);
 
-/// The address of a name of the world outside; `None` if there is no such name.
-pub fn outside_address(host: &str) -> Option<IpAddr> {
-    address(&name::labels(&name::absolute(host)?))
+/// The address of a name of the world outside, out of those of `names`; `None` if there is no such name.
+pub fn outside_address(host: &str, names: IpNet) -> Option<IpAddr> {
+    address(&name::labels(&name::absolute(host)?), names)
 }
 
-fn address(labels: &[String]) -> Option<IpAddr> {
-    let [.., _, top] = labels else { return None };
+fn exists(labels: &[String]) -> bool {
+    let [.., _, top] = labels else { return false };
     let is_country = top.len() == 2 && top.bytes().all(|b| b.is_ascii_lowercase());
-    let exists = is_country || TOP_LEVEL.contains(&top.as_str());
-    let number = u32::from_be_bytes(Sha256::digest(labels.join("."))[..4].try_into().expect("a digest has 32 bytes"));
-    let host = number & OUTSIDE_NETWORK.hostmask().to_bits();
-    exists.then(|| Ipv4Addr::from_bits(OUTSIDE_NETWORK.network().to_bits() | host).into())
+    is_country || TOP_LEVEL.contains(&top.as_str())
 }
 
-/// The answer to a message; `None` if there is none.
-pub fn answer_outside(bytes: &[u8], transport: Transport) -> Option<Vec<u8>> {
+fn address(labels: &[String], names: IpNet) -> Option<IpAddr> {
+    let number = u32::from_be_bytes(Sha256::digest(labels.join("."))[..4].try_into().expect("a digest has 32 bytes"));
+    let ip: IpAddr = match names {
+        IpNet::V4(names) => {
+            Ipv4Addr::from_bits(names.network().to_bits() | (number & names.hostmask().to_bits())).into()
+        }
+        IpNet::V6(names) => Ipv6Addr::from_bits(names.network().to_bits() | u128::from(number)).into(),
+    };
+    exists(labels).then_some(ip)
+}
+
+/// The answer to a message where names have addresses out of `names`, one network a family; `None` if there is none.
+pub fn answer_outside(bytes: &[u8], transport: Transport, names: &[IpNet]) -> Option<Vec<u8>> {
     let query = match message::receive(bytes) {
         Received::Dropped => return None,
         Received::Refused(refusal) => return Some(refusal),
@@ -56,14 +63,22 @@ pub fn answer_outside(bytes: &[u8], transport: Transport) -> Option<Vec<u8>> {
     let question = &query.queries[0];
     let labels = name::labels(question.name());
     let record = |data| Record::from_rdata(question.name().clone(), TTL, data);
-    match (address(&labels), question.query_type()) {
-        (Some(IpAddr::V4(ip)), RecordType::A) => drop(answer.add_answer(record(RData::A(A(ip))))),
+    let asked = match question.query_type() {
+        RecordType::A => Some(Family::V4),
+        RecordType::AAAA => Some(Family::V6),
+        _ => None,
+    };
+    let names = asked.and_then(|family| names.iter().find(|net| family.has_net(net)));
+    let asked = names.and_then(|names| address(&labels, *names));
+    match (asked, question.query_type()) {
+        (Some(IpAddr::V4(ip)), _) => drop(answer.add_answer(record(RData::A(A(ip))))),
+        (Some(IpAddr::V6(ip)), _) => drop(answer.add_answer(record(RData::AAAA(AAAA(ip))))),
         (None, RecordType::NS) if labels.is_empty() => {
             let root = name::absolute("a.root-servers.net").expect("a name");
             answer.add_answer(record(RData::NS(NS(root))));
         }
-        (exists, _) => {
-            if exists.is_none() && !labels.is_empty() {
+        (None, _) => {
+            if !exists(&labels) && !labels.is_empty() {
                 answer.metadata.response_code = ResponseCode::NXDomain;
             }
             answer.add_authority(soa(&labels));
@@ -75,7 +90,7 @@ pub fn answer_outside(bytes: &[u8], transport: Transport) -> Option<Vec<u8>> {
 
 /// The start of authority that a denial names: the top-level domain's, or the root's if there is none.
 fn soa(labels: &[String]) -> Record {
-    let exists = address(labels).is_some();
+    let exists = exists(labels);
     let zone = labels.last().filter(|_| exists).and_then(|top| name::absolute(top)).unwrap_or_else(Name::root);
     let server = name::absolute("a.root-servers.net").expect("a name");
     let mailbox = name::absolute("nstld.verisign-grs.com").expect("a name");
@@ -96,13 +111,15 @@ fn truncate(query: &Message, answer: &mut Message, transport: Transport) {
 pub struct OutsideResolver {
     netns: NetnsId,
     ip: IpAddr,
+    names: Vec<IpNet>,
     listener: Option<Listener>,
 }
 
 impl OutsideResolver {
-    /// One that will listen on `ip`, an address of `netns`.
-    pub fn new(netns: NetnsId, ip: IpAddr) -> Self {
-        Self { netns, ip, listener: None }
+    /// One that will listen on `ip`, an address of `netns`, where names have addresses out of `names`, one
+    /// network a family.
+    pub fn new(netns: NetnsId, ip: IpAddr, names: Vec<IpNet>) -> Self {
+        Self { netns, ip, names, listener: None }
     }
 }
 
@@ -114,7 +131,7 @@ impl Agent for OutsideResolver {
             Event::Woken(_, socket) => {
                 let Some(listener) = &mut self.listener else { return };
                 for (client, message) in listener.woken(cx, socket).unwrap_or_default() {
-                    if let Some(answer) = answer_outside(&message, client.transport) {
+                    if let Some(answer) = answer_outside(&message, client.transport, &self.names) {
                         listener.send(cx, client, &answer);
                     }
                 }
@@ -135,16 +152,18 @@ mod tests {
     use super::super::show;
     use super::*;
 
+    const NAMES: IpNet = IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 64)), 26);
+
     fn dig(name: &str, record_type: RecordType) -> String {
-        show::dig(&answer_outside(&bytes(&query(name, record_type)), Transport::Udp).unwrap()).unwrap()
+        show::dig(&answer_outside(&bytes(&query(name, record_type)), Transport::Udp, &[NAMES]).unwrap()).unwrap()
     }
 
     #[test]
     fn a_name_has_always_the_same_address() {
-        let ip = outside_address("api.example.com").unwrap();
+        let ip = outside_address("api.example.com", NAMES).unwrap();
         assert!(dig("API.example.com", RecordType::A).contains(&format!("API.example.com.\t300\tIN\tA\t{ip}")));
         assert!(ip.to_string().starts_with("198.51.100."), "{ip}");
-        assert_ne!(outside_address("example.de"), outside_address("example.fr"));
+        assert_ne!(outside_address("example.de", NAMES), outside_address("example.fr", NAMES));
     }
 
     #[test]
@@ -164,14 +183,14 @@ mod tests {
     #[test]
     fn edns_is_answered_with_its_own_size() {
         let query = with_edns(query("example.com", RecordType::A), 4096);
-        let answer = show::dig(&answer_outside(&bytes(&query), Transport::Udp).unwrap()).unwrap();
+        let answer = show::dig(&answer_outside(&bytes(&query), Transport::Udp, &[NAMES]).unwrap()).unwrap();
         assert!(answer.contains("udp: 512"), "{answer}");
     }
 
     proptest! {
         #[test]
         fn no_bytes_bring_it_down(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            answer_outside(&bytes, Transport::Tcp);
+            answer_outside(&bytes, Transport::Tcp, &[NAMES]);
         }
     }
 }

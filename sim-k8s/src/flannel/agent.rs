@@ -1,8 +1,10 @@
 //! flanneld as an agent of its node (upstream `main.go`, `pkg/subnet/kube/kube.go`, `pkg/backend/vxlan/vxlan_network.go`,
 //! `pkg/trafficmngr/iptables/iptables.go`).
 
+use sim_core::wire::ip::Family;
 use std::collections::{BTreeMap, VecDeque};
 
+use ipnet::IpNet;
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Duration;
 use sim_core::netns::netlink::TableName;
@@ -51,11 +53,12 @@ pub struct Flannel {
     node: String,
     netns: NetnsId,
     uplink: Uplink,
-    own: Option<Lease>,
+    /// Its own leases, one a family; none until its node has its pod networks.
+    own: Vec<Lease>,
     /// Its own device and rules are there, so that peers can be added.
     is_up: bool,
     /// The leases of other nodes, as last seen.
-    peers: BTreeMap<String, Lease>,
+    peers: BTreeMap<String, Vec<Lease>>,
     /// Steps to do, the first being under way.
     work: VecDeque<Task>,
 }
@@ -75,56 +78,62 @@ impl Flannel {
     /// The flanneld of node `node`, which lives in `netns` and reaches the others by `uplink`.
     pub fn new(config: Config, node: impl Into<String>, netns: NetnsId, uplink: Uplink) -> Self {
         let (peers, work) = (BTreeMap::new(), VecDeque::new());
-        Self { config, node: node.into(), netns, uplink, own: None, is_up: false, peers, work }
+        Self { config, node: node.into(), netns, uplink, own: Vec::new(), is_up: false, peers, work }
     }
 
     /// A node is new or has changed.
     fn seen(&mut self, cx: &mut Context<'_>, node: &Node) {
-        let Some(lease) = self.lease(node) else { return };
+        let Some(leases) = self.leases(node) else { return };
         if node.name() == self.node {
-            if self.own.is_none() {
-                self.own = Some(lease);
+            if self.own.is_empty() {
+                self.own = leases;
                 self.start(cx);
             }
         // Its own flanneld has to have run: it writes the lease.
-        } else if node.network_available && self.peers.get(node.name()) != Some(&lease) {
-            self.peers.insert(node.name().to_owned(), lease.clone());
+        } else if node.network_available && self.peers.get(node.name()) != Some(&leases) {
+            self.peers.insert(node.name().to_owned(), leases.clone());
             if self.is_up {
-                self.add(cx, &lease);
+                leases.iter().for_each(|lease| self.add(cx, lease));
             }
         }
     }
 
     /// A node is gone; that it is not ready does not matter.
     fn gone(&mut self, cx: &mut Context<'_>, node: &Node) {
-        let Some(lease) = self.peers.remove(node.name()).filter(|_| self.is_up) else { return };
-        let commands = self.config.backend.remove_peer(&lease, &self.uplink);
-        let steps = commands.into_iter().map(|command| Step { command, undo: None }).collect();
+        let Some(leases) = self.peers.remove(node.name()).filter(|_| self.is_up) else { return };
+        let commands = leases.iter().flat_map(|lease| self.config.backend.remove_peer(lease, &self.uplink));
+        let steps = commands.map(|command| Step { command, undo: None }).collect();
         self.enqueue(cx, Task { steps, undo: Vec::new(), whole: false, attempt: 0 });
     }
 
-    /// The lease of a node; `None` as long as it has no pod network, or none within flannel's.
-    fn lease(&self, node: &Node) -> Option<Lease> {
-        let network = self.config.network;
-        let subnet = node.pod_cidrs.iter().find(|subnet| network.contains(*subnet))?;
-        let ip = node.internal_ips.iter().find(|ip| ip.is_ipv4() == network.addr().is_ipv4())?;
-        Some(Lease::new(*ip, *subnet))
+    /// The leases of a node, one a family; `None` as long as it lacks a pod network, or has none within flannel's.
+    fn leases(&self, node: &Node) -> Option<Vec<Lease>> {
+        let lease = |network: &IpNet| {
+            let subnet = node.pod_cidrs.iter().find(|subnet| network.contains(*subnet))?;
+            let ip = node.internal_ips.iter().find(|ip| Family::of_net(*network).has(ip))?;
+            Some(Lease::new(*ip, *subnet))
+        };
+        self.config.networks.iter().map(lease).collect()
     }
 
     fn start(&mut self, cx: &mut Context<'_>) {
-        let Some(own) = &self.own else { return };
         let backend = self.config.backend;
-        if !backend.check(own, &self.uplink) {
+        if !self.own.iter().all(|own| backend.check(own, &self.uplink)) {
             return cx.timer(cx.now() + RESTART, START_AGAIN);
         }
-        let (own, netns) = (own.clone(), self.netns);
-        let is_there = backend.dev().is_some_and(|dev| cx.world().dev_id(netns, dev).is_some());
-        let commands = if is_there { Vec::new() } else { backend.start(&own, &self.uplink) };
+        let netns = self.netns;
+        let world = cx.world();
+        let is_there = |own: &&Lease| {
+            let dev = backend.dev(Family::of_net(own.subnet));
+            dev.is_some_and(|dev| world.dev_id(netns, dev).is_some())
+        };
+        let missing = self.own.iter().filter(|own| !is_there(own));
+        let commands = missing.flat_map(|own| backend.start(own, &self.uplink)).collect();
         cx.exec(netns, commands, NETLINK_COST, STARTED);
     }
 
     fn rule_sets(&self) -> Vec<RuleSet> {
-        self.own.as_ref().map(|own| self.config.rules(own.subnet)).unwrap_or_default()
+        self.own.iter().flat_map(|own| self.config.rules(own.subnet)).collect()
     }
 
     fn started(&mut self, cx: &mut Context<'_>, done: Result<(), CommandFailed>) {
@@ -153,7 +162,7 @@ impl Flannel {
         if let Some(after) = self.config.backend.route_check() {
             cx.timer(cx.now() + after, CHECK_ROUTES);
         }
-        for peer in self.peers.values().cloned().collect::<Vec<_>>() {
+        for peer in self.peers.values().flatten().cloned().collect::<Vec<_>>() {
             self.add(cx, &peer);
         }
     }
@@ -225,7 +234,7 @@ impl Flannel {
     fn check_routes(&mut self, cx: &mut Context<'_>) {
         let Some(after) = self.config.backend.route_check() else { return };
         let netns = self.netns;
-        for peer in self.peers.values().cloned().collect::<Vec<_>>() {
+        for peer in self.peers.values().flatten().cloned().collect::<Vec<_>>() {
             if !cx.world().netns(netns).has_route(peer.subnet, peer.public_ip) {
                 self.add(cx, &peer);
             }
@@ -237,8 +246,9 @@ impl Flannel {
 /// Whether a chain of the set's table has this rule.
 fn has(world: &World, netns: NetnsId, set: &RuleSet, chain: &str, rule: &str) -> bool {
     let table = TableName::named(set.table).expect("a table of iptables");
-    let jumps = world.iptables_has_chain(netns, table, set.chain);
-    jumps && world.iptables_check(netns, table, chain, rule).expect("rules of flannel are understood")
+    let rules = (netns, set.family);
+    let jumps = world.iptables_has_chain(rules, table, set.chain);
+    jumps && world.iptables_check(rules, table, chain, rule).expect("rules of flannel are understood")
 }
 
 impl Agent for Flannel {

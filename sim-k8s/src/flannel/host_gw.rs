@@ -17,7 +17,7 @@ fn route(action: &str, peer: &Lease, uplink: &Uplink) -> Command {
 impl Backend for HostGw {
     /// Behind a NAT the others' packets would not find the way (`New`).
     fn check(&self, own: &Lease, uplink: &Uplink) -> bool {
-        own.public_ip == uplink.ip
+        uplink.ips.contains(&own.public_ip)
     }
 
     fn start(&self, _: &Lease, _: &Uplink) -> Vec<Command> {

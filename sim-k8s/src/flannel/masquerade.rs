@@ -3,6 +3,7 @@
 //! Upstream makes or empties its chain with one command and fills it with the next; here one restore
 //! does both, so no packet ever meets the empty chain.
 
+use sim_core::wire::ip::Family;
 use std::fmt::Write;
 
 use ipnet::IpNet;
@@ -15,6 +16,8 @@ const KUBE_PROXY_MARK: &str = "0x4000/0x4000";
 /// A chain of flannel's with its rules, and the jump into it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RuleSet {
+    /// Whose tables.
+    pub family: Family,
     /// `nat` or `filter`.
     pub table: &'static str,
     /// The base chain, which jumps.
@@ -41,7 +44,7 @@ impl RuleSet {
     /// Makes chain and jump, or makes them anew. A jump that is there (`iptables -C`) is taken out first, so that it is
     /// the last rule and flannel's rules are together.
     pub fn restore(&self, jump_is_there: bool) -> Command {
-        let Self { table, base, chain, .. } = self;
+        let Self { family, table, base, chain, .. } = self;
         let mut text = format!("*{table}\n:{chain} - [0:0]\n");
         if jump_is_there {
             text += &format!("-D {base} {}\n", self.jump());
@@ -50,7 +53,7 @@ impl RuleSet {
         for rule in self.rules() {
             writeln!(text, "-A {chain} {rule}").expect("a String takes all");
         }
-        Command::Restore(text + "COMMIT\n")
+        Command::Restore(*family, text + "COMMIT\n")
     }
 }
 
@@ -58,7 +61,8 @@ impl RuleSet {
 /// goes to pods. `network` is all pods', `subnet` this node's; `random_fully` is on by default.
 pub fn masquerade_rules(network: IpNet, subnet: IpNet, random_fully: bool) -> RuleSet {
     let random = if random_fully { " --random-fully" } else { "" };
-    let multicast = if network.addr().is_ipv4() { "224.0.0.0/4" } else { "ff00::/8" };
+    let family = Family::of_net(network);
+    let multicast = if family == Family::V4 { "224.0.0.0/4" } else { "ff00::/8" };
     let rules = vec![
         (format!("-m mark --mark {KUBE_PROXY_MARK}"), "RETURN".to_owned()),
         (format!("-s {subnet} -d {network}"), "RETURN".to_owned()),
@@ -69,12 +73,12 @@ pub fn masquerade_rules(network: IpNet, subnet: IpNet, random_fully: bool) -> Ru
         (format!("! -s {network} -d {network}"), format!("MASQUERADE{random}")),
     ];
     let (table, base, chain, comment) = ("nat", "POSTROUTING", "FLANNEL-POSTRTG", "flanneld masq");
-    RuleSet { table, base, chain, comment, rules }
+    RuleSet { family, table, base, chain, comment, rules }
 }
 
 /// `--iptables-forward-rules`, on by default: pods' traffic is forwarded whatever the default verdict of FORWARD.
 pub fn forward_rules(network: IpNet) -> RuleSet {
     let rules = vec![(format!("-s {network}"), "ACCEPT".to_owned()), (format!("-d {network}"), "ACCEPT".to_owned())];
     let (table, base, chain, comment) = ("filter", "FORWARD", "FLANNEL-FWD", "flanneld forward");
-    RuleSet { table, base, chain, comment, rules }
+    RuleSet { family: Family::of_net(network), table, base, chain, comment, rules }
 }

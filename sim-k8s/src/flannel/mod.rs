@@ -3,6 +3,7 @@
 //! `vxlan`, `host_gw` and `alloc` are backends, `masquerade` the rules that go with any of them. flannel learns of other
 //! nodes' leases by watching (`agent`); what it then does is a list of [`Command`]s. Read from upstream
 //! flannel-io/flannel at cdf76059 (2026-08).
+use sim_core::wire::ip::Family;
 mod agent;
 mod alloc;
 mod host_gw;
@@ -22,7 +23,7 @@ use sim_core::wire::eth::MacAddr;
 use crate::command::Command;
 use crate::ipam::mac;
 
-/// What one node tells all others (upstream: annotations of the Node, `flannel.alpha.coreos.com/…`).
+/// What one node tells all others, for one family (upstream: annotations of the Node, `flannel.alpha.coreos.com/…`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lease {
     /// The node's address on the underlay (`public-ip`).
@@ -37,7 +38,7 @@ impl Lease {
     /// The lease of a node; the VTEP's address is made from the pod network (upstream draws it at random once).
     pub fn new(public_ip: IpAddr, subnet: IpNet) -> Self {
         let subnet = subnet.trunc();
-        Self { public_ip, subnet, vtep_mac: mac::of(mac::Kind::Vtep, subnet.addr()) }
+        Self { public_ip, subnet, vtep_mac: mac::of_network(mac::Kind::Vtep, subnet) }
     }
 
     /// First address of the pod network: the VTEP's own.
@@ -51,8 +52,8 @@ impl Lease {
 pub struct Uplink {
     /// For example `eth0`.
     pub dev: String,
-    /// Its address.
-    pub ip: IpAddr,
+    /// Its addresses, one a family.
+    pub ips: Vec<IpAddr>,
     /// Its MTU in bytes.
     pub mtu: u16,
 }
@@ -76,8 +77,8 @@ pub trait Backend: Sync + fmt::Debug {
     /// What a node does at first, with its own lease.
     fn start(&self, own: &Lease, uplink: &Uplink) -> Vec<Command>;
 
-    /// The device that [`Self::start`] makes. One that is there already is kept.
-    fn dev(&self) -> Option<&'static str> {
+    /// The device that [`Self::start`] makes for a family. One that is there already is kept.
+    fn dev(&self, _family: Family) -> Option<&'static str> {
         None
     }
 
@@ -114,8 +115,8 @@ pub fn backend(kind: &str) -> Option<&'static dyn Backend> {
 /// flannel's configuration (net-conf.json and flags), the same on every node. Defaults: kube-flannel.yml's.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// All pods' network (`Network`).
-    pub network: IpNet,
+    /// All pods' networks, one a family (`Network`, `IPv6Network`), the primary one first.
+    pub networks: Vec<IpNet>,
     /// The backend (`Backend.Type`); default vxlan.
     pub backend: &'static dyn Backend,
     /// Pods that leave the network take their node's address (`--ip-masq`); default on. Off, pods must be known outside.
@@ -129,17 +130,24 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults for pods in `network`.
-    pub fn new(network: IpNet) -> Self {
+    /// The defaults for pods in `networks`.
+    pub fn new(networks: Vec<IpNet>) -> Self {
         let (ip_masq, random_fully, forward_rules) = (true, true, true);
         let rules_resync = Duration::from_secs(5);
-        Self { network, backend: &vxlan::Vxlan, ip_masq, random_fully, forward_rules, rules_resync }
+        Self { networks, backend: &vxlan::Vxlan, ip_masq, random_fully, forward_rules, rules_resync }
+    }
+
+    /// The network of the family of `subnet`, if it has one.
+    fn network(&self, subnet: IpNet) -> Option<IpNet> {
+        let family = Family::of_net(subnet);
+        self.networks.iter().copied().find(|network| family.has_net(network))
     }
 
     /// The rules of a node whose pods have `subnet`.
     pub fn rules(&self, subnet: IpNet) -> Vec<RuleSet> {
-        let masquerade = self.ip_masq.then(|| masquerade_rules(self.network, subnet, self.random_fully));
-        let forward = self.forward_rules.then(|| forward_rules(self.network));
+        let Some(network) = self.network(subnet) else { return Vec::new() };
+        let masquerade = self.ip_masq.then(|| masquerade_rules(network, subnet, self.random_fully));
+        let forward = self.forward_rules.then(|| forward_rules(network));
         masquerade.into_iter().chain(forward).collect()
     }
 }

@@ -8,7 +8,7 @@ fn net(text: &str) -> IpNet {
 }
 
 fn uplink() -> Uplink {
-    Uplink { dev: "eth0".into(), ip: [10, 240, 0, 11].into(), mtu: 1500 }
+    Uplink { dev: "eth0".into(), ips: vec![[10, 240, 0, 11].into()], mtu: 1500 }
 }
 
 fn lease(n: u8) -> Lease {
@@ -65,14 +65,14 @@ fn a_kernel_takes_a_peer_and_lets_it_go() {
 
 #[test]
 fn the_rules_are_flannels() {
-    let rules = Config::new(net("10.244.0.0/16")).rules(net("10.244.1.0/24"));
+    let rules = Config::new(vec![net("10.244.0.0/16")]).rules(net("10.244.1.0/24"));
     let rules = lines(&rules.iter().map(|set| set.restore(false)).collect::<Vec<_>>());
     insta::assert_snapshot!(rules.join("\n"));
 }
 
 #[test]
 fn a_kernel_takes_the_rules_and_setting_them_again_leaves_one_jump() {
-    let rules = Config::new(net("10.244.0.0/16")).rules(net("10.244.1.0/24"));
+    let rules = Config::new(vec![net("10.244.0.0/16")]).rules(net("10.244.1.0/24"));
     let commands: Vec<_> = [false, true].iter().flat_map(|there| rules.iter().map(|set| set.restore(*there))).collect();
     for flavour in kernel::FLAVOURS {
         let Some(saved) = kernel::run(flavour, &commands, "iptables-save -t nat; iptables-save -t filter") else {
@@ -85,7 +85,7 @@ fn a_kernel_takes_the_rules_and_setting_them_again_leaves_one_jump() {
 
 #[test]
 fn pods_that_are_known_outside_are_not_masqueraded() {
-    let config = Config { ip_masq: false, ..Config::new(net("10.244.0.0/16")) };
+    let config = Config { ip_masq: false, ..Config::new(vec![net("10.244.0.0/16")]) };
     let chains: Vec<_> = config.rules(net("10.244.1.0/24")).iter().map(|set| set.chain).collect();
     assert_eq!(chains, ["FLANNEL-FWD"]);
 }

@@ -1,7 +1,8 @@
 //! Hardware addresses made from IP addresses, so that one tells the other in a capture.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use ipnet::IpNet;
 use sim_core::wire::eth::MacAddr;
 
 /// What kind of device an address is for: the first two bytes, unicast and locally administered.
@@ -29,6 +30,14 @@ pub fn of(kind: Kind, ip: IpAddr) -> MacAddr {
     MacAddr([a, b, c, d, e, f])
 }
 
+/// The kind's two bytes, then four that tell a node's network from another's: of IPv6 the last of its 64 bits.
+pub fn of_network(kind: Kind, net: IpNet) -> MacAddr {
+    match net.network() {
+        ip @ IpAddr::V4(_) => of(kind, ip),
+        IpAddr::V6(ip) => of(kind, Ipv6Addr::from_bits(ip.to_bits() >> 64).into()),
+    }
+}
+
 /// The last four bytes of an address: all of IPv4's.
 pub fn last_four(ip: IpAddr) -> [u8; 4] {
     match ip {
@@ -47,6 +56,13 @@ mod tests {
     #[test]
     fn a_pods_address_can_be_read_from_its_mac() {
         assert_eq!(of(Kind::Pod, [10, 244, 1, 2].into()).to_string(), "0a:58:0a:f4:01:02");
+    }
+
+    #[test]
+    fn a_vtep_is_told_by_its_nodes_network_in_either_family() {
+        let vtep = |net: &str| of_network(Kind::Vtep, net.parse().expect("a network")).to_string();
+        assert_eq!(vtep("10.244.1.0/24"), "0e:fa:0a:f4:01:00");
+        assert_eq!(vtep("fd00:10:244:1::/64"), "0e:fa:02:44:00:01");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A pod network for each node, cut from the cluster's: what the node IPAM controller does.
+//! A pod network for each node, cut from the cluster's of one family: what the node IPAM controller does.
 
 use ipnet::IpNet;
 

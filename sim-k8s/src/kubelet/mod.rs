@@ -56,8 +56,8 @@ pub struct Config {
     pub node: Node,
     /// Its netns.
     pub netns: NetnsId,
-    /// All nodes' pod networks together.
-    pub pod_network: IpNet,
+    /// All nodes' pod networks together, one a family, the primary one first.
+    pub pod_networks: Vec<IpNet>,
     /// MTU of pods, in bytes.
     pub pod_mtu: u16,
     /// Whether a pod reaches itself by a Service (`hairpinMode` of the CNI configuration). flannel's says yes.

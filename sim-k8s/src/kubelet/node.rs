@@ -14,7 +14,8 @@ use super::{Due, Kubelet, status};
 /// What the CNI plugins keep on the node.
 #[derive(Clone, Debug)]
 pub(super) struct Network {
-    pub(super) addresses: HostLocal,
+    /// One a family, the primary one first.
+    pub(super) addresses: Vec<HostLocal>,
     pub(super) bridge: Bridge,
     pub(super) bridge_state: BridgeState,
     /// Pods whose network waits for the bridge.
@@ -27,6 +28,12 @@ pub(super) enum BridgeState {
     /// It is being made, for this pod.
     ForPod(u64),
     Made,
+}
+
+/// The first address of a pod network after its own, with the network's length.
+fn gateway(cidr: &IpNet) -> IpNet {
+    let first = cidr.hosts().find(|ip| *ip != cidr.network()).unwrap_or(cidr.network());
+    IpNet::new_assert(first, cidr.prefix_len())
 }
 
 impl Kubelet {
@@ -42,14 +49,14 @@ impl Kubelet {
 
     pub(super) fn node_changed(&mut self, cx: &mut Context<'_>, node: &Node) {
         self.ready = node.ready;
-        let Some(cidr) = node.pod_cidrs.first().filter(|_| node.network_available && self.network.is_none()) else {
+        if node.pod_cidrs.is_empty() || !node.network_available || self.network.is_some() {
             return;
-        };
-        let Some(gateway) = cidr.hosts().next().and_then(|ip| IpNet::new(ip, cidr.prefix_len()).ok()) else { return };
-        let (network, mtu, hairpin) = (self.config.pod_network, self.config.pod_mtu, self.config.hairpin);
+        }
+        let (networks, mtu, hairpin) = (self.config.pod_networks.clone(), self.config.pod_mtu, self.config.hairpin);
+        let gateways = node.pod_cidrs.iter().map(gateway).collect();
         self.network = Some(Network {
-            addresses: HostLocal::new(*cidr),
-            bridge: Bridge { gateway, network, mtu, hairpin },
+            addresses: node.pod_cidrs.iter().map(|cidr| HostLocal::new(*cidr)).collect(),
+            bridge: Bridge { gateways, networks, mtu, hairpin },
             bridge_state: BridgeState::Absent,
             waiting: Vec::new(),
         });

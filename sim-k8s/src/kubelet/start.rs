@@ -1,5 +1,6 @@
 //! A pod is brought up: sandbox, network, containers one after the other.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -8,7 +9,7 @@ use sim_core::engine::time::Duration;
 
 use crate::agent::{Context, Notice};
 use crate::api::Pod;
-use crate::cni::{PodPort, PortMapping, Portmap, SandboxId, Wiring};
+use crate::cni::{Bridge, PodPort, PortMapping, Portmap, SandboxId, Wiring};
 use crate::command::{Command, CommandFailed};
 use crate::timings::Span;
 
@@ -62,20 +63,22 @@ impl Kubelet {
         let name = life.pod.key.to_string();
         // A pod of that name may still be on its way out.
         let name = if cx.world().netns_id(&name).is_none() { name } else { format!("{name}#{uid}") };
-        let allocated = network.addresses.allocate(&id.to_string());
-        let (netns, ip) = match (allocated, cx.world().add_netns(&name)) {
-            (Ok(ip), Ok(netns)) => (netns, ip),
+        let owner = id.to_string();
+        let allocated: Result<Vec<_>, _> = network.addresses.iter_mut().map(|one| one.allocate(&owner)).collect();
+        let (netns, ips) = match (allocated, cx.world().add_netns(&name)) {
+            (Ok(ips), Ok(netns)) => (netns, ips),
             (Err(why), Ok(netns)) => {
+                network.addresses.iter_mut().for_each(|one| one.release(&owner));
                 cx.world().remove_netns(netns).expect("it was just made");
                 return self.network_failed(cx, uid, why.to_string());
             }
             (_, Err(errno)) => return self.network_failed(cx, uid, format!("no netns: {errno}")),
         };
-        life.sandbox = Some(Sandbox { id: id.clone(), netns, ips: vec![ip], own_netns: true });
+        life.sandbox = Some(Sandbox { id: id.clone(), netns, ips: ips.clone(), own_netns: true });
         life.stage = Stage::Wiring;
-        let Wiring { node, pod } = network.bridge.add(&PodPort { ip, netns: name });
-        let (host, prefix) = (self.config.netns, network.bridge.gateway.prefix_len());
-        let ports = portmap(life, id, IpNet::new_assert(ip, prefix)).map(|portmap| (host, portmap.add()));
+        let Wiring { node, pod } = network.bridge.add(&PodPort { ips: ips.clone(), netns: name });
+        let host = self.config.netns;
+        let ports = portmaps(life, &id, &ips, &network.bridge).map(|portmap| (host, portmap.add()));
         life.wiring = [(host, node), (netns, pod)].into_iter().chain(ports).collect();
         match network.bridge_state {
             BridgeState::Made => {}
@@ -161,7 +164,7 @@ impl Kubelet {
         if let Some(Sandbox { id, netns, .. }) = sandbox.filter(|sandbox| sandbox.own_netns) {
             cx.world().remove_netns(netns).expect("a kubelet alone removes its pods' netns");
             if let Some(network) = &mut self.network {
-                network.addresses.release(&id.to_string());
+                network.addresses.iter_mut().for_each(|one| one.release(&id.to_string()));
             }
         }
     }
@@ -251,23 +254,30 @@ impl Kubelet {
     }
 }
 
-/// The host ports of a pod; `None` if it has none.
-fn portmap(life: &PodLife, sandbox: SandboxId, pod: IpNet) -> Option<Portmap> {
+/// The host ports of a pod, for each of its addresses; nothing if it has none.
+fn portmaps<'a>(
+    life: &PodLife,
+    sandbox: &'a SandboxId,
+    ips: &'a [IpAddr],
+    bridge: &'a Bridge,
+) -> impl Iterator<Item = Portmap> + use<'a> {
     let ports = life.template().containers.iter().flat_map(|container| &container.ports);
     let mappings = ports.filter_map(|port| {
         let (protocol, host_ip) = (port.protocol, port.host_ip);
         Some(PortMapping { host_port: port.host_port?, container_port: port.port, protocol, host_ip })
     });
     let mappings: Vec<_> = mappings.collect();
-    (!mappings.is_empty()).then_some(Portmap { sandbox, pod, mappings })
+    let of_node = ips.iter().zip(&bridge.gateways).filter(|_| !mappings.is_empty()).collect::<Vec<_>>();
+    of_node.into_iter().map(move |(ip, gateway)| {
+        let pod = IpNet::new_assert(*ip, gateway.prefix_len());
+        Portmap { sandbox: sandbox.clone(), pod, mappings: mappings.clone() }
+    })
 }
 
 /// Commands that take a pod's network down again.
-pub(super) fn unwiring(life: &PodLife, node: NetnsId, bridge: &crate::cni::Bridge) -> Vec<(NetnsId, Vec<Command>)> {
+pub(super) fn unwiring(life: &PodLife, node: NetnsId, bridge: &Bridge) -> Vec<(NetnsId, Vec<Command>)> {
     let Some(sandbox) = life.sandbox.as_ref().filter(|sandbox| sandbox.own_netns) else { return Vec::new() };
-    let address = sandbox.ips.first().map(|ip| IpNet::new_assert(*ip, bridge.gateway.prefix_len()));
-    let ports = address.and_then(|address| portmap(life, sandbox.id.clone(), address));
     // Plugins are called in reverse.
-    let ports = ports.map(|portmap| (node, vec![portmap.remove()]));
-    ports.into_iter().chain([(sandbox.netns, bridge.remove())]).collect()
+    let ports = portmaps(life, &sandbox.id, &sandbox.ips, bridge).map(|portmap| (node, vec![portmap.remove()]));
+    ports.chain([(sandbox.netns, bridge.remove())]).collect()
 }

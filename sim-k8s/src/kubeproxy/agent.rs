@@ -1,18 +1,21 @@
-//! kube-proxy as an agent of its node (upstream `cmd/kube-proxy/app/server.go` and `proxier.go`).
+//! kube-proxy as an agent of its node (upstream `cmd/kube-proxy/app/server.go`, `pkg/proxy/metaproxier`).
+//!
+//! One process has a proxier for each family of its node; each syncs at its own pace (`family`). Watches and the health
+//! server are shared.
+
+mod family;
 
 use sim_core::engine::arena::NetnsId;
-use sim_core::engine::time::{Duration, Instant};
-use sim_core::netns::netlink::TableName;
+use sim_core::engine::time::Duration;
+use sim_core::netns::socket::Socket;
 
-use super::health::{ProxyHealth, Servers};
-use super::iptables::chains::CANARY;
-use super::monitor::{self, Monitor, Seen};
-use super::runner::Runner;
+use super::health::ProxyHealth;
 use super::{Config, Node, Proxier, Proxy};
 use crate::agent::{Agent, Context, Event, Interest};
 use crate::api::{self, Kind, Object, ObjectRef};
 use crate::apiserver::Change;
-use crate::command::{Command, CommandFailed};
+use crate::command::CommandFailed;
+use family::FamilyProxier;
 
 /// Taint of a node that the cluster autoscaler is about to delete.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
@@ -24,7 +27,7 @@ const START_COST: Duration = Duration::from_millis(2);
 /// A port 10256 that is taken is tried again after this (`serveHealthz` of `server.go`).
 const SERVE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-/// Tokens of timers.
+/// Tokens of timers. Those of a family's own have its index above (`family`).
 const RUN: u64 = 1;
 const LOOK: u64 = 2;
 const START_AGAIN: u64 = 3;
@@ -39,101 +42,67 @@ const CLEANED: u64 = 3;
 #[derive(Clone, Debug)]
 pub struct KubeProxy {
     netns: NetnsId,
-    proxy: Proxy,
-    runner: Runner,
-    monitor: Monitor,
+    name: String,
+    /// One a family, the primary one first.
+    families: Vec<FamilyProxier>,
     health: ProxyHealth,
-    servers: Servers,
     /// Kinds of which not everything has been heard yet. Nothing is written before.
     unlisted: Vec<Kind>,
-    sync: UnderWay,
-    /// Someone who does not care for the pace waits for the sync under way to end: all is listed, or the canary is gone.
-    next_at_once: bool,
-    /// When the next [`RUN`] rings.
-    armed: Instant,
-}
-
-/// The sync that is under way.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum UnderWay {
-    None,
-    /// The runner began it.
-    Paced,
-    /// It was begun whatever the pace.
-    AtOnce,
 }
 
 impl KubeProxy {
-    /// The kube-proxy of `node`, which lives in `netns`.
-    pub fn new(proxier: &'static dyn Proxier, config: Config, node: Node, netns: NetnsId) -> Self {
-        let start = Instant::START;
-        Self {
-            netns,
-            runner: Runner::new(config.pace(), start),
-            monitor: Monitor::new(config.sync_period, start),
-            health: ProxyHealth::new(config.sync_period),
-            servers: Servers::default(),
-            unlisted: vec![Kind::Service, Kind::EndpointSlice],
-            sync: UnderWay::None,
-            next_at_once: false,
-            armed: Instant::NEVER,
-            proxy: Proxy::new(proxier, config, node),
-        }
+    /// The kube-proxy of a node, which lives in `netns`. `nodes` are what its proxiers know of it: one a family, which is that
+    /// of the address, the primary one first.
+    pub fn new(proxier: &'static dyn Proxier, config: &Config, nodes: Vec<Node>, netns: NetnsId) -> Self {
+        let health = ProxyHealth::new(config.sync_period);
+        let name = nodes.first().map(|node| node.name.clone()).unwrap_or_default();
+        let family = |(index, node): (usize, Node)| {
+            FamilyProxier::new(index as u64, netns, Proxy::new(proxier, config.clone(), node))
+        };
+        let families = nodes.into_iter().enumerate().map(family).collect();
+        Self { netns, name, families, health, unlisted: vec![Kind::Service, Kind::EndpointSlice] }
     }
 
-    /// What it knows.
-    pub fn proxy(&self) -> &Proxy {
-        &self.proxy
+    /// What the proxiers of its families know, the primary one first.
+    pub fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.families.iter().map(FamilyProxier::proxy)
+    }
+
+    fn start(&self, cx: &mut Context<'_>) {
+        let primary = self.families.first().map(|family| family.proxy().settings()).unwrap_or_default();
+        let commands = self.families.iter().flat_map(|family| family.proxy().start());
+        cx.exec(self.netns, primary.into_iter().chain(commands).collect(), START_COST, STARTED);
     }
 
     fn started(&mut self, cx: &mut Context<'_>, done: Result<(), CommandFailed>) {
-        let now = cx.now();
         if done.is_err() {
-            return cx.timer(now + RESTART, START_AGAIN);
+            return cx.timer(cx.now() + RESTART, START_AGAIN);
         }
         let liberal = cx.world().sysctl_get(self.netns, "net.netfilter.nf_conntrack_tcp_be_liberal");
-        self.proxy.set_tcp_be_liberal(liberal.is_ok_and(|value| value != "0"));
-        let Config { sync_period, .. } = *self.proxy.config();
-        self.monitor = Monitor::new(sync_period, now);
-        cx.timer(self.monitor.due(), LOOK);
-        self.runner = Runner::new(self.proxy.config().pace(), now);
-        self.health.updated(now);
+        let liberal = liberal.is_ok_and(|value| value != "0");
+        self.families.iter_mut().for_each(|family| family.started(cx, liberal, &mut self.health));
         self.serve(cx);
         for kind in &self.unlisted {
             cx.watch(Interest::All(*kind));
         }
-        cx.watch(Interest::One(ObjectRef::node(&self.proxy.node().name)));
+        cx.watch(Interest::One(ObjectRef::node(&self.name)));
     }
 
     /// Says on port 10256 how it is.
     fn serve(&mut self, cx: &mut Context<'_>) {
-        if !self.servers.serve_proxy(cx, self.netns, self.proxy.node().ip) {
+        if self.families.first_mut().is_some_and(|primary| !primary.serve_proxy(cx)) {
             cx.timer(cx.now() + SERVE_AGAIN_AFTER, SERVE_AGAIN);
         }
     }
 
-    fn changed(&mut self, cx: &mut Context<'_>, change: Change) {
-        let gone = change.is_deletion();
-        let due = match change.object {
-            Object::Service(service) => {
-                let key = service.key.clone();
-                self.proxy.service(&key, (!gone).then_some(service))
+    fn changed(&mut self, cx: &mut Context<'_>, change: &Change) {
+        if let Object::Node(node) = &change.object {
+            self.health.set_node_eligible(!change.is_deletion() && is_eligible(node));
+        }
+        for family in &mut self.families {
+            if family.changed(change) && self.unlisted.is_empty() {
+                family.request(cx, &mut self.health);
             }
-            Object::EndpointSlice(slice) => {
-                let key = slice.key.clone();
-                self.proxy.slice(&key, (!gone).then_some(slice))
-            }
-            Object::Node(node) => {
-                self.health.set_node_eligible(!gone && is_eligible(&node));
-                self.proxy.zone(node.zone())
-            }
-            _ => false,
-        };
-        if due && self.unlisted.is_empty() {
-            let now = cx.now();
-            self.health.queued(now);
-            self.runner.request(now);
-            self.arm(cx);
         }
     }
 
@@ -142,97 +111,7 @@ impl KubeProxy {
         let before = self.unlisted.len();
         self.unlisted.retain(|unlisted| *unlisted != kind);
         if before > 0 && self.unlisted.is_empty() {
-            self.sync_at_once(cx);
-        }
-    }
-
-    /// Looks for the canary.
-    fn look(&mut self, cx: &mut Context<'_>) {
-        let (now, netns) = (cx.now(), self.netns);
-        let alive = monitor::TABLES.map(|table| {
-            let table = TableName::named(table).expect("a table of iptables");
-            cx.world().iptables_has_chain(netns, table, CANARY)
-        });
-        if self.monitor.look(now, alive) == Seen::Flushed {
-            self.proxy.flushed();
-            self.sync_at_once(cx);
-        }
-        cx.timer(self.monitor.due(), LOOK);
-    }
-
-    /// Sees to it that it is woken when the next sync is due.
-    fn arm(&mut self, cx: &mut Context<'_>) {
-        let due = self.runner.due().filter(|due| *due < self.armed);
-        if let Some(due) = due.filter(|_| self.sync == UnderWay::None && self.unlisted.is_empty()) {
-            self.armed = due;
-            cx.timer(due, RUN);
-        }
-    }
-
-    /// The time has come, unless a sync has been made meanwhile.
-    fn rung(&mut self, cx: &mut Context<'_>) {
-        let now = cx.now();
-        if now >= self.armed {
-            self.armed = Instant::NEVER;
-        }
-        if self.sync == UnderWay::None && self.runner.due().is_some_and(|due| due <= now) {
-            self.runner.begin(now);
-            self.begin(cx, UnderWay::Paced);
-        }
-        self.arm(cx);
-    }
-
-    fn sync_at_once(&mut self, cx: &mut Context<'_>) {
-        if self.sync == UnderWay::None {
-            self.begin(cx, UnderWay::AtOnce);
-        } else {
-            self.next_at_once = true;
-        }
-    }
-
-    fn begin(&mut self, cx: &mut Context<'_>, sync: UnderWay) {
-        self.sync = sync;
-        let (now, netns) = (cx.now(), self.netns);
-        let world = cx.world();
-        self.proxy.set_addresses(world.netns(netns).addresses().collect());
-        let commands = self.proxy.begin(now, || world.iptables_chains(netns, TableName::Nat));
-        let Config { sync_cost, sync_cost_per_line, .. } = *self.proxy.config();
-        let lines: usize = commands.iter().map(Command::lines).sum();
-        let commands: Vec<_> = commands.into_iter().flat_map(Command::operations).collect();
-        let cost = sync_cost + sync_cost_per_line.saturating_mul(lines as u64);
-        let each = Duration::from_nanos(cost.as_nanos() / commands.len().max(1) as u64);
-        cx.exec(netns, commands, each, SYNCED);
-    }
-
-    /// The rules are written, or not. Then, in upstream's order: health, conntrack.
-    fn synced(&mut self, cx: &mut Context<'_>, success: bool) {
-        let now = cx.now();
-        self.proxy.end(now, success);
-        if !success {
-            return self.end(cx, false);
-        }
-        self.health.updated(now);
-        let ips = self.proxy.config().health_check_addresses(self.proxy.node());
-        self.servers.serve_services(cx, self.netns, &ips, self.proxy.service_health());
-        if !self.proxy.cleans_conntrack() {
-            return self.end(cx, true);
-        }
-        let flows: Vec<_> = cx.world().netns(self.netns).flows(now).collect();
-        let commands = self.proxy.stale_flows(&flows);
-        if commands.is_empty() {
-            return self.end(cx, true);
-        }
-        cx.exec(self.netns, commands, Duration::ZERO, CLEANED);
-    }
-
-    fn end(&mut self, cx: &mut Context<'_>, success: bool) {
-        if std::mem::replace(&mut self.sync, UnderWay::None) == UnderWay::Paced {
-            self.runner.end(cx.now(), success);
-        }
-        if std::mem::take(&mut self.next_at_once) {
-            self.begin(cx, UnderWay::AtOnce);
-        } else {
-            self.arm(cx);
+            self.families.iter_mut().for_each(|family| family.listed(cx));
         }
     }
 }
@@ -245,17 +124,27 @@ fn is_eligible(node: &api::Node) -> bool {
 impl Agent for KubeProxy {
     fn on(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
-            Event::Start | Event::Timer(START_AGAIN) => cx.exec(self.netns, self.proxy.start(), START_COST, STARTED),
+            Event::Start | Event::Timer(START_AGAIN) => self.start(cx),
             Event::Done(STARTED, done) => self.started(cx, done),
-            Event::Changed(change) => self.changed(cx, change),
+            Event::Changed(change) => self.changed(cx, &change),
             Event::Listed(Interest::All(kind)) => self.listed(cx, kind),
-            Event::Timer(RUN) => self.rung(cx),
-            Event::Timer(LOOK) => self.look(cx),
             Event::Timer(SERVE_AGAIN) => self.serve(cx),
-            Event::Done(SYNCED, done) => self.synced(cx, done.is_ok()),
-            // Flows that could not be deleted expire; upstream logs that and goes on, too.
-            Event::Done(CLEANED, _) => self.end(cx, true),
-            Event::Woken(_, socket) => self.servers.woken(cx, self.netns, socket, &self.health),
+            Event::Woken(_, socket @ Socket::Tcp(_)) => {
+                let mut asked = self.families.iter_mut().filter(|family| family.has(socket));
+                asked.by_ref().for_each(|family| family.woken(cx, socket, &self.health));
+            }
+            Event::Timer(token) => {
+                let (index, token) = family::split(token);
+                if let Some(family) = self.families.get_mut(index) {
+                    family.rung(cx, token);
+                }
+            }
+            Event::Done(token, done) => {
+                let (index, token) = family::split(token);
+                if let Some(family) = self.families.get_mut(index) {
+                    family.done(cx, token, done.is_ok(), &mut self.health);
+                }
+            }
             _ => {}
         }
     }

@@ -16,8 +16,8 @@ use crate::command::Command;
 pub enum DetectLocal {
     /// Not at all: mode ClusterCIDR without a CIDR.
     Unknown,
-    /// Modes ClusterCIDR and NodeCIDR: by source address.
-    Cidr(IpNet),
+    /// Modes ClusterCIDR and NodeCIDR: by source address, a network of each family at most.
+    Cidrs(Vec<IpNet>),
     /// Mode BridgeInterface: by the device it came from.
     BridgeInterface(String),
     /// Mode InterfaceNamePrefix: by the beginning of that device's name.

@@ -40,8 +40,9 @@ pub fn stale_flows<'a>(
         let by_node_port = frontends.node_ports.get(&to.port()).is_some_and(|serving| !serving.contains(&from));
         if (by_address || by_node_port) && seen.insert((to, from)) {
             let (ip, port) = (from.ip(), from.port());
+            let family = if ip.is_ipv6() { " -f ipv6" } else { "" };
             commands.push(Command::Conntrack(format!(
-                "-D -p udp --orig-dst {} --orig-port-dst {} --reply-src {ip} --reply-port-src {port}",
+                "-D{family} -p udp --orig-dst {} --orig-port-dst {} --reply-src {ip} --reply-port-src {port}",
                 to.ip(),
                 to.port()
             )));

@@ -13,7 +13,7 @@
 //! | `health` | what load balancers are told of a Service, a node and kube-proxy |
 //! | `conntrack` | which UDP flows outlive their endpoint |
 //! | `proxy` | all that together: one kube-proxy, without a clock or a kernel |
-//! | `agent` | the same in simulated time, on its node |
+//! | `agent` | the same in simulated time, on its node, for each family of the node |
 //!
 //! A sync is a pure function of ([`Work`]); it touches nothing but returns [`Command`]s. Facts were
 //! read from upstream kubernetes `pkg/proxy` (about v1.35); the files are named where they decide.
@@ -76,7 +76,7 @@ pub trait Proxier: Sync + fmt::Debug {
     fn start(&self, config: &Config, node: &Node) -> Vec<Command>;
 
     /// Sets up what is gone once someone has flushed the rules ([`Monitor`]).
-    fn canary(&self) -> Vec<Command>;
+    fn canary(&self, node: &Node) -> Vec<Command>;
 
     /// The commands of one sync, in order. If one fails the rest is not done and the sync has failed.
     fn sync(&self, work: &Work<'_>) -> Vec<Command>;

@@ -1,18 +1,19 @@
 //! From API objects to service ports (upstream `pkg/proxy/serviceport.go`, `pkg/proxy/endpointslicecache.go`, and
 //! `ShouldSkipService` of `pkg/proxy/util/utils.go`).
 
+use sim_core::wire::ip::Family;
 use std::net::{IpAddr, SocketAddr};
 
 use super::endpoints::{Endpoint, collect};
 use super::service_port::{ServiceMap, ServicePort, ServicePortName};
-use crate::api::{self, ClusterIp, EndpointSlice, IpFamily, Service, ServiceType, TrafficPolicy};
+use crate::api::{self, ClusterIp, EndpointSlice, Service, ServiceType, TrafficPolicy};
 
 /// Services that carry this label are another proxy's (`apis/well_known_labels.go`).
 const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
 
 /// The ports of `service` in the eyes of the proxier of `family`, without endpoints; none for a Service that is
 /// headless, an `ExternalName`, another proxy's, without an address of the family, or without one yet.
-pub(super) fn service_ports(service: &Service, family: IpFamily) -> ServiceMap {
+pub(super) fn service_ports(service: &Service, family: Family) -> ServiceMap {
     let skipped =
         matches!(service.service_type, ServiceType::ExternalName(_)) || service.labels.contains_key(OTHER_PROXY);
     let cluster_ip = match &service.cluster_ip {
@@ -28,7 +29,7 @@ pub(super) fn service_ports(service: &Service, family: IpFamily) -> ServiceMap {
 }
 
 fn service_port(service: &Service, port: &api::ServicePort, cluster_ip: IpAddr) -> ServicePort {
-    let family = IpFamily::of(cluster_ip);
+    let family = Family::of(cluster_ip);
     let external_policy_local = reached_from_outside(service) && is_local(service.external_traffic_policy);
     let health_checked = service.service_type == ServiceType::LoadBalancer && external_policy_local;
     let of_family = |ips: &mut dyn Iterator<Item = IpAddr>| ips.filter(|ip| family.has(ip)).collect();
@@ -62,7 +63,7 @@ fn reached_from_outside(service: &Service) -> bool {
 pub(super) fn endpoints<'a>(
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
     name: &ServicePortName,
-    family: IpFamily,
+    family: Family,
 ) -> Vec<Endpoint> {
     let mut found = Vec::new();
     for slice in slices.into_iter().filter(|slice| slice.family == Some(family)) {

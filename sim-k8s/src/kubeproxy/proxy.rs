@@ -1,5 +1,6 @@
 //! One kube-proxy, without a clock, a kernel or a socket of its own: objects and times in, commands out.
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::health::ServiceHealth;
 use super::service_port::ServiceMap;
 use super::tracker::{Changes, Tracker};
 use super::{Config, Node, Proxier, Scope, SyncState, Work};
-use crate::api::{EndpointSlice, IpFamily, ObjectKey, Protocol, Service};
+use crate::api::{EndpointSlice, ObjectKey, Protocol, Service};
 use crate::command::Command;
 
 /// What one kube-proxy knows, and what it has done.
@@ -43,17 +44,21 @@ struct Sync {
 impl Proxy {
     /// One that knows of no object yet.
     pub fn new(proxier: &'static dyn Proxier, config: Config, node: Node) -> Self {
-        let tracker = Tracker::new(IpFamily::of(node.ip));
+        let tracker = Tracker::new(Family::of(node.ip));
         let sync = Sync { scope: Scope::Full, cleans_up: false, changes: Changes::default() };
         let (services, state) = (ServiceMap::new(), SyncState::default());
         Self { proxier, config, node, tracker, services, state, flushed: false, sync }
     }
 
-    /// What it does once, when it starts.
+    /// The settings of the node that a kube-proxy makes when it starts, whatever the family.
+    pub fn settings(&self) -> Vec<Command> {
+        self.config.conntrack_settings(&self.node)
+    }
+
+    /// What the proxier does once, after that.
     pub fn start(&self) -> Vec<Command> {
-        let mut commands = self.config.conntrack_settings(&self.node);
-        commands.extend(self.proxier.start(&self.config, &self.node));
-        commands.extend(self.proxier.canary());
+        let mut commands = self.proxier.start(&self.config, &self.node);
+        commands.extend(self.proxier.canary(&self.node));
         commands
     }
 
@@ -120,7 +125,7 @@ impl Proxy {
         work.existing_chains = chains.as_ref();
         let mut commands = self.proxier.sync(&work);
         if std::mem::take(&mut self.flushed) {
-            commands.extend(self.proxier.canary());
+            commands.extend(self.proxier.canary(&self.node));
         }
         self.sync = Sync { scope, cleans_up, changes };
         commands

@@ -1,12 +1,13 @@
 //! What changed since the last sync (upstream `servicechangetracker.go`, `endpointschangetracker.go`,
 //! `endpointslicecache.go`).
 
+use sim_core::wire::ip::Family;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::objects::{endpoints, service_ports};
 use super::service_port::{ServiceMap, ServicePortName};
-use crate::api::{EndpointSlice, IpFamily, ObjectKey, Protocol, Service};
+use crate::api::{EndpointSlice, ObjectKey, Protocol, Service};
 
 /// An object as the last sync had it, and as it is to be.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ impl<T> Tracked<T> {
 /// The objects of a kube-proxy, and which of them changed since its last sync.
 #[derive(Clone, Debug)]
 pub struct Tracker {
-    family: IpFamily,
+    family: Family,
     services: BTreeMap<ObjectKey, Tracked<Service>>,
     slices: BTreeMap<ObjectKey, Tracked<EndpointSlice>>,
     /// The slices of each Service as of the last sync, whether it exists or not.
@@ -50,7 +51,7 @@ pub struct Changes {
 
 impl Tracker {
     /// Of the proxier of `family`, without any object.
-    pub fn new(family: IpFamily) -> Self {
+    pub fn new(family: Family) -> Self {
         Self {
             family,
             services: BTreeMap::new(),

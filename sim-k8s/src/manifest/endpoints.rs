@@ -1,12 +1,13 @@
 //! EndpointSlices and Endpoints written by hand.
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{EndpointSubset, Endpoints};
 use k8s_openapi::api::discovery::v1::{Endpoint as K8sEndpoint, EndpointSlice as K8sEndpointSlice};
 
-use crate::api::{Endpoint, EndpointPort, EndpointSlice, IpFamily, Meta, ObjectKey};
+use crate::api::{Endpoint, EndpointPort, EndpointSlice, Meta, ObjectKey};
 
 use super::check::{Check, or_default};
 use super::names;
@@ -27,7 +28,7 @@ const MIRRORING: &str = "endpointslicemirroring-controller.k8s.io";
 pub(super) fn read_slice(check: &mut Check<'_>, passed_over: &mut PassedOver) -> Option<EndpointSlice> {
     let slice = check.read::<K8sEndpointSlice>(passed_over)?;
     let key = check.key(names::dns_subdomain);
-    let types = [("IPv4", Some(IpFamily::V4)), ("IPv6", Some(IpFamily::V6)), ("FQDN", None)];
+    let types = [("IPv4", Some(Family::V4)), ("IPv6", Some(Family::V6)), ("FQDN", None)];
     let family = check.one_of("addressType", Some(&slice.address_type), &types, None);
     if slice.address_type.is_empty() && !check.says("addressType") {
         check.error("addressType", "it is missing", "write IPv4 or IPv6");
@@ -120,7 +121,7 @@ fn from_subset(check: &mut Check<'_>, path: &str, subset: &EndpointSubset, servi
         let protocol = check.protocol(&format!("{path}.ports[{index}].protocol"), from.protocol.as_deref());
         ports.push(EndpointPort { name: from.name.clone().unwrap_or_default(), protocol, port });
     }
-    let of_family = |family: IpFamily| EndpointSlice {
+    let of_family = |family: Family| EndpointSlice {
         key: service.clone(),
         meta: Meta::default(),
         managed_by: Some(MIRRORING.to_owned()),
@@ -129,6 +130,6 @@ fn from_subset(check: &mut Check<'_>, path: &str, subset: &EndpointSubset, servi
         ports: ports.clone(),
         endpoints: endpoints.iter().filter(|endpoint| family.has(&endpoint.address)).cloned().collect(),
     };
-    let families: BTreeSet<IpFamily> = endpoints.iter().map(|endpoint| IpFamily::of(endpoint.address)).collect();
+    let families: BTreeSet<Family> = endpoints.iter().map(|endpoint| Family::of(endpoint.address)).collect();
     families.into_iter().map(of_family).collect()
 }

@@ -2,6 +2,7 @@
 //! pkg/apis/core/v1/defaults.go).
 
 use sim_core::engine::time::Duration;
+use sim_core::wire::ip::Family;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -9,9 +10,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service as K8sService, ServicePort as K8sServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::api::{
-    ClusterIp, IpFamily, IpFamilyPolicy, Meta, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy,
-};
+use crate::api::{ClusterIp, IpFamilyPolicy, Meta, Service, ServicePort, ServiceType, TargetPort, TrafficPolicy};
 
 use super::check::Check;
 use super::names;
@@ -117,7 +116,7 @@ fn cluster_ip(check: &mut Check<'_>, spec: &ServiceSpec, service_type: &ServiceT
     }
     let addresses: Vec<IpAddr> = asked.iter().filter_map(|text| check.address(field, text)).collect();
     if let [first, others @ ..] = addresses.as_slice()
-        && (others.len() > 1 || others.iter().any(|other| IpFamily::of(*other) == IpFamily::of(*first)))
+        && (others.len() > 1 || others.iter().any(|other| Family::of(*other) == Family::of(*first)))
     {
         check.error(field, "a Service has one address of each family at most", "leave the others out");
     }
@@ -131,12 +130,12 @@ fn ip_families(
     spec: &ServiceSpec,
     service_type: &ServiceType,
     cluster_ip: &ClusterIp,
-) -> Vec<IpFamily> {
-    let known = IpFamily::ALL.map(|family| (family.to_string(), family));
+) -> Vec<Family> {
+    let known = Family::ALL.map(|family| (family.to_string(), family));
     let mut families = Vec::new();
     for (index, word) in spec.ip_families.iter().flatten().enumerate() {
         let path = format!("spec.ipFamilies[{index}]");
-        let family = check.one_of(&path, Some(word), &known, IpFamily::V4);
+        let family = check.one_of(&path, Some(word), &known, Family::V4);
         if families.contains(&family) {
             check.error(&path, format!("{family} stands twice"), "name each family once");
         }

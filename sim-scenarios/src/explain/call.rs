@@ -120,10 +120,10 @@ fn target(cluster: &Cluster, caller: &Caller<'_>, host: &str, port: Option<u16>)
     }
     if let Some(pod) = cluster.pod(&key) {
         let declared = pod.template.containers.iter().flat_map(|container| &container.ports).map(|port| port.port);
-        return Ok((pod.ip.to_string(), port.or(declared.into_iter().next()).unwrap_or(HTTP)));
+        return Ok((pod.ip().to_string(), port.or(declared.into_iter().next()).unwrap_or(HTTP)));
     }
     if let Some(node) = cluster.nodes.iter().find(|node| node.name == host) {
-        let ip = if caller.outside { node.public_ip } else { node.ip };
+        let ip = if caller.outside { node.public_ip() } else { node.ip() };
         return Ok((ip.to_string(), port.unwrap_or(HTTP)));
     }
     // `shop/cart` is nobody: as a name it would be cart.shop.
@@ -153,13 +153,13 @@ fn service_target(
     if caller.outside {
         let node_port = service.ports.iter().find(|port| port.port == number).and_then(|port| port.node_port);
         let external = service.external_ips.first().map(|ip| (ip.to_string(), number));
-        let by_node = || Some((cluster.nodes.first()?.public_ip.to_string(), node_port?));
+        let by_node = || Some((cluster.nodes.first()?.public_ip().to_string(), node_port?));
         return external.or_else(by_node).ok_or_else(|| NoCall {
             what: format!("nothing outside the cluster reaches Service {key}"),
             help: "call one of type NodePort or LoadBalancer, or call from a pod".into(),
         });
     }
-    match (caller.pod, service.cluster_ip) {
+    match (caller.pod, service.cluster_ip()) {
         (None, Some(ip)) => Ok((ip.to_string(), number)),
         _ => Ok((by_name, number)),
     }

@@ -10,9 +10,10 @@ use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
 use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::icmp::is_error;
-use sim_core::wire::ip::{IpHeader, TCP, UDP};
+use sim_core::wire::ip::{Family, IpHeader, TCP, UDP};
 use sim_core::wire::l4::{self, RST, TcpHeader};
 use sim_core::wire::packet::PacketId;
+use sim_k8s::cloud::Plan;
 use sim_k8s::dns::outside_address;
 use sim_k8s::manifest::shown;
 
@@ -117,16 +118,23 @@ fn addresses(run: &Run, host: &str, namespace: &str) -> BTreeSet<IpAddr> {
         [name, namespace] | [name, namespace, "svc", ..] => key(name, namespace),
         _ => key(host, ""),
     };
-    let mut found: BTreeSet<IpAddr> = outside_address(host).into_iter().collect();
+    let mut found: BTreeSet<IpAddr> =
+        Family::ALL.into_iter().filter_map(|family| outside_address(host, Plan::of(family).names)).collect();
     if let Some(service) = cluster.service(&service) {
-        found.extend(service.cluster_ip.into_iter().chain(service.external_ips));
-        if service.cluster_ip.is_none() {
+        found.extend(service.cluster_ips.iter().copied().chain(service.external_ips));
+        if service.cluster_ips.is_empty() {
             found.extend(service.ports.iter().flat_map(|port| &port.endpoints).map(|endpoint| endpoint.ip()));
         }
     }
     let pod = key(host, namespace);
-    found.extend(cluster.pods.iter().filter(|other| other.key == pod).map(|pod| pod.ip));
-    found.extend(cluster.nodes.iter().filter(|node| node.name == host).flat_map(|node| [node.ip, node.public_ip]));
+    found.extend(cluster.pods.iter().filter(|other| other.key == pod).flat_map(|pod| pod.ips.clone()));
+    found.extend(
+        cluster
+            .nodes
+            .iter()
+            .filter(|node| node.name == host)
+            .flat_map(|node| [node.ips.clone(), node.public_ips.clone()].concat()),
+    );
     // A host nobody has is nobody's address, not everybody's.
     if found.is_empty() { [IpAddr::from([0, 0, 0, 0])].into() } else { found }
 }

@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::errno::Errno;
 use sim_core::engine::rng::Seed;
@@ -18,6 +19,7 @@ use sim_core::engine::time::Duration;
 use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::conntrack::{Entry, L4};
 use sim_core::netns::netlink::TableName;
+use sim_core::wire::ip::Family;
 use sim_core::world::World;
 use sim_k8s::api::Protocol;
 use sim_k8s::command::Command;
@@ -27,8 +29,10 @@ use super::node::Node;
 use super::objects::Stored;
 use super::packet::{First, SRC_PORT};
 
-/// The gateway, which no table has as an address of anybody (RFC 3927).
-const GATEWAY: &str = "169.254.1.1";
+/// The gateway, which no table has as an address of anybody (RFC 3927, RFC 4291).
+fn gateway(family: Family) -> &'static str {
+    if family == Family::V4 { "169.254.1.1" } else { "fe80::1" }
+}
 
 /// Long enough for a packet to get anywhere, too short for a SYN to be sent again.
 const SETTLED: Duration = Duration::from_millis(200);
@@ -58,6 +62,7 @@ pub(super) enum Seen {
 pub(super) struct Bench {
     world: World,
     node: NetnsId,
+    family: Family,
     outside: NetnsId,
     proxy: Proxy,
     /// What kube-proxy has been told of.
@@ -72,12 +77,13 @@ impl Bench {
         let (id, outside) = (netns("node")?, netns("outside")?);
         let iptables = proxier("iptables").expect("a mode of kube-proxy");
         let proxy = Proxy::new(iptables, node.config.clone(), node.proxied.clone());
-        let mut this = Self { world, node: id, outside, proxy, told: Stored::default() };
+        let family = node.family();
+        let mut this = Self { world, node: id, family, outside, proxy, told: Stored::default() };
         this.wire(node)?;
         for ip in pods {
             this.add_pod(*ip)?;
         }
-        for command in this.proxy.start() {
+        for command in this.proxy.settings().into_iter().chain(this.proxy.start()) {
             this.run(&command)?;
         }
         Ok(this)
@@ -92,34 +98,46 @@ impl Bench {
             "link set cni0 up".to_owned(),
         ];
         let own = node.proxied.addresses.iter().filter(|ip| !ip.is_loopback());
-        lines.extend(own.map(|ip| format!("addr add {ip}/32 dev eth0")));
-        lines.push(format!("route add default via {GATEWAY} dev eth0 onlink"));
+        let (family, gateway) = (self.family, gateway(self.family));
+        lines.extend(own.map(|ip| address(*ip)));
+        lines.push(format!("{}route add default via {gateway} dev eth0 onlink", flag(family)));
+        self.speak(self.node)?;
+        self.speak(self.outside)?;
         self.ip(self.node, &lines)?;
-        let outside = ["link set eth0 up", &format!("addr add {GATEWAY}/32 dev eth0"), "route add default dev eth0"];
+        let gateway = address(gateway.parse().expect("an address"));
+        let outside = ["link set eth0 up", &gateway, &format!("{}route add default dev eth0", flag(family))];
         self.ip(self.outside, &outside.map(str::to_owned))?;
-        for key in ["net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"] {
-            self.run(&Command::sysctl(key, 1))?;
-        }
-        Ok(())
+        let switches = match family {
+            Family::V4 => ["net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables"],
+            Family::V6 => ["net.ipv6.conf.all.forwarding", "net.bridge.bridge-nf-call-ip6tables"],
+        };
+        switches.into_iter().try_for_each(|key| self.run(&Command::sysctl(key, 1)))
+    }
+
+    /// A netns that is to have IPv6 has it switched on.
+    fn speak(&mut self, netns: NetnsId) -> Result<(), String> {
+        let on = Command::sysctl("net.ipv6.conf.all.disable_ipv6", 0);
+        if self.family == Family::V4 { Ok(()) } else { on.run(&mut self.world, &[netns]).map_err(|e| e.to_string()) }
     }
 
     fn add_pod(&mut self, ip: IpAddr) -> Result<(), String> {
         let name = pod(ip);
         let netns = self.world.add_netns(&name).map_err(|e| e.to_string())?;
+        self.speak(netns)?;
         let veth = format!("veth{}", self.world.all_netns().count());
         let lines = [
             format!("link add {veth} type veth peer name eth0 netns {name}"),
             format!("link set {veth} master cni0"),
             format!("link set {veth} up"),
-            format!("route add {ip}/32 dev cni0"),
+            format!("route add {} dev cni0", IpNet::from(ip)),
         ];
         self.ip(self.node, &lines)?;
         self.run(&Command::Bridge(format!("link set dev {veth} hairpin on")))?;
         let lines =
-            ["link set eth0 up".to_owned(), format!("addr add {ip}/32 dev eth0"), "route add default dev eth0".into()];
+            ["link set eth0 up".to_owned(), address(ip), format!("{}route add default dev eth0", flag(self.family))];
         self.ip(netns, &lines)?;
         let silent = "*filter\n:INPUT DROP [0:0]\nCOMMIT\n";
-        self.world.iptables_restore(netns, silent, false).map_err(|e| e.to_string())
+        self.world.iptables_restore((netns, self.family), silent, false).map_err(|e| e.to_string())
     }
 
     fn ip(&mut self, netns: NetnsId, lines: &[String]) -> Result<(), String> {
@@ -140,8 +158,8 @@ impl Bench {
         for key in gone.slices.keys().chain(objects.slices.keys()) {
             self.proxy.slice(key, objects.slices.get(key).cloned());
         }
-        let (world, id) = (&self.world, self.node);
-        let commands = self.proxy.begin(world.now(), || world.iptables_chains(id, TableName::Nat));
+        let (world, rules) = (&self.world, (self.node, self.family));
+        let commands = self.proxy.begin(world.now(), || world.iptables_chains(rules, TableName::Nat));
         for command in commands {
             self.run(&command)?;
         }
@@ -162,7 +180,7 @@ impl Bench {
 
     /// The node's rules with their counters.
     pub(super) fn rules(&self) -> String {
-        self.world.iptables_save(self.node, true)
+        self.world.iptables_save((self.node, self.family), true)
     }
 
     /// An endpoint with an address of the node is a process there: nobody listening would refuse the packet and end its
@@ -220,10 +238,10 @@ impl Bench {
             _ => format!("DNAT --to-destination {answers}"),
         };
         let rule = format!("PREROUTING -p {protocol} -d {} --dport {} -j {target}", dst.ip(), dst.port());
-        self.run(&Command::Restore(format!("*nat\n-I {rule}\nCOMMIT\n")))?;
+        self.run(&Command::Restore(self.family, format!("*nat\n-I {rule}\nCOMMIT\n")))?;
         first.send_from_netns(&mut self.world, self.outside, (self.node, "eth0"))?;
         self.settle();
-        self.run(&Command::Restore(format!("*nat\n-D {rule}\nCOMMIT\n")))
+        self.run(&Command::Restore(self.family, format!("*nat\n-D {rule}\nCOMMIT\n")))
     }
 
     /// Whether conntrack has an entry of the packet that sends it to `answers`.
@@ -276,6 +294,17 @@ impl Bench {
         let masquerade = (entry.reply.dst, back) != (first.src, SRC_PORT);
         (to != first.dst).then_some(Seen::Endpoint { to, masquerade })
     }
+}
+
+/// The command that gives `eth0` an address of its own.
+fn address(ip: IpAddr) -> String {
+    let known = if ip.is_ipv6() { " nodad" } else { "" };
+    format!("addr add {} dev eth0{known}", IpNet::from(ip))
+}
+
+/// What `ip` is told where no address says the family.
+fn flag(family: Family) -> &'static str {
+    if family == Family::V6 { "-6 " } else { "" }
 }
 
 /// The netns of a pod.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
+use sim_core::wire::ip::Family;
 
 use super::bench::{Bench, Seen};
 use super::node::Node;
@@ -193,7 +194,7 @@ impl<'a> Benches<'a> {
         let mut pods = BTreeSet::new();
         for text in senders.chain(local.map(|endpoint| &endpoint.ip)) {
             let ip = address(text)?;
-            if ip.is_ipv4() && node.is_pod(ip) {
+            if node.is_pod(ip) {
                 pods.insert(ip);
             }
         }
@@ -235,8 +236,8 @@ impl<'a> Benches<'a> {
 /// What becomes of a flow over many draws: `{verdict, to, masq}`.
 fn result(flow: &Flow, benches: &mut Benches<'_>) -> Result<Value, String> {
     let (src, dst) = (address(&flow.src)?, address(&flow.dst)?);
-    if !src.is_ipv4() || !dst.is_ipv4() {
-        return Err("IPv6 is not switched on yet".to_owned());
+    if [src, dst].iter().any(|ip| Family::of(*ip) != benches.node.family()) {
+        return Err(format!("the node's kube-proxy is that of {}, and the packet is not", benches.node.family()));
     }
     let first = First { src, dst: SocketAddr::new(dst, flow.dport), protocol: protocol(Some(&flow.proto))? };
     let mut endpoints = BTreeSet::new();

@@ -80,7 +80,7 @@ fn kept(row: &Cleanup) -> Result<bool, String> {
     let first = First { src: CLIENT, dst, protocol: protocol(Some(&row.proto))? };
     let answers = SocketAddr::new(address(&row.reply_src)?, row.reply_sport.unwrap_or(TARGET_PORT));
     if !dst.is_ipv4() || !answers.is_ipv4() {
-        return Err("IPv6 is not switched on yet".to_owned());
+        return Err("the Service of these rows has IPv4 alone".to_owned());
     }
     bench.track(&first, answers)?;
     if !bench.tracks(&first, answers) {

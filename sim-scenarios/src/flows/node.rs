@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use sim_core::wire::ip::Family;
 use sim_k8s::kubeproxy::{self, Config, DetectLocal};
 
 use super::objects::address;
@@ -28,15 +29,12 @@ impl Node {
             layers.iter().find_map(|layer| get(layer))
         }
         let family = first(&layers, |keys| keys.family.as_deref()).unwrap_or("IPv4");
-        if family != "IPv4" {
-            return Err(format!("{family} is not switched on yet"));
-        }
         let ip = first(&layers, |keys| of_family(keys.node_ip.as_ref(), family)).ok_or("the node has no node_ip")?;
         let cidr = first(&layers, |keys| of_family(keys.detect_local_cidr.as_ref(), family));
         let pods = cidr.map(network).transpose()?;
         let detect_local = match (first(&layers, |keys| keys.detect_local.as_deref()), pods) {
             (Some("none") | None, _) => DetectLocal::Unknown,
-            (Some("cluster_cidr"), Some(cidr)) => DetectLocal::Cidr(cidr),
+            (Some("cluster_cidr"), Some(cidr)) => DetectLocal::Cidrs(vec![cidr]),
             (Some("cluster_cidr"), None) => return Err("detect_local: cluster_cidr needs detect_local_cidr".into()),
             (Some(other), _) => return Err(format!("not supported yet: detect_local {other:?}")),
         };
@@ -44,7 +42,7 @@ impl Node {
         let mut addresses = vec![address(ip)?];
         for ip in local {
             let ip = address(ip)?;
-            if ip.is_ipv4() && !addresses.contains(&ip) {
+            if Family::of(ip) == Family::of(addresses[0]) && !addresses.contains(&ip) {
                 addresses.push(ip);
             }
         }
@@ -63,6 +61,11 @@ impl Node {
         let proxied = kubeproxy::Node { name, ip: addresses[0], addresses, zone, cores: 4 };
         let expect_localnet_drop_rule = first(&layers, |keys| keys.expect_localnet_drop_rule);
         Ok(Self { proxied, config, pods, expect_localnet_drop_rule })
+    }
+
+    /// The family of its kube-proxy's proxier.
+    pub(super) fn family(&self) -> Family {
+        Family::of(self.proxied.ip)
     }
 
     /// Whether `ip` is one of the node's own addresses.

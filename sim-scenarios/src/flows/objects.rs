@@ -1,13 +1,12 @@
 //! A table's objects as an apiserver would have them.
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use sim_core::engine::time::Duration;
-use sim_k8s::api::{
-    self, ClusterIp, IpFamily, Labels, Meta, ObjectKey, Protocol, ServiceType, TargetPort, TrafficPolicy,
-};
+use sim_k8s::api::{self, ClusterIp, Labels, Meta, ObjectKey, Protocol, ServiceType, TargetPort, TrafficPolicy};
 use sim_k8s::kubeproxy::ServicePortName;
 
 use super::table::{Conditions, Ingress, Port, Service, Slice, SliceEndpoint};
@@ -147,10 +146,10 @@ fn slice(key: ObjectKey, from: &Slice) -> Result<api::EndpointSlice, String> {
     let ports: Result<Vec<_>, String> = from.ports.iter().filter_map(|it| port(it).transpose()).collect();
     let endpoints = from.endpoints.iter().map(endpoint).collect::<Result<Vec<_>, _>>()?;
     let family = match (from.address_type.as_deref(), endpoints.first()) {
-        (None, Some(endpoint)) => Some(IpFamily::of(endpoint.address)),
+        (None, Some(endpoint)) => Some(Family::of(endpoint.address)),
         (Some("FQDN"), _) => None,
-        (Some("IPv6"), _) => Some(IpFamily::V6),
-        _ => Some(IpFamily::V4),
+        (Some("IPv6"), _) => Some(Family::V6),
+        _ => Some(Family::V4),
     };
     Ok(api::EndpointSlice {
         service: Some(ObjectKey::new(&from.namespace, &from.service)),

@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::errno::Errno;
 use sim_core::netns::socket::tcp::SocketOptions;
-use sim_core::wire::eth::{ETHERTYPE_IPV4, EthHeader};
-use sim_core::wire::ip::{self, IpHeader};
+use sim_core::wire::eth::EthHeader;
+use sim_core::wire::ip::{self, Family, IpHeader};
 use sim_core::wire::l4::{SYN, TcpHeader};
 use sim_core::wire::packet::PacketId;
 use sim_core::wire::{build, checksum};
@@ -61,7 +61,7 @@ impl First {
         let (Some(src), Some(dst)) = (mac(world, from, "eth0"), mac(world, to.0, to.1)) else {
             return Err("a device is missing".into());
         };
-        let mut frame = EthHeader { src, dst, ethertype: ETHERTYPE_IPV4 }.to_bytes().to_vec();
+        let mut frame = EthHeader { src, dst, ethertype: Family::of(self.src).ethertype() }.to_bytes().to_vec();
         frame.extend(self.l3());
         world.send_frame(from, dev, &frame);
         Ok(())

@@ -106,7 +106,7 @@ fn outside(page: &Page<'_>) -> Html {
         text("soft small", (242, 26), traffic),
         line(wire, (560, 58), (560, SWITCH)),
     ];
-    shapes.extend(machine((0, 10), 230, "world outside", &format!("clients at {}", cluster.world_ip)));
+    shapes.extend(machine((0, 10), 230, "world outside", &format!("clients at {}", cluster.world_ips[0])));
     shapes.extend(machine((460, 10), 200, "gateway gw", &format!("{} · 1:1 NAT", address("gw"))));
     let balanced: Vec<IpAddr> = cluster.services().iter().flat_map(|service| service.external_ips.clone()).collect();
     if let Some(first) = balanced.first() {
@@ -172,7 +172,7 @@ fn node(page: &Page<'_>, node: &Node, (x, y): (i32, i32), width: i32) -> (Html, 
         rect(if up { "box" } else { "box off" }, (x, y), (width, height)).into(),
         text("strong", (x + 12, y + 22), &node.name).into(),
         text_to(class, (x + width - 12, y + 22), state).into(),
-        text("soft small", (x + 12, y + 40), fitted(&format!("{}{network}", node.ip), width - 24)).into(),
+        text("soft small", (x + 12, y + 40), fitted(&format!("{}{network}", node.ip()), width - 24)).into(),
     ];
     for (index, row) in rows.iter().enumerate() {
         shapes.push(row.drawn((x + 12, y + HEAD + ROW * index as i32 + 16), width - 24).into());

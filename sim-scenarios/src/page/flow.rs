@@ -145,7 +145,9 @@ impl Flow {
         let Some(service) = service.and_then(|key| cluster.service(key)) else { return };
         let endpoints = service.ports.iter().filter(|port| port.port == number).flat_map(|port| &port.endpoints);
         for endpoint in endpoints {
-            let Some(pod) = cluster.pods.iter().rposition(|pod| pod.ip == endpoint.ip() && pod.ended.is_none()) else {
+            let Some(pod) =
+                cluster.pods.iter().rposition(|pod| pod.ips.contains(&endpoint.ip()) && pod.ended.is_none())
+            else {
                 continue;
             };
             let (name, note) = named(page, pod);
@@ -259,5 +261,5 @@ fn named(page: &Page<'_>, pod: usize) -> (String, String) {
     let pod = &cluster.pods[pod];
     let node = &cluster.nodes[pod.node].name;
     let name = pod.key.to_string();
-    if pod.ended.is_some() { (format!("{name} ({})", pod.ip), format!("{node}, gone")) } else { (name, node.clone()) }
+    if pod.ended.is_some() { (format!("{name} ({})", pod.ip()), format!("{node}, gone")) } else { (name, node.clone()) }
 }

@@ -10,10 +10,10 @@ use sim_core::capture::{Direction, Hop, Loss, Seen};
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::engine::trail::{DropPlace, DropReason};
 use sim_core::wire::eth::ETH_LEN;
-use sim_core::wire::ip::{IpHeader, TCP, UDP};
+use sim_core::wire::ip::{Family, IpHeader, TCP, UDP};
 use sim_core::wire::l4::{self, ACK, RST, SYN, TcpHeader};
 use sim_core::wire::packet::PacketId;
-use sim_k8s::dns::OUTSIDE_NETWORK;
+use sim_k8s::cloud::Plan;
 
 use super::html::{Html, Tag, tag};
 use super::{Page, left_out};
@@ -108,7 +108,7 @@ impl Walks {
     /// Takes note of what the taps saw.
     pub(super) fn see(&mut self, seen: Vec<Seen>, run: &Run) {
         let services: BTreeSet<IpAddr> =
-            run.cluster().services().iter().filter_map(|service| service.cluster_ip).collect();
+            run.cluster().services().iter().flat_map(|service| service.cluster_ips.clone()).collect();
         let mut grown = BTreeSet::new();
         for (index, this) in seen.iter().enumerate() {
             let packet = this.packet();
@@ -260,17 +260,17 @@ fn kind(sent: &Sent, hop: &Hop, services: &BTreeSet<IpAddr>, run: &Run) -> Optio
     if !sent.begins || run.world().address_of(hop.netns, from).is_none() {
         return None;
     }
-    let pods = run.config().cluster.pod_network;
-    let outside = matches!(to, IpAddr::V4(to) if OUTSIDE_NETWORK.contains(&to));
+    let is_pod = |ip: &IpAddr| run.config().cluster.pod_networks.iter().any(|net| net.contains(ip));
+    let outside = Plan::of(Family::of(to)).names.contains(&to);
     if services.contains(&to) {
         Some(if sent.to.port() == DOMAIN { Kind::Dns } else { Kind::Service })
     } else if hop.netns == cluster.world_netns {
-        (from == cluster.world_ip).then_some(Kind::In)
+        cluster.world_ips.contains(&from).then_some(Kind::In)
     } else if outside {
         Some(Kind::Out)
     } else {
         // A datagram from pod to pod may be an answer.
-        (sent.tcp && pods.contains(&to) && pods.contains(&from)).then_some(Kind::Pod)
+        (sent.tcp && is_pod(&to) && is_pod(&from)).then_some(Kind::Pod)
     }
 }
 

@@ -113,7 +113,7 @@ fn of_service_port(run: &Run, service: &Service, port: &ServicePort) -> ServiceR
     };
     let mut answered_by: BTreeMap<Option<usize>, u64> = BTreeMap::new();
     for endpoint in &port.endpoints {
-        let pod = run.cluster().pods.iter().rposition(|pod| pod.ip == endpoint.ip() && pod.ended.is_none());
+        let pod = run.cluster().pods.iter().rposition(|pod| pod.ips.contains(&endpoint.ip()) && pod.ended.is_none());
         answered_by.extend(pod.map(|pod| (Some(pod), 0)));
     }
     let mut calls = 0;

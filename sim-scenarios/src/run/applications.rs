@@ -40,14 +40,15 @@ impl Run {
         let number = number.expect("the cluster knows the pods that were started");
         let pod = &self.cluster.pods[number];
         let signature = signature::sign(number, &pod.key);
-        let server = |(transport, port)| Server {
+        let server = |(transport, port), ip| Server {
             netns: pod.netns,
-            local: SocketAddr::new(pod.ip, port),
+            local: SocketAddr::new(ip, port),
             transport,
             protocol: self.spoken_by(pod, transport, port),
             signature: signature.clone(),
         };
-        let servers = self.ports_of(pod, container.container).into_iter().map(server).collect();
+        let ports = self.ports_of(pod, container.container).into_iter();
+        let servers = ports.flat_map(|port| pod.ips.iter().map(|ip| server(port, *ip)).collect::<Vec<_>>()).collect();
         let habits = Habits::of(&pod.template.containers[container.container], pod.template.restart_policy);
         self.applications.start(&mut self.world, container, servers, habits);
     }

@@ -1,17 +1,18 @@
 //! Begins calls and counts what became of them.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
+use sim_core::wire::ip::Family;
 use sim_k8s::api::Protocol as Transport;
 use sim_k8s::workload::{Call, Caller};
 
 use super::edge::Edge;
 use super::{Alarm, LINGER, Run, resolve};
 use crate::workload::protocol::{signature, spoken};
-use crate::workload::{Ended, Reason, Request, Server};
+use crate::workload::{Destination, Ended, Reason, Request, Server};
 
 impl Run {
     /// Makes edges of the plan: the cluster stands, and calls are made from now on.
@@ -47,7 +48,9 @@ impl Run {
         let called = self.edges.iter().map(|edge| &edge.call).filter(|call| call.to.service().is_none());
         let ports: BTreeSet<(Transport, u16)> = called.map(|call| (call.protocol, call.port)).collect();
         for (transport, port) in ports {
-            let (netns, local) = (self.cluster.world_netns, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
+            // A socket of IPv6 serves both.
+            let any = self.cluster.world_ips.iter().copied().map(Family::of).max().unwrap_or(Family::V4).unspecified();
+            let (netns, local) = (self.cluster.world_netns, SocketAddr::new(any, port));
             let (protocol, signature) = (spoken(transport, [port]), signature::OUTSIDER.to_owned());
             let server = Server { netns, local, transport, protocol, signature };
             if let Err(errno) = self.outside.start(&mut self.world, server) {
@@ -72,12 +75,12 @@ impl Run {
         }
     }
 
-    /// Where calls of `from` come from at this moment: netns, and the address if the route does not say.
-    fn origins(&self, from: &Caller) -> Vec<(NetnsId, Option<IpAddr>)> {
+    /// The netns that calls of `from` come from at this moment.
+    fn origins(&self, from: &Caller) -> Vec<NetnsId> {
         match from {
-            Caller::World => vec![(self.cluster.world_netns, Some(self.cluster.world_ip))],
-            Caller::Node => self.cluster.nodes.iter().map(|node| (node.netns, None)).collect(),
-            Caller::Workload(workload) => self.cluster.callers(workload).map(|pod| (pod.netns, None)).collect(),
+            Caller::World => vec![self.cluster.world_netns],
+            Caller::Node => self.cluster.nodes.iter().map(|node| node.netns).collect(),
+            Caller::Workload(workload) => self.cluster.callers(workload).map(|pod| pod.netns).collect(),
         }
     }
 
@@ -93,7 +96,7 @@ impl Run {
             self.world.alarm(at, Alarm::Begin(index).token());
         }
         let origins = self.origins(&self.edges[index].call.from);
-        let Some(&(netns, from)) = origins.get(nth as usize % origins.len().max(1)) else {
+        let Some(&netns) = origins.get(nth as usize % origins.len().max(1)) else {
             return Some(Ended::at_once(call, Reason::NoCaller));
         };
         let protocol = self.protocol_of(&self.edges[index].call);
@@ -104,6 +107,11 @@ impl Run {
         let (transport, host) = (edge.call.protocol, resolve::host(&edge.call, caller));
         let Some(to) = resolve::destination(&self.cluster, edge, caller, draws) else {
             return Some(Ended::at_once(call, Reason::NoAddress));
+        };
+        // Clients outside have addresses that no route chooses.
+        let from = match &to {
+            Destination::Address(to) => self.cluster.world_ips.iter().copied().find(|ip| ip.is_ipv6() == to.is_ipv6()),
+            Destination::Name(..) => None,
         };
         let request = Request { netns, from, to, transport, protocol, host };
         self.clients.begin(&mut self.world, call, request)
@@ -144,7 +152,7 @@ impl Run {
         let service = call.to.service().and_then(|key| self.cluster.service(key));
         let port = service.as_ref().and_then(|service| service.ports.iter().find(|port| port.port == call.port));
         let endpoint = port.and_then(|port| port.endpoints.first());
-        let pod = endpoint.and_then(|endpoint| self.cluster.running().find(|pod| pod.ip == endpoint.ip()));
+        let pod = endpoint.and_then(|endpoint| self.cluster.running().find(|pod| pod.ips.contains(&endpoint.ip())));
         match (pod, endpoint) {
             (Some(pod), Some(endpoint)) => self.spoken_by(pod, call.protocol, endpoint.port()),
             _ => spoken(call.protocol, [call.port]),

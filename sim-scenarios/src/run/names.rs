@@ -23,11 +23,12 @@ impl Run {
             names.entry(ip).or_insert(name);
         }
         for node in &self.cluster.nodes {
-            names.insert(node.public_ip, format!("{}/public", node.name));
+            let translated = node.public_ips.iter().filter(|ip| !node.ips.contains(ip));
+            names.extend(translated.map(|ip| (*ip, format!("{}/public", node.name))));
         }
         for service in self.cluster.services() {
             let name = format!("{}.{}.svc", service.key.name, service.key.namespace);
-            names.extend(service.cluster_ip.iter().chain(&service.external_ips).map(|ip| (*ip, name.clone())));
+            names.extend(service.cluster_ips.iter().chain(&service.external_ips).map(|ip| (*ip, name.clone())));
         }
         names
     }
@@ -39,16 +40,16 @@ impl Run {
         let cluster = &self.cluster;
         if kind == "pod" {
             let pods = cluster.pods.iter().filter(|pod| fits(&pod.key));
-            return pods.map(|pod| End { ip: pod.ip, port: None }).collect();
+            return pods.flat_map(|pod| &pod.ips).map(|ip| End { ip: *ip, port: None }).collect();
         }
         let mut ends = Vec::new();
         for service in cluster.services().iter().filter(|service| kind == "service" && fits(&service.key)) {
             for port in &service.ports {
                 let end = |ip: &IpAddr, port: u16| End { ip: *ip, port: Some(port) };
-                ends.extend(service.cluster_ip.iter().chain(&service.external_ips).map(|ip| end(ip, port.port)));
+                ends.extend(service.cluster_ips.iter().chain(&service.external_ips).map(|ip| end(ip, port.port)));
                 ends.extend(port.endpoints.iter().map(|endpoint| end(&endpoint.ip(), endpoint.port())));
-                let nodes = cluster.nodes.iter().flat_map(|node| [node.ip, node.public_ip]);
-                ends.extend(nodes.filter_map(|ip| Some(end(&ip, port.node_port?))));
+                let nodes = cluster.nodes.iter().flat_map(|node| node.ips.iter().chain(&node.public_ips));
+                ends.extend(nodes.filter_map(|ip| Some(end(ip, port.node_port?))));
             }
         }
         ends

@@ -7,6 +7,7 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Duration;
+use sim_core::wire::ip::Family;
 use sim_k8s::cloud::lb::LbConfig;
 use sim_k8s::cluster::{ClusterConfig, ClusterError};
 use sim_k8s::flannel;
@@ -49,10 +50,26 @@ pub struct ClusterOptions {
     pub nodes: u32,
     /// Over how many zones they are dealt in turn; 0: they have none.
     pub zones: u32,
+    /// Which IP it speaks.
+    #[serde(default)]
+    pub ip_family: IpFamily,
     /// How packets come to the pods of another node.
     pub network: Network,
     /// What the cloud's load balancers do with a packet.
     pub load_balancer: Balancer,
+}
+
+/// The address families of a cluster (`networking.ipFamily` of kind).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IpFamily {
+    /// IPv4 alone.
+    #[default]
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
+    /// Both, IPv4 first.
+    Dual,
 }
 
 /// flannel's backend, or none.
@@ -79,6 +96,15 @@ pub enum Balancer {
 
 /// A choice: how it is written, what it means, what it is.
 pub type Choice<T> = (&'static str, &'static str, T);
+
+impl IpFamily {
+    /// All there are.
+    pub const ALL: [Choice<Self>; 3] = [
+        ("ipv4", "IPv4 alone", Self::Ipv4),
+        ("ipv6", "IPv6 alone", Self::Ipv6),
+        ("dual", "both; who says nothing gets IPv4", Self::Dual),
+    ];
+}
 
 impl Network {
     /// All there are.
@@ -121,7 +147,7 @@ pub struct Scenario {
 impl Recipe {
     /// The words after `everyhop` that make this run, if its files are where they were.
     pub fn words(&self) -> Vec<String> {
-        let ClusterOptions { seed, nodes, zones, network, load_balancer } = self.cluster;
+        let ClusterOptions { seed, nodes, zones, ip_family, network, load_balancer } = self.cluster;
         let (ns, units) = (self.duration_ns.get(), [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")]);
         let whole = units.into_iter().find(|(unit, _)| ns % unit == 0);
         let duration = whole.map_or_else(|| format!("{}us", ns / 1000), |(unit, name)| format!("{}{name}", ns / unit));
@@ -131,6 +157,7 @@ impl Recipe {
             ("--seed", seed.to_string()),
             ("--nodes", nodes.to_string()),
             ("--zones", zones.to_string()),
+            ("--ip-family", chosen(IpFamily::ALL, ip_family).0.to_owned()),
             ("--network", chosen(Network::ALL, network).0.to_owned()),
             ("--load-balancer", chosen(Balancer::ALL, load_balancer).0.to_owned()),
             ("--duration", duration),
@@ -179,7 +206,12 @@ impl ClusterOptions {
     /// The cluster that was chosen.
     pub fn config(self) -> ClusterConfig {
         let Self { seed, nodes, zones, .. } = self;
-        let mut config = ClusterConfig { nodes, zones, seed: Seed(seed), ..ClusterConfig::default() };
+        let families: &[Family] = match self.ip_family {
+            IpFamily::Ipv4 => &[Family::V4],
+            IpFamily::Ipv6 => &[Family::V6],
+            IpFamily::Dual => &Family::ALL,
+        };
+        let mut config = ClusterConfig { nodes, zones, seed: Seed(seed), ..ClusterConfig::of(families) };
         let (backend, pod_routes) = match self.network {
             Network::Vxlan => ("vxlan", false),
             Network::HostGw => ("host-gw", false),
@@ -202,8 +234,8 @@ mod tests {
     const HELLO: &str = include_str!("../../../examples/hello/hello.yaml");
 
     fn recipe() -> Recipe {
-        let cluster =
-            ClusterOptions { seed: 7, nodes: 2, zones: 0, network: Network::HostGw, load_balancer: Balancer::Nat };
+        let (ip_family, network, load_balancer) = (IpFamily::Ipv4, Network::HostGw, Balancer::Nat);
+        let cluster = ClusterOptions { seed: 7, nodes: 2, zones: 0, ip_family, network, load_balancer };
         let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
         Recipe {
             version: VERSION.into(),
@@ -235,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_recipe_can_be_typed() {
-        let words = "run hello.yaml --seed 7 --nodes 2 --zones 0 --network host-gw --load-balancer nat \
+        let words = "run hello.yaml --seed 7 --nodes 2 --zones 0 --ip-family ipv4 --network host-gw --load-balancer nat \
                      --duration 1000000us --faults faults.yaml";
         assert_eq!(recipe().words().join(" "), words, "to the microsecond");
         let half = Recipe { duration_ns: NonZeroU64::new(500_000_000).unwrap(), faults: None, ..recipe() };

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::rng::Stream;
+use sim_core::wire::ip::Family;
 use sim_k8s::cluster::{Cluster, Node, Pod, Service};
 use sim_k8s::workload::{Call, Caller, Target, Why};
 
@@ -49,18 +50,23 @@ pub(super) fn destination(
 
 fn from_outside(cluster: &Cluster, service: &Service, edge: &mut Edge) -> Option<SocketAddr> {
     let port = service.ports.iter().find(|p| p.port == edge.call.port && p.protocol == edge.call.protocol)?;
-    let external = service.external_ips.first().map(|ip| SocketAddr::new(*ip, port.port));
+    let external = &service.external_ips;
+    // Those who can reach it in several ways take turns.
+    let turn = edge.tally.sent as usize - 1;
+    let external = external.get(turn % external.len().max(1)).map(|ip| SocketAddr::new(*ip, port.port));
+    let family = service.cluster_ips.get(turn % service.cluster_ips.len().max(1)).copied().map(Family::of);
     let known = |node: &&Node| cluster.objects().nodes.contains_key(&node.name);
     let nodes: Vec<&Node> = cluster.nodes.iter().filter(known).collect();
     let any = nodes.get(edge.draws.below(nodes.len() as u32) as usize);
-    external.or_else(|| Some(SocketAddr::new(any?.public_ip, port.node_port?)))
+    let public = any.and_then(|node| node.public_ips.iter().copied().find(|ip| family == Some(Family::of(*ip))));
+    external.or_else(|| Some(SocketAddr::new(public?, port.node_port?)))
 }
 
 /// The port that is called. An environment value names one, which the client takes as it is; that of a headless Service is
 /// known by its SRV record.
 fn port(service: &Service, call: &Call) -> u16 {
     let endpoints = service.ports.iter().filter(|p| p.port == call.port && p.protocol == call.protocol);
-    let named = matches!(call.why, Why::Environment { .. }) || service.cluster_ip.is_some();
+    let named = matches!(call.why, Why::Environment { .. }) || service.cluster_ip().is_some();
     let first = endpoints.flat_map(|port| &port.endpoints).next();
     first.filter(|_| !named).map_or(call.port, |endpoint| endpoint.port())
 }

@@ -111,12 +111,12 @@ impl Guide<'_> {
     /// The address of a pod.
     pub(super) fn pod(&self, name: &str) -> IpAddr {
         let key = ObjectKey { namespace: "default".into(), name: name.into() };
-        self.run().cluster().pod(&key).expect("a pod of the tour").ip
+        self.run().cluster().pod(&key).expect("a pod of the tour").ip()
     }
 
     /// The pod that has an address now.
     pub(super) fn pod_at(&self, ip: IpAddr) -> Option<&Pod> {
-        self.run().cluster().running().find(|pod| pod.ip == ip)
+        self.run().cluster().running().find(|pod| pod.ip() == ip)
     }
 
     /// The name of the pod that has an address now, else the address.
@@ -126,7 +126,7 @@ impl Guide<'_> {
 
     /// The cluster address of a Service.
     pub(super) fn service(&self, name: &str) -> IpAddr {
-        self.look_up(name).cluster_ip.expect("one that is reached by its address")
+        self.look_up(name).cluster_ip().expect("one that is reached by its address")
     }
 
     /// The address of a Service's load balancer.

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::errno::Errno;
 use sim_core::engine::rng::Stream;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 use sim_core::netns::socket::tcp::SocketOptions;
+use sim_core::wire::ip::Family;
 use sim_core::world::World;
 use sim_k8s::api::Protocol as Transport;
 use sim_k8s::dns::{self, Libc, Resolution, Resolved, Resolver, Source};
@@ -256,7 +258,7 @@ fn open(world: &mut World, request: &Request, resolved: Resolved) -> Result<Talk
         dns::sort(Libc::Glibc, &mut ips, |ip| sources[&ip]);
     }
     let to = SocketAddr::new(*ips.first().ok_or(Reason::Dns(dns::Failure::NoData))?, port);
-    let local = SocketAddr::new(request.from.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0);
+    let local = SocketAddr::new(request.from.unwrap_or(Family::of(to.ip()).unspecified()), 0);
     let (socket, local) = match request.transport {
         Transport::Tcp => {
             let id = world.tcp_connect(netns, local, to, SocketOptions::default())?;
@@ -277,13 +279,16 @@ fn open(world: &mut World, request: &Request, resolved: Resolved) -> Result<Talk
 
 /// Where packets to `ip` would come from: what `getaddrinfo` finds out by connecting a socket.
 fn source(world: &mut World, netns: NetnsId, ip: IpAddr) -> Option<Source> {
-    let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    let any = SocketAddr::new(Family::of(ip).unspecified(), 0);
     let socket = world.udp_bind(netns, any, false).ok()?;
     let connected = world.udp_connect(netns, socket, SocketAddr::new(ip, dns::PORT));
     let local = world.udp(netns, socket).map(|socket| socket.local.ip());
     world.close(netns, socket);
     let ip = local.filter(|_| connected.is_ok())?;
-    Some(Source { ip, prefix: world.address_of(netns, ip).map_or(32, |net| net.prefix_len()) })
+    Some(Source {
+        ip,
+        prefix: world.address_of(netns, ip).map_or(IpNet::from(ip).prefix_len(), |net| net.prefix_len()),
+    })
 }
 
 impl Call {

@@ -39,7 +39,8 @@ impl Addresses {
                 None => ip,
             },
             None => {
-                let free = self.network.hosts().find(|ip| !self.owners.contains_key(ip));
+                let mut free = self.network.hosts().filter(|ip| *ip != self.network.network());
+                let free = free.find(|ip| !self.owners.contains_key(ip));
                 free.ok_or_else(|| format!("the cloud's addresses {} are exhausted", self.network))?
             }
         };
@@ -53,9 +54,10 @@ impl Addresses {
         self.owners.retain(|_, owner| owner != service);
     }
 
-    /// One family for now (docs/differences.md), and an address of one machine.
+    /// One family, the cluster's primary one (docs/differences.md), and an address of one machine.
     fn is_usable(&self, ip: IpAddr) -> bool {
-        let of_a_machine = ip.is_ipv4() && !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified());
+        let of_a_machine = ip.is_ipv4() == self.network.addr().is_ipv4()
+            && !(ip.is_loopback() || ip.is_multicast() || ip.is_unspecified());
         of_a_machine && !self.elsewhere.iter().any(|network| network.contains(&ip))
     }
 }

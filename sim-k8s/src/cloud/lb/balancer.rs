@@ -1,5 +1,6 @@
 //! One load balancer: what a Service asks of the cloud.
 
+use sim_core::wire::ip::Family;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -42,11 +43,14 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    /// Whether balancers of this kind can do what `service` asks for.
+    /// Whether balancers of this kind and family can do what `service` asks for.
     ///
     /// # Errors
     /// Why not, in words.
-    pub(super) fn can_serve(service: &Service, config: &LbConfig) -> Result<(), String> {
+    pub(super) fn can_serve(service: &Service, config: &LbConfig, family: Family) -> Result<(), String> {
+        if !service.ip_families.contains(&family) {
+            return Err(format!("the load balancers of this cloud speak {family}, and the Service does not"));
+        }
         if config.kind == LbKind::Nat && service.ports.iter().any(|port| port.node_port.is_none()) {
             return Err("it has no node port, and the load balancer can only lead there".into());
         }

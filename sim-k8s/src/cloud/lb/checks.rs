@@ -20,6 +20,8 @@ pub(super) type CheckId = (String, CheckTarget);
 #[derive(Clone, Debug)]
 pub(super) struct Checks {
     netns: NetnsId,
+    /// The address they come from.
+    from: IpAddr,
     checks: BTreeMap<CheckId, Check>,
     by_socket: BTreeMap<SocketId, CheckId>,
     /// Checks made so far.
@@ -37,8 +39,8 @@ struct Check {
 }
 
 impl Checks {
-    pub(super) fn new(netns: NetnsId) -> Self {
-        Self { netns, checks: BTreeMap::new(), by_socket: BTreeMap::new(), made: 0 }
+    pub(super) fn new(netns: NetnsId, from: IpAddr) -> Self {
+        Self { netns, from, checks: BTreeMap::new(), by_socket: BTreeMap::new(), made: 0 }
     }
 
     /// Keeps the checks in `wanted` and makes the missing ones; those are given back, each with its serial number.
@@ -80,7 +82,7 @@ impl Checks {
     pub(super) fn begin(&mut self, cx: &mut Context<'_>, id: &CheckId) -> Option<CheckId> {
         self.end_probe(cx, id);
         let check = self.checks.get_mut(id)?;
-        match Probe::begin(cx.world(), self.netns, check.ip, id.1) {
+        match Probe::begin(cx.world(), (self.netns, self.from), check.ip, id.1) {
             Ok(probe) => {
                 cx.own(self.netns, Socket::Tcp(probe.socket));
                 self.by_socket.insert(probe.socket, id.clone());

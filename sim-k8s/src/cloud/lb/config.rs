@@ -3,9 +3,6 @@
 //! Sources are those of `cloud-provider` 4666611 (service controller), kubernetes/ingress-gce acbcf5d (`pkg/l4`), aws-load-balancer-controller
 //! 225f445 (`pkg/service/model_builder.go`), and the vendors' guides; where there is none it says so.
 
-use std::net::Ipv4Addr;
-
-use ipnet::{IpNet, Ipv4Net};
 use sim_core::engine::time::Duration;
 
 use crate::timings::Span;
@@ -71,9 +68,6 @@ pub struct LbConfig {
     /// Services are told `ipMode: Proxy`: nodes and pods then go through the balancer, instead of being sent to an
     /// endpoint by their own kube-proxy. Default off (`VIP`).
     pub is_proxy: bool,
-    /// Where their addresses come from. Default 198.18.0.0/16, a network for tests (RFC 2544). An address asked for by
-    /// `loadBalancerIP` may be another one.
-    pub addresses: IpNet,
     /// Health checks of a Service with `externalTrafficPolicy: Cluster`.
     pub cluster_check: HealthCheck,
     /// Health checks of a Service with `externalTrafficPolicy: Local`.
@@ -109,7 +103,6 @@ impl LbConfig {
         Self {
             kind: LbKind::Passthrough,
             is_proxy: false,
-            addresses: IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 16)),
             cluster_check: HealthCheck::new(CheckKind::KubeProxy, [8, 1], [3, 1]),
             local_check: HealthCheck::new(CheckKind::HealthCheckNodePort, [3, 1], [2, 1]),
             propagation: Span::secs(0, 0),

@@ -4,6 +4,7 @@
 //! One Service is looked after at a time (`--concurrent-service-syncs` is 1), and each call to the cloud takes its time.
 //! A Service is told its address once the first health checks are over: before, a balancer does not know where to send.
 
+use sim_core::wire::ip::Family;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
 
-use super::super::{BALANCER, nat};
+use super::super::{Plan, nat};
 use super::addresses::Addresses;
 use super::balancer::{Balancer, needs_update, wants_balancer};
 use super::checks::{CheckId, Checks};
@@ -21,7 +22,7 @@ use super::config::{Established, LbConfig};
 use super::nodes::{is_reason, is_target};
 use super::rules::{self, Cut, FIRST_MARK, Target};
 use crate::agent::{Agent, Context, Event, Interest};
-use crate::api::{Ingress, Kind, Object, ObjectKey, Service};
+use crate::api::{Ingress, Kind, Node, Object, ObjectKey, Service};
 use crate::apiserver::{Cache, Change, Request};
 use crate::command::Command;
 
@@ -35,6 +36,7 @@ const WATCHED: [Kind; 2] = [Kind::Service, Kind::Node];
 #[derive(Clone, Debug)]
 pub struct LoadBalancers {
     config: LbConfig,
+    plan: &'static Plan,
     gateway: NetnsId,
     netns: NetnsId,
     cache: Cache,
@@ -94,7 +96,7 @@ impl Agent for LoadBalancers {
     fn on(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
             Event::Start => {
-                self.exec(cx, self.netns, rules::start(&self.config));
+                self.exec(cx, self.netns, rules::start(&self.config, Family::of(self.plan.balancer)));
                 WATCHED.into_iter().for_each(|kind| cx.watch(Interest::All(kind)));
             }
             Event::Listed(_) => {
@@ -122,12 +124,18 @@ impl Agent for LoadBalancers {
 }
 
 impl LoadBalancers {
-    /// Balancers in the netns `balancer`, whose addresses `gateway` leads there. No address is given out of the networks
-    /// `elsewhere`.
-    pub fn new(config: LbConfig, gateway: NetnsId, balancer: NetnsId, elsewhere: Vec<IpNet>) -> Self {
+    /// Balancers in the netns `balancer`, whose addresses `gateway` leads there: those that `plan` has for them, none of them
+    /// out of the networks `elsewhere`.
+    pub fn new(
+        config: LbConfig,
+        plan: &'static Plan,
+        (gateway, balancer): (NetnsId, NetnsId),
+        elsewhere: Vec<IpNet>,
+    ) -> Self {
         Self {
-            addresses: Addresses::new(config.addresses, elsewhere),
+            addresses: Addresses::new(plan.balanced, elsewhere),
             config,
+            plan,
             gateway,
             netns: balancer,
             cache: Cache::default(),
@@ -139,7 +147,7 @@ impl LoadBalancers {
             targets: BTreeMap::new(),
             draining: BTreeMap::new(),
             next_mark: FIRST_MARK,
-            checks: Checks::new(balancer),
+            checks: Checks::new(balancer, plan.balancer),
             tasks: BTreeMap::new(),
             next_task: 0,
             commands: VecDeque::new(),
@@ -235,7 +243,9 @@ impl LoadBalancers {
     /// The nodes that are to be targets, and their addresses.
     fn nodes_now(&self) -> BTreeMap<String, IpAddr> {
         let targets = self.cache.nodes.values().filter(|node| is_target(node));
-        targets.filter_map(|node| Some((node.key.name.clone(), *node.internal_ips.first()?))).collect()
+        let family = Family::of(self.plan.balancer);
+        let ip = |node: &Node| node.internal_ips.iter().copied().find(|ip| family.has(ip));
+        targets.filter_map(|node| Some((node.key.name.clone(), ip(node)?))).collect()
     }
 
     /// Begins to look after the next Service, unless the cloud is busy.
@@ -275,7 +285,7 @@ impl LoadBalancers {
         nodes: &BTreeMap<String, IpAddr>,
     ) -> Result<(), String> {
         let key = &service.key;
-        Balancer::can_serve(service, &self.config)?;
+        Balancer::can_serve(service, &self.config, Family::of(self.plan.balancer))?;
         let ip = self.addresses.give(key, service.load_balancer_ip)?;
         self.failed.remove(key);
         if self.balancers.get(key).is_some_and(|live| live.balancer.ip != ip) {
@@ -294,7 +304,7 @@ impl LoadBalancers {
         self.renew_checks(cx);
         self.program(cx, key);
         if old.is_none() {
-            self.exec(cx, self.gateway, nat::publish(ip, BALANCER));
+            self.exec(cx, self.gateway, nat::publish(ip, self.plan.balancer));
             let (_, pace) = self.balancers[key].balancer.check;
             let checked = pace.interval.saturating_mul(u64::from(pace.healthy)) + pace.timeout;
             self.later(cx, checked, Task::Tell(key.clone()));
@@ -316,7 +326,7 @@ impl LoadBalancers {
 
     fn take_rules_down(&mut self, cx: &mut Context<'_>, service: &ObjectKey) {
         if let Some(Live { balancer, .. }) = self.balancers.remove(service) {
-            self.exec(cx, self.gateway, nat::withdraw(balancer.ip, BALANCER));
+            self.exec(cx, self.gateway, nat::withdraw(balancer.ip, self.plan.balancer));
             let others = self.balancers.values().map(|live| &live.balancer);
             let commands = rules::remove(self.config.kind, others, balancer.ip);
             self.exec(cx, self.netns, commands);

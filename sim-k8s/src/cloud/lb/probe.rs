@@ -1,13 +1,11 @@
 //! One health check: a connection to a node, and over HTTP one request.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::world::World;
-
-use super::super::BALANCER;
 
 /// Bytes of an answer that are read; the status line is among the first of them.
 const READ: usize = 4096;
@@ -39,15 +37,15 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Begins a check of the node at `ip`.
+    /// Begins a check of the node at `ip`, from an address of a netns.
     pub(super) fn begin(
         world: &mut World,
-        netns: NetnsId,
-        ip: std::net::IpAddr,
+        (netns, from): (NetnsId, IpAddr),
+        ip: IpAddr,
         target: CheckTarget,
     ) -> Result<Self, Errno> {
         let to = SocketAddr::new(ip, target.port());
-        let from = SocketAddr::new(BALANCER, 0);
+        let from = SocketAddr::new(from, 0);
         let socket = world.tcp_connect(netns, from, to, SocketOptions::default())?;
         let request = format!("GET /healthz HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n");
         let request = matches!(target, CheckTarget::Http(_)).then_some(request);

@@ -16,6 +16,7 @@
 //! With NAT the mark chooses the DNAT rule of its node, MASQUERADE brings the answers back, and conntrack knows the rest;
 //! what it does not know it answers with a RST.
 
+use sim_core::wire::ip::Family;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -46,17 +47,18 @@ pub(super) struct Target {
 }
 
 /// A netns that balances nothing yet.
-pub(super) fn start(config: &LbConfig) -> Vec<Command> {
+pub(super) fn start(config: &LbConfig, family: Family) -> Vec<Command> {
     let seconds = |time: Duration| time.as_secs().max(1);
     let idle = |name: &str| (format!("net.netfilter.nf_conntrack_{name}"), seconds(config.idle));
-    let mut sysctls = vec![
-        ("net.ipv4.ip_forward".to_owned(), 1),
-        ("net.ipv4.conf.all.send_redirects".to_owned(), 0),
-        (format!("net.ipv4.conf.{INSIDE}.send_redirects"), 0),
-        idle("tcp_timeout_established"),
-        idle("udp_timeout"),
-        idle("udp_timeout_stream"),
-    ];
+    let mut sysctls = match family {
+        Family::V4 => vec![
+            ("net.ipv4.ip_forward".to_owned(), 1),
+            ("net.ipv4.conf.all.send_redirects".to_owned(), 0),
+            (format!("net.ipv4.conf.{INSIDE}.send_redirects"), 0),
+        ],
+        Family::V6 => vec![("net.ipv6.conf.all.forwarding".to_owned(), 1)],
+    };
+    sysctls.extend(["tcp_timeout_established", "udp_timeout", "udp_timeout_stream"].map(idle));
     let text = match config.kind {
         LbKind::Passthrough => {
             // One direction alone is in no window.
@@ -82,15 +84,20 @@ pub(super) fn start(config: &LbConfig) -> Vec<Command> {
             )
         }
     };
-    sysctls.into_iter().map(|(key, value)| Command::sysctl(key, value)).chain([Command::Restore(text)]).collect()
+    sysctls
+        .into_iter()
+        .map(|(key, value)| Command::sysctl(key, value))
+        .chain([Command::Restore(family, text)])
+        .collect()
 }
 
 /// A node can be a target from now on.
 pub(super) fn add_target(kind: LbKind, target: &Target) -> Vec<Command> {
     let Target { ip, mark } = target;
+    let six = family_flag(*ip);
     let lines = [
-        format!("route replace default via {ip} dev {INSIDE} table {mark}"),
-        format!("rule add fwmark {mark} lookup {mark} priority {mark}"),
+        format!("{six}route replace default via {ip} dev {INSIDE} table {mark}"),
+        format!("{six}rule add fwmark {mark} lookup {mark} priority {mark}"),
     ];
     // With NAT the packet's destination is the node's address.
     if kind == LbKind::Nat { Vec::new() } else { lines.map(Command::Ip).into() }
@@ -99,12 +106,18 @@ pub(super) fn add_target(kind: LbKind, target: &Target) -> Vec<Command> {
 /// A node is nobody's target any more.
 pub(super) fn remove_target(kind: LbKind, target: &Target) -> Vec<Command> {
     let Target { ip, mark } = target;
+    let six = family_flag(*ip);
     let lines = [
-        format!("rule del fwmark {mark} lookup {mark} priority {mark}"),
-        format!("route del default via {ip} dev {INSIDE} table {mark}"),
+        format!("{six}rule del fwmark {mark} lookup {mark} priority {mark}"),
+        format!("{six}route del default via {ip} dev {INSIDE} table {mark}"),
     ];
     let routed = if kind == LbKind::Nat { Vec::new() } else { lines.map(Command::Ip).into() };
     [routed, vec![Command::Conntrack(format!("-D -m {mark}"))]].concat()
+}
+
+/// What `ip` has to be told where no address says the family.
+fn family_flag(ip: IpAddr) -> &'static str {
+    if ip.is_ipv6() { "-6 " } else { "" }
 }
 
 /// Which connections of a balancer to a node are to end.
@@ -153,7 +166,7 @@ pub(super) fn program<'b>(
         }
         text += "COMMIT\n";
     }
-    Command::Restore(text)
+    Command::Restore(Family::of(balancer.ip), text)
 }
 
 /// Takes down the balancer at `ip`; `balancers` are the ones that stay.
@@ -174,7 +187,7 @@ pub(super) fn remove<'b>(
     if kind == LbKind::Nat {
         text += &without("nat", &[&front]);
     }
-    vec![Command::Restore(text), Command::Conntrack(format!("-D -d {ip}"))]
+    vec![Command::Restore(Family::of(ip), text), Command::Conntrack(format!("-D -d {ip}"))]
 }
 
 fn chains(ip: IpAddr) -> [String; 2] {
@@ -246,7 +259,7 @@ mod tests {
         let targets = [11, 12].map(|n| Target { ip: [10, 240, 0, n].into(), mark: 990 + u32::from(n) });
         for config in [LbConfig::passthrough(), LbConfig::nat()] {
             let kind = config.kind;
-            let mut commands = [devs.to_vec(), start(&config)].concat();
+            let mut commands = [devs.to_vec(), start(&config, Family::V4)].concat();
             // The sysctls of conntrack are there only once its module is.
             commands.retain(|command| !matches!(command, Command::Sysctl { key, .. } if key.contains("nf_conntrack")));
             let empty = commands.clone();

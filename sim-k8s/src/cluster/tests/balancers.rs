@@ -124,7 +124,7 @@ fn pods_of_two_nodes_speak_over_the_clouds_routes_without_an_overlay() {
     config.flannel.backend = flannel::backend("alloc").expect("a backend");
     let mut bench = Bench::with(&front(2, ""), config);
     let pods = bench.pods("echo");
-    assert_eq!(bench.call(pods[0].netns, udp(pods[1].ip, 7000)).1, pods[0].ip, "under its own address");
+    assert_eq!(bench.call(pods[0].netns, udp(pods[1].ip(), 7000)).1, pods[0].ip(), "under its own address");
     let path = bench.path();
     let there: Vec<&str> = path.iter().take(8).map(String::as_str).collect();
     let [first, second] = [&pods[0], &pods[1]].map(|pod| format!("n{}", pod.node + 1));

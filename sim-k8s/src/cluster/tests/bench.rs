@@ -106,7 +106,7 @@ impl Bench {
         let served = served_ports(&pod.template, &pod.labels, &pod.key.namespace, &self.services);
         for (_, port) in served.into_iter().filter(|(protocol, _)| *protocol == Protocol::Udp) {
             // At the pod's own address: bound to all of a node's, a server answers a pod of that node from cni0's.
-            let own = SocketAddr::new(pod.ip, port);
+            let own = SocketAddr::new(pod.ip(), port);
             let socket = self.world.udp_bind(pod.netns, own, false).expect("a free port");
             self.servers.insert((pod.netns, socket), pod.key.clone());
         }
@@ -128,7 +128,7 @@ impl Bench {
     /// Where the only port of a Service is reached inside the cluster.
     pub(super) fn vip(&self, service: &str) -> SocketAddr {
         let service = self.service(service);
-        SocketAddr::new(service.cluster_ip.expect("a cluster address"), service.ports[0].port)
+        SocketAddr::new(service.cluster_ip().expect("a cluster address"), service.ports[0].port)
     }
 
     /// One datagram and its answer: the answering pod, and whom it saw as caller.

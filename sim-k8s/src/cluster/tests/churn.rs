@@ -92,7 +92,7 @@ fn a_pod_that_dies_has_a_successor_with_another_name_and_address_whom_its_servic
     delete(&mut bench, &old.key);
     bench.settle();
     let now = bench.pods("web");
-    assert!(now.len() == 3 && now.iter().all(|pod| pod.key != old.key && pod.ip != old.ip));
+    assert!(now.len() == 3 && now.iter().all(|pod| pod.key != old.key && pod.ip() != old.ip()));
     assert!(answers(&mut bench).iter().all(|name| !old.key.to_string().ends_with(name.as_str())));
 }
 

@@ -37,7 +37,7 @@ fn a_cluster_has_between_one_and_244_nodes() {
     assert_eq!(error("", 0), "a cluster has 1 to 244 nodes, not 0");
     assert_eq!(error("", 245), "a cluster has 1 to 244 nodes, not 245");
     let most = build("", 244).expect("a cluster");
-    assert_eq!(most.nodes[243].ip, ip("10.240.0.254"));
+    assert_eq!(most.nodes[243].ip(), ip("10.240.0.254"));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn addresses_asked_for_come_before_addresses_given_out() {
     let open = service("a", "{ports: [{port: 80}], type: NodePort}");
     let fixed = service("b", "{ports: [{port: 80, nodePort: 30086}], type: NodePort, clusterIP: 10.96.1.1}");
     let cluster = build(&(open + &fixed), 1).expect("a cluster");
-    let shown = |i: usize| (cluster.services()[i].cluster_ip, cluster.services()[i].ports[0].node_port);
+    let shown = |i: usize| (cluster.services()[i].cluster_ip(), cluster.services()[i].ports[0].node_port);
     assert_eq!(shown(0), (Some(ip("10.96.1.2")), Some(30087)));
     assert_eq!(shown(1), (Some(ip("10.96.1.1")), Some(30086)));
 }
@@ -71,7 +71,7 @@ fn one_node_port_for_two_services_is_refused_even_if_their_protocols_differ() {
 #[test]
 fn an_address_of_another_clusters_service_network_is_kept_but_not_one_of_a_pod() {
     let cluster = build(&service("a", "{ports: [{port: 80}], clusterIP: 172.20.0.10}"), 1).expect("a cluster");
-    assert_eq!(cluster.services()[0].cluster_ip, Some(ip("172.20.0.10")));
+    assert_eq!(cluster.services()[0].cluster_ip(), Some(ip("172.20.0.10")));
     for taken in ["10.244.1.2", "10.240.0.11", "127.0.0.1"] {
         let yaml = service("a", &format!("{{ports: [{{port: 80}}], clusterIP: {taken}}}"));
         let wanted = format!(
@@ -98,7 +98,7 @@ fn a_load_balancer_has_node_ports_unless_it_needs_none() {
 fn an_external_name_is_not_reached() {
     let yaml = service("a", "{type: ExternalName, externalName: db.example.com, ports: [{port: 5432}]}");
     let cluster = build(&yaml, 1).expect("a cluster");
-    assert!(cluster.services()[0].cluster_ip.is_none() && cluster.services()[0].ports.is_empty());
+    assert!(cluster.services()[0].cluster_ip().is_none() && cluster.services()[0].ports.is_empty());
 }
 
 const BY_HAND: &str = "

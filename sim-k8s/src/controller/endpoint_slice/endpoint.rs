@@ -1,7 +1,8 @@
 //! Pods as endpoints (kubernetes/endpointslice utils.go, util/controller_utils.go).
 
-use crate::api::{Endpoint, EndpointPort, IpFamily, Node, Pod, Service};
+use crate::api::{Endpoint, EndpointPort, Node, Pod, Service};
 use crate::workload::target_port;
+use sim_core::wire::ip::Family;
 
 /// Whether a pod is listed, ready or not (`ShouldPodBeInEndpoints`): until its kubelet reports its end, a terminating
 /// one too.
@@ -21,7 +22,7 @@ pub(super) fn ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
 }
 
 /// `pod` as an endpoint of `service` (`podToEndpoint`); `None` if it has no address of the family.
-pub(super) fn endpoint(service: &Service, pod: &Pod, node: Option<&Node>, family: IpFamily) -> Option<Endpoint> {
+pub(super) fn endpoint(service: &Service, pod: &Pod, node: Option<&Node>, family: Family) -> Option<Endpoint> {
     let address = pod.status.ips.iter().copied().find(|ip| family.has(ip))?;
     let (serving, terminating) = (pod.status.ready, pod.is_terminating());
     let in_domain = pod.template.subdomain.as_ref() == Some(&service.key.name);

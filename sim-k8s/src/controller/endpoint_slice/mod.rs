@@ -7,6 +7,7 @@
 //! | `hints` | who should use them, by `trafficDistribution` |
 //! | `topology` | the same, by the zones' CPUs |
 
+use sim_core::wire::ip::Family;
 mod endpoint;
 mod hints;
 mod pack;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use sim_core::engine::time::{Duration, Instant};
 
-use crate::api::{EndpointPort, EndpointSlice, IpFamily, Kind, Node, Object, ObjectKey, Pod, Service, ServiceType};
+use crate::api::{EndpointPort, EndpointSlice, Kind, Node, Object, ObjectKey, Pod, Service, ServiceType};
 use crate::apiserver::{Change, Request};
 use crate::workload::name;
 
@@ -138,7 +139,7 @@ impl EndpointSlices {
         service: &Service,
         pods: &[&Arc<Pod>],
         existing: Vec<Arc<EndpointSlice>>,
-        family: IpFamily,
+        family: Family,
     ) -> (Slices, bool) {
         let mut wanted: BTreeMap<Vec<EndpointPort>, Wanted> = BTreeMap::new();
         let mut complete = true;

@@ -1,13 +1,12 @@
 //! Endpoints into slices, so that few slices change (`reconcileByPortMapping`, `finalize`: kubernetes/endpointslice
 //! reconciler.go).
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::api::{
-    Endpoint, EndpointPort, EndpointSlice, IpFamily, Kind, Meta, Object, ObjectKey, ObjectRef, Owner, Service,
-};
+use crate::api::{Endpoint, EndpointPort, EndpointSlice, Kind, Meta, Object, ObjectKey, ObjectRef, Owner, Service};
 use crate::apiserver::Request;
 
 /// Who writes the slices of Services with a selector.
@@ -56,7 +55,7 @@ impl Wanted {
 }
 
 /// A slice of `service`, of one family, without endpoints, and without a name.
-pub(super) fn empty((service, family): (&Service, IpFamily), ports: Vec<EndpointPort>) -> EndpointSlice {
+pub(super) fn empty((service, family): (&Service, Family), ports: Vec<EndpointPort>) -> EndpointSlice {
     EndpointSlice {
         key: ObjectKey::new(&service.key.namespace, ""),
         meta: Meta { owner: Some(owner(service)), ..Meta::default() },
@@ -78,7 +77,7 @@ impl Slices {
     /// new ones fill slices that change anyway, then one that has just the room, then new slices.
     pub(super) fn pack(
         &mut self,
-        of: (&Service, IpFamily),
+        of: (&Service, Family),
         ports: &[EndpointPort],
         mut wanted: Wanted,
         existing: Vec<Arc<EndpointSlice>>,
@@ -122,7 +121,7 @@ impl Slices {
     }
 
     /// A Service without endpoints has one slice that says so; one that is there already stays.
-    pub(super) fn keep_one(&mut self, of: (&Service, IpFamily)) {
+    pub(super) fn keep_one(&mut self, of: (&Service, Family)) {
         if !self.create.is_empty() || !self.update.is_empty() || !self.unchanged.is_empty() {
             return;
         }

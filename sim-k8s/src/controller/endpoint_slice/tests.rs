@@ -1,3 +1,4 @@
+use sim_core::wire::ip::Family;
 use std::net::IpAddr;
 
 use super::super::bench::{Bench, TO_STOP, changed, node, workload};
@@ -178,7 +179,7 @@ fn slices_written_by_hand_are_left_alone_and_those_of_a_deleted_service_go() {
         meta: Meta::default(),
         managed_by: None,
         service: Some(web().key),
-        family: Some(IpFamily::V4),
+        family: Some(Family::V4),
         ports: Vec::new(),
         endpoints: Vec::new(),
     };
@@ -288,14 +289,14 @@ fn slice(name: &str, numbers: impl IntoIterator<Item = u8>) -> Arc<EndpointSlice
     Arc::new(EndpointSlice {
         key: ObjectKey::new("default", name),
         endpoints,
-        ..pack::empty((&web(), IpFamily::V4), Vec::new())
+        ..pack::empty((&web(), Family::V4), Vec::new())
     })
 }
 
 /// Endpoints of the slices that are created, updated, deleted and left alone.
 fn packed(existing: Vec<Arc<EndpointSlice>>, wanted: Wanted) -> [Vec<usize>; 4] {
     let mut slices = Slices::default();
-    slices.pack((&web(), IpFamily::V4), &[], wanted, existing);
+    slices.pack((&web(), Family::V4), &[], wanted, existing);
     let count = |slices: &[EndpointSlice]| slices.iter().map(|slice| slice.endpoints.len()).collect();
     let count_arc = |slices: &[Arc<EndpointSlice>]| slices.iter().map(|slice| slice.endpoints.len()).collect();
     [count(&slices.create), count(&slices.update), count_arc(&slices.delete), count_arc(&slices.unchanged)]

@@ -3,9 +3,10 @@
 //!
 //! Upstream reckons with fractions as floating-point numbers; here they are integers over the CPUs of all zones.
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 
-use crate::api::{Condition, EndpointSlice, IpFamily, Node, ObjectKey};
+use crate::api::{Condition, EndpointSlice, Node, ObjectKey};
 
 use super::hints::{self, Hinting, touch};
 use super::pack::Slices;
@@ -18,7 +19,7 @@ type ByZone = BTreeMap<String, u64>;
 pub(super) struct Topology {
     /// Thousandths of a core of each zone's ready nodes; none unless there are two zones and all nodes say theirs.
     cpu: ByZone,
-    services: BTreeMap<ObjectKey, BTreeMap<IpFamily, ByZone>>,
+    services: BTreeMap<ObjectKey, BTreeMap<Family, ByZone>>,
 }
 
 /// How many endpoints a zone may have: `minimum` and `desired` (over the CPUs of all zones), and `maximum`.
@@ -82,7 +83,7 @@ impl Topology {
     }
 
     /// Gives a Service's endpoints of one family their zones, or none if no good can come of it (`AddHints`).
-    pub(super) fn share_out(&mut self, (service, family): (&ObjectKey, IpFamily), slices: &mut Slices) {
+    pub(super) fn share_out(&mut self, (service, family): (&ObjectKey, Family), slices: &mut Slices) {
         let known = self.services.get_mut(service);
         known.and_then(|families| families.remove(&family));
         match self.hint(slices) {

@@ -62,7 +62,7 @@ impl Bench {
         for object in objects(manifests) {
             plane.kubectl(&mut world, Request::Create(object)).unwrap();
         }
-        plane.spawn(&mut world, "outside", Box::new(OutsideResolver::new(outside, [8, 8, 8, 8].into())));
+        plane.spawn(&mut world, "outside", Box::new(OutsideResolver::new(outside, [8, 8, 8, 8].into(), vec![names()])));
         let ips = vec!["10.244.1.2".parse().unwrap()];
         let agent = CoreDns::new(CoreDnsConfig::default(), container(), pod, ips);
         let coredns = plane.spawn(&mut world, "coredns/1", Box::new(agent));
@@ -131,6 +131,11 @@ impl Bench {
     }
 }
 
+/// Where names outside have their addresses.
+fn names() -> ipnet::IpNet {
+    "198.51.100.64/26".parse().unwrap()
+}
+
 fn container() -> ContainerRef {
     ContainerRef { pod: ObjectKey::new("kube-system", "coredns-1"), uid: 1, container: 0 }
 }
@@ -153,7 +158,7 @@ fn names_of_the_cluster_are_resolved_by_packets() {
 fn names_of_the_world_are_asked_there_and_kept() {
     let mut bench = Bench::new(CLUSTER);
     bench.at(1000);
-    let ip = outside_address("api.example.com").unwrap();
+    let ip = outside_address("api.example.com", names()).unwrap();
     assert_eq!(bench.look_up("api.example.com").0, Ok(vec![ip]));
     assert_eq!(bench.look_up("outside.default").0, Ok(vec![ip]), "an ExternalName");
     assert_eq!(bench.look_up("x.invalid").0, Err(Failure::NameError));

@@ -27,7 +27,7 @@ impl Bench {
         let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         let network = "10.244.0.0/16".parse().expect("a network");
-        let config = Config { backend: backend(kind).expect("a backend"), ..Config::new(network) };
+        let config = Config { backend: backend(kind).expect("a backend"), ..Config::new(vec![network]) };
         Self { world: World::new(Seed(1)), plane, config }
     }
 
@@ -43,7 +43,7 @@ impl Bench {
         node.internal_ips = vec![ip];
         node.pod_cidrs = vec![format!("10.244.{n}.0/24").parse().expect("a network")];
         self.kubectl(Request::Create(Object::Node(Arc::new(node))));
-        let uplink = Uplink { dev: "eth0".into(), ip, mtu: 1500 };
+        let uplink = Uplink { dev: "eth0".into(), ips: vec![ip], mtu: 1500 };
         let agent = Flannel::new(self.config.clone(), &name, netns, uplink);
         self.plane.spawn(&mut self.world, format!("flannel/{name}"), Box::new(agent));
     }
@@ -173,7 +173,7 @@ fn a_flanneld_that_starts_again_finds_everything_there() {
     let before = bench.world.iptables_save(bench.netns(1), false);
     let old = bench.plane.agent_named("flannel/n1").expect("it runs");
     bench.plane.retire(old);
-    let uplink = Uplink { dev: "eth0".into(), ip: [10, 240, 0, 1].into(), mtu: 1500 };
+    let uplink = Uplink { dev: "eth0".into(), ips: vec![[10, 240, 0, 1].into()], mtu: 1500 };
     let again = Flannel::new(bench.config.clone(), "n1", bench.netns(1), uplink);
     bench.plane.spawn(&mut bench.world, "flannel/n1", Box::new(again));
     bench.pass(at(2000));

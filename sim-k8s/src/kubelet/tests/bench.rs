@@ -67,8 +67,8 @@ impl Bench {
         let mut plane = ControlPlane::new(Seed(seed), Timings::default(), apiserver);
         let mut node = Node::new(NODE);
         node.internal_ips = vec![[10, 240, 0, 11].into()];
-        let pod_network = "10.244.0.0/16".parse().expect("a network");
-        let config = Config { node, netns, pod_network, pod_mtu: 1450, hairpin: true };
+        let pod_networks = vec!["10.244.0.0/16".parse().expect("a network")];
+        let config = Config { node, netns, pod_networks, pod_mtu: 1450, hairpin: true };
         plane.spawn(&mut world, "kubelet n1", Box::new(Kubelet::new(config)));
         let (alarms, listeners) = (Vec::new(), BTreeMap::new());
         let mut bench = Self { world, plane, app, alarms, listeners, told: Vec::new(), seen: Vec::new() };

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sim_core::engine::rng::Seed;
+use sim_core::engine::time::Instant;
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::world::{Happened, World};
 
@@ -40,7 +41,7 @@ impl Bench {
         let mut plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         let ip = "192.168.0.2".parse().expect("an address");
         let knows = Node { name: "n1".into(), ip, addresses: Vec::new(), zone: String::new(), cores: 4 };
-        let agent = KubeProxy::new(proxier("iptables").expect("a mode"), config, knows, node);
+        let agent = KubeProxy::new(proxier("iptables").expect("a mode"), &config, vec![knows], node);
         let agent = plane.spawn(&mut world, "kube-proxy/n1", Box::new(agent));
         (Self { world, plane, node }, agent)
     }

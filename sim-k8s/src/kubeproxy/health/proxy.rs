@@ -1,5 +1,8 @@
 //! Whether kube-proxy keeps up (upstream `proxy_health.go`): port 10256, `/healthz` and `/livez`.
 
+use sim_core::wire::ip::Family;
+use std::collections::BTreeMap;
+
 use sim_core::engine::time::{Duration, Instant};
 
 use crate::http::Response;
@@ -9,8 +12,8 @@ use crate::http::Response;
 pub struct ProxyHealth {
     /// How long a change may wait for its sync: two sync periods.
     timeout: Duration,
-    /// The oldest change that waits.
-    queued: Option<Instant>,
+    /// The oldest change that waits, of each family.
+    queued: BTreeMap<Family, Instant>,
     /// When the last sync succeeded, or kube-proxy began to sync at all.
     updated: Option<Instant>,
     /// The Node is neither being deleted nor about to be, as far as is known.
@@ -20,17 +23,18 @@ pub struct ProxyHealth {
 impl ProxyHealth {
     /// Of a kube-proxy that has just started: well, as long as nothing waits.
     pub fn new(sync_period: Duration) -> Self {
-        Self { timeout: sync_period.saturating_mul(2), queued: None, updated: None, node_eligible: true }
+        Self { timeout: sync_period.saturating_mul(2), queued: BTreeMap::new(), updated: None, node_eligible: true }
     }
 
-    /// There is something to sync (`QueuedUpdate`).
-    pub fn queued(&mut self, now: Instant) {
-        self.queued.get_or_insert(now);
+    /// There is something of a family to sync (`QueuedUpdate`).
+    pub fn queued(&mut self, family: Family, now: Instant) {
+        self.queued.entry(family).or_insert(now);
     }
 
-    /// A sync has succeeded, or syncing has begun (`Updated`).
-    pub fn updated(&mut self, now: Instant) {
-        (self.queued, self.updated) = (None, Some(now));
+    /// A sync of a family has succeeded, or syncing has begun (`Updated`).
+    pub fn updated(&mut self, family: Family, now: Instant) {
+        self.queued.remove(&family);
+        self.updated = Some(now);
     }
 
     /// Whether load balancers may count on this node: not while it is being deleted.
@@ -40,7 +44,7 @@ impl ProxyHealth {
 
     /// Nothing has waited for too long; the node does not matter.
     pub fn is_healthy(&self, now: Instant) -> bool {
-        let late = self.queued.is_some_and(|queued| now.since(queued) >= self.timeout);
+        let late = self.queued.values().any(|queued| now.since(*queued) >= self.timeout);
         self.updated.is_none() || !late
     }
 
@@ -74,11 +78,13 @@ mod tests {
     #[test]
     fn a_change_may_wait_for_two_sync_periods() {
         let mut health = ProxyHealth::new(Duration::from_secs(30));
-        health.updated(at(0));
-        health.queued(at(10));
-        health.queued(at(60));
+        health.updated(Family::V4, at(0));
+        health.queued(Family::V4, at(10));
+        health.queued(Family::V4, at(60));
         assert_eq!((status(&health, 69), status(&health, 70)), ((200, 200), (503, 503)));
-        health.updated(at(71));
+        health.updated(Family::V6, at(71));
+        assert_eq!(status(&health, 71), (503, 503), "the other family keeps up");
+        health.updated(Family::V4, at(72));
         assert_eq!(status(&health, 1000), (200, 200));
     }
 

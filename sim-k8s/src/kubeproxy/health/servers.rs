@@ -98,6 +98,12 @@ impl Servers {
         cx.disown(netns, Socket::Tcp(socket));
     }
 
+    /// Whether a socket is one of these.
+    pub fn has(&self, socket: Socket) -> bool {
+        let Socket::Tcp(socket) = socket else { return false };
+        self.listeners.contains_key(&socket) || self.connections.contains_key(&socket)
+    }
+
     /// Something happened to one of the sockets.
     pub fn woken(&mut self, cx: &mut Context<'_>, netns: NetnsId, socket: Socket, health: &ProxyHealth) {
         let Socket::Tcp(socket) = socket else { return };

@@ -7,6 +7,7 @@ use super::chains::{
 };
 use crate::command::{Command, Place};
 use crate::kubeproxy::monitor::TABLES;
+use sim_core::wire::ip::Family;
 
 struct Jump {
     table: &'static str,
@@ -53,7 +54,7 @@ const JUMPS: [Jump; 14] = [
 ];
 
 /// Every chain that is jumped to, then the jump, in upstream's order. A jump that is there stays where it is.
-pub(super) fn ensured() -> Vec<Command> {
+pub(super) fn ensured(family: Family) -> Vec<Command> {
     let both = |jump: &Jump| {
         let new = if jump.only_new { "-m conntrack --ctstate NEW " } else { "" };
         let comment =
@@ -61,14 +62,14 @@ pub(super) fn ensured() -> Vec<Command> {
         let rule = format!("{new}{comment}-j {}", jump.to);
         let (table, chain) = (jump.table, jump.from.to_owned());
         [
-            Command::EnsureChain { table, chain: jump.to.to_owned() },
-            Command::EnsureRule { table, chain, rule, place: Place::First },
+            Command::EnsureChain { family, table, chain: jump.to.to_owned() },
+            Command::EnsureRule { family, table, chain, rule, place: Place::First },
         ]
     };
     JUMPS.iter().flat_map(both).collect()
 }
 
 /// The chains that kube-proxy looks for every sync period (upstream `pkg/util/iptables`, `Monitor`).
-pub(super) fn canary() -> impl Iterator<Item = Command> {
-    TABLES.into_iter().map(|table| Command::EnsureChain { table, chain: CANARY.to_owned() })
+pub(super) fn canary(family: Family) -> impl Iterator<Item = Command> {
+    TABLES.into_iter().map(move |table| Command::EnsureChain { family, table, chain: CANARY.to_owned() })
 }

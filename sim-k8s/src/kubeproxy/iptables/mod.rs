@@ -2,6 +2,7 @@
 //!
 //! `chains` names them, `jumps` leads into them, `rules` writes those of one service port, `restore`
 //! puts the whole `iptables-restore` input together.
+use sim_core::wire::ip::Family;
 pub mod chains;
 mod jumps;
 mod restore;
@@ -23,13 +24,14 @@ impl Proxier for Iptables {
         localhost.then(|| Command::sysctl("net.ipv4.conf.all.route_localnet", 1)).into_iter().collect()
     }
 
-    fn canary(&self) -> Vec<Command> {
-        jumps::canary().collect()
+    fn canary(&self, node: &Node) -> Vec<Command> {
+        jumps::canary(Family::of(node.ip)).collect()
     }
 
     fn sync(&self, work: &Work<'_>) -> Vec<Command> {
-        let mut commands = if *work.scope == Scope::Full { jumps::ensured() } else { Vec::new() };
-        commands.push(Command::Restore(restore::text(work)));
+        let family = Family::of(work.node.ip);
+        let mut commands = if *work.scope == Scope::Full { jumps::ensured(family) } else { Vec::new() };
+        commands.push(Command::Restore(family, restore::text(work)));
         commands
     }
 }

@@ -1,5 +1,6 @@
 //! The rules of one service port (upstream `syncProxyRules`, the loop over `svcPortMap`).
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -224,7 +225,7 @@ impl<'a> ServiceRules<'a> {
         let at = self.at(self.port.cluster_ip, "cluster IP");
         if self.config().masquerade_all {
             nat.rule(self.internal_chain(), at, MARK_MASQ);
-        } else if let Some(local) = from_pod(&self.config().detect_local) {
+        } else if let Some(local) = self.pod_match() {
             nat.rule(self.internal_chain(), format_args!("{at} ! {local}"), MARK_MASQ);
         }
     }
@@ -235,7 +236,7 @@ impl<'a> ServiceRules<'a> {
             |before: &str| format!("-m comment --comment \"{before} traffic for {name} external destinations\"");
         if self.port.external_policy_local {
             // Pods and node are served as if they had gone out to a load balancer and come back by any node.
-            if let Some(local) = from_pod(&self.config().detect_local) {
+            if let Some(local) = self.pod_match() {
                 nat.rule(chain, format_args!("{} {local}", comment("pod")), cluster);
             }
             let from_node = "-m addrtype --src-type LOCAL";
@@ -297,19 +298,22 @@ impl<'a> ServiceRules<'a> {
         nat.rule(chain, matches, format_args!("DNAT --to-destination {addr}"));
     }
 
+    /// The match for traffic of local pods; `None` if they cannot be told from others.
+    fn pod_match(&self) -> Option<String> {
+        match &self.config().detect_local {
+            DetectLocal::Unknown => None,
+            DetectLocal::Cidrs(nets) => {
+                let family = Family::of(self.work.node.ip);
+                nets.iter().find(|net| family.has_net(net)).map(|net| format!("-s {net}"))
+            }
+            DetectLocal::BridgeInterface(dev) => Some(format!("-i {dev}")),
+            DetectLocal::InterfaceNamePrefix(prefix) => Some(format!("-i {prefix}+")),
+        }
+    }
+
     /// A comment match with a blank after it; nothing in large clusters.
     fn comment(&self, text: impl Display) -> String {
         if self.with_comments { format!("-m comment --comment {text} ") } else { String::new() }
-    }
-}
-
-/// The match for traffic of local pods; `None` if they cannot be told from others.
-fn from_pod(detect: &DetectLocal) -> Option<String> {
-    match detect {
-        DetectLocal::Unknown => None,
-        DetectLocal::Cidr(net) => Some(format!("-s {net}")),
-        DetectLocal::BridgeInterface(dev) => Some(format!("-i {dev}")),
-        DetectLocal::InterfaceNamePrefix(prefix) => Some(format!("-i {prefix}+")),
     }
 }
 

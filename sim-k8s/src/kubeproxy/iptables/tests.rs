@@ -28,7 +28,7 @@ fn node() -> Node {
 }
 
 fn config() -> Config {
-    Config { detect_local: DetectLocal::Cidr("10.244.0.0/16".parse().expect("a network")), ..Config::default() }
+    Config { detect_local: DetectLocal::Cidrs(vec!["10.244.0.0/16".parse().expect("a network")]), ..Config::default() }
 }
 
 /// One service for each feature.
@@ -92,7 +92,7 @@ fn sync(config: &Config, services: &ServiceMap, scope: &Scope, existing: Option<
 
 fn restore_text(commands: &[Command]) -> &str {
     match commands.last() {
-        Some(Command::Restore(text)) => text,
+        Some(Command::Restore(_, text)) => text,
         other => panic!("a sync ends with a restore, not {other:?}"),
     }
 }
@@ -269,7 +269,7 @@ fn rules_per_chain(text: &str) -> BTreeMap<&str, usize> {
 fn a_kernel_takes_every_rule_and_a_second_full_sync_changes_nothing() {
     let node = node();
     let mut commands = Iptables.start(&config(), &node);
-    commands.extend(Iptables.canary());
+    commands.extend(Iptables.canary(&node));
     commands.extend(sync(&config(), &services(), &Scope::Full, None));
     for flavour in kernel::FLAVOURS {
         let save = "for table in filter nat; do iptables-save -t $table | grep '^[-:]' | sed 's/ \\[.*//'; done";

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::{EndpointPort, Labels, Meta, ObjectKey, Protocol, TargetPort};
+use sim_core::wire::ip::Family;
 
 /// Service `shop/NAME` of type ClusterIP with TCP port 80, called `http`.
 pub(in crate::kubeproxy) fn service(name: &str, cluster_ip: &str) -> Service {
@@ -46,7 +47,7 @@ pub(in crate::kubeproxy) fn slice(service: &str, name: &str, addresses: &[&str])
         meta: Meta::default(),
         managed_by: None,
         service: Some(ObjectKey::new("shop", service)),
-        family: addresses.first().map(|ip| IpFamily::of(ip.parse().expect("an address"))).or(Some(IpFamily::V4)),
+        family: addresses.first().map(|ip| Family::of(ip.parse().expect("an address"))).or(Some(Family::V4)),
         ports: vec![EndpointPort { name: "http".into(), protocol: Protocol::Tcp, port: 8080 }],
         endpoints: addresses.iter().map(|address| endpoint(address)).collect(),
     }

@@ -3,6 +3,7 @@
 use super::samples::{service, slice};
 use super::*;
 use crate::api::{Ingress, ObjectKey, Protocol};
+use sim_core::wire::ip::Family;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -10,7 +11,7 @@ fn ip(text: &str) -> IpAddr {
 
 /// The only port of a Service.
 fn port(service: &Service) -> ServicePort {
-    let ports = service_ports(service, IpFamily::V4);
+    let ports = service_ports(service, Family::V4);
     assert_eq!(ports.len(), 1);
     ports.into_values().next().expect("one")
 }
@@ -18,7 +19,7 @@ fn port(service: &Service) -> ServicePort {
 #[test]
 fn services_without_rules_are_passed_over() {
     let plain = service("web", "10.96.0.20");
-    assert_eq!(service_ports(&plain, IpFamily::V4).len(), 1);
+    assert_eq!(service_ports(&plain, Family::V4).len(), 1);
     let skipped = [
         Service { cluster_ip: ClusterIp::Headless, ..plain.clone() },
         Service { cluster_ip: ClusterIp::Allocate, ..plain.clone() },
@@ -26,9 +27,9 @@ fn services_without_rules_are_passed_over() {
         Service { labels: [(OTHER_PROXY.to_owned(), String::new())].into(), ..plain.clone() },
     ];
     for service in skipped {
-        assert!(service_ports(&service, IpFamily::V4).is_empty(), "{service:?}");
+        assert!(service_ports(&service, Family::V4).is_empty(), "{service:?}");
     }
-    assert!(service_ports(&plain, IpFamily::V6).is_empty(), "none of this family");
+    assert!(service_ports(&plain, Family::V6).is_empty(), "none of this family");
 }
 
 #[test]
@@ -44,7 +45,7 @@ fn each_family_sees_its_own_addresses() {
     let four = port(&both);
     assert_eq!((four.cluster_ip, four.external_ips), (ip("10.96.0.20"), vec![ip("192.0.2.1")]));
     assert!(four.lb_vips.is_empty() && four.source_ranges.is_empty());
-    let six = service_ports(&both, IpFamily::V6).into_values().next().expect("one");
+    let six = service_ports(&both, Family::V6).into_values().next().expect("one");
     assert_eq!((six.cluster_ip, six.lb_vips), (ip("fd00:96::20"), vec![ip("2001:db8::9")]));
     assert_eq!(six.source_ranges.len(), 1);
 }
@@ -81,8 +82,8 @@ fn endpoints_belong_by_name_and_protocol_of_their_port() {
     let name =
         |port: &str, protocol| ServicePortName::new(ObjectKey::new("shop", "web"), port, protocol).expect("labels");
     let (four, six) = (slice("web", "web-1", &["10.244.1.2"]), slice("web", "web-2", &["fd00::2"]));
-    let found = endpoints([&four, &six], &name("http", Protocol::Tcp), IpFamily::V4);
+    let found = endpoints([&four, &six], &name("http", Protocol::Tcp), Family::V4);
     assert_eq!(found.iter().map(|e| e.addr.to_string()).collect::<Vec<_>>(), ["10.244.1.2:8080"]);
-    assert!(endpoints([&four], &name("http", Protocol::Udp), IpFamily::V4).is_empty());
-    assert!(endpoints([&four], &name("", Protocol::Tcp), IpFamily::V4).is_empty());
+    assert!(endpoints([&four], &name("http", Protocol::Udp), Family::V4).is_empty());
+    assert!(endpoints([&four], &name("", Protocol::Tcp), Family::V4).is_empty());
 }

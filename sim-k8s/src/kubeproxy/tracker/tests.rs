@@ -1,5 +1,6 @@
 //! One Service with its slices, as watches tell of it between two syncs.
 
+use sim_core::wire::ip::Family;
 use std::net::IpAddr;
 
 use super::*;
@@ -11,7 +12,7 @@ fn key(name: &str) -> ObjectKey {
 
 /// A tracker that has synced Service `web` with one pod.
 fn synced() -> (Tracker, ServiceMap) {
-    let (mut tracker, mut services) = (Tracker::new(IpFamily::V4), ServiceMap::new());
+    let (mut tracker, mut services) = (Tracker::new(Family::V4), ServiceMap::new());
     assert!(tracker.service(&key("web"), Some(Arc::new(service("web", "10.96.0.20")))));
     assert!(tracker.slice(&key("web-1"), Some(Arc::new(slice("web", "web-1", &["10.244.1.2"])))));
     let changes = tracker.apply(&mut services);
@@ -51,7 +52,7 @@ fn a_change_that_is_taken_back_before_the_sync_is_none() {
 
 #[test]
 fn endpoints_wait_for_their_service() {
-    let (mut tracker, mut services) = (Tracker::new(IpFamily::V4), ServiceMap::new());
+    let (mut tracker, mut services) = (Tracker::new(Family::V4), ServiceMap::new());
     tracker.slice(&key("web-1"), Some(Arc::new(slice("web", "web-1", &["10.244.1.2"]))));
     assert_eq!(tracker.apply(&mut services).services, BTreeSet::from([key("web")]));
     assert!(services.is_empty());

@@ -1,7 +1,7 @@
 //! What people read when something fails.
 
 use super::*;
-use crate::run::{Balancer, ClusterOptions, Network, Recipe, Scenario, VERSION};
+use crate::run::{Balancer, ClusterOptions, IpFamily, Network, Recipe, Scenario, VERSION};
 use sim_core::engine::time::Duration;
 
 /// The cluster of the tour, to which this is added, and to which this is done.
@@ -13,6 +13,7 @@ fn scenario(more: &str, faults: &str) -> Scenario {
             seed: 1,
             nodes: 2,
             zones: 0,
+            ip_family: IpFamily::Ipv4,
             network: Network::Vxlan,
             load_balancer: Balancer::Passthrough,
         },

@@ -16,24 +16,24 @@ const TOLD: usize = 5;
 pub(super) fn destination(why: &mut Why, dst: End, (seen, netns): (&[Seen], NetnsId), run: &Run) {
     let (cluster, config) = (run.cluster(), &run.config().cluster);
     let services = cluster.services();
-    let is_of = |service: &&Service| service.cluster_ip == Some(dst.ip) || service.external_ips.contains(&dst.ip);
+    let is_of = |service: &&Service| service.cluster_ips.contains(&dst.ip) || service.external_ips.contains(&dst.ip);
     if let Some(service) = services.iter().find(is_of) {
         return of_service(why, service, dst, netns, run);
     }
-    let pod = cluster.pods.iter().rfind(|pod| pod.ip == dst.ip && !pod.template.host_network);
+    let pod = cluster.pods.iter().rfind(|pod| pod.ips.contains(&dst.ip) && !pod.template.host_network);
     // The wire at which it was lost has been told of.
-    let of_node = |node: &&Node| node.ip == dst.ip || pod.is_some_and(|pod| cluster.nodes[pod.node] == **node);
+    let of_node = |node: &&Node| node.ips.contains(&dst.ip) || pod.is_some_and(|pod| cluster.nodes[pod.node] == **node);
     let wire = cluster.nodes.iter().find(of_node).and_then(|node| place::of_wire(node, run));
     why.because.extend(wire.filter(|fact| !why.because.contains(fact)));
     let there = run.world().addresses().any(|(_, _, ip)| ip == dst.ip);
     match pod {
         Some(pod) if pod.ended.is_none() && there => {}
         Some(pod) => gone(why, (&pod.key, dst), seen, run),
-        None if config.service_network.contains(&dst.ip) => {
+        None if config.service_networks.iter().any(|net| net.contains(&dst.ip)) => {
             why.because.push(Fact::new(format!("{} is an address for Services, but no Service has it", dst.ip)));
             why.whose = Some("whoever made the call: the Service is not there, or has another address".into());
         }
-        None if config.pod_network.contains(&dst.ip) && !there => {
+        None if config.pod_networks.iter().any(|net| net.contains(&dst.ip)) && !there => {
             why.because.push(Fact::new(format!("{} is an address for pods, but no pod ever had it", dst.ip)));
         }
         None => {}
@@ -54,7 +54,8 @@ fn gone(why: &mut Why, (pod, dst): (&ObjectKey, End), seen: &[Seen], run: &Run) 
     });
     let Some((by, called)) = chosen else { return };
     let name = run.world().netns_name(by);
-    let is_called = |service: &&Service| service.cluster_ip == Some(called) || service.external_ips.contains(&called);
+    let is_called =
+        |service: &&Service| service.cluster_ips.contains(&called) || service.external_ips.contains(&called);
     if let Some(service) = cluster.services().iter().find(is_called) {
         let key = service.key.clone();
         let listed = service.ports.iter().flat_map(|port| &port.endpoints).any(|endpoint| endpoint.ip() == dst.ip);
@@ -173,8 +174,10 @@ pub(super) fn source(why: &mut Why, src: End, netns: NetnsId, run: &Run) {
     let (cluster, config) = (run.cluster(), &run.config().cluster);
     let inside =
         cluster.nodes.iter().any(|node| node.netns == netns) || cluster.pods.iter().any(|pod| pod.netns == netns);
-    let Some(pod) = cluster.pods.iter().rfind(|pod| pod.ip == src.ip && !pod.template.host_network) else { return };
-    if inside || !config.pod_network.contains(&src.ip) {
+    let Some(pod) = cluster.pods.iter().rfind(|pod| pod.ips.contains(&src.ip) && !pod.template.host_network) else {
+        return;
+    };
+    if inside || !config.pod_networks.iter().any(|net| net.contains(&src.ip)) {
         return;
     }
     let node = &cluster.nodes[pod.node].name;

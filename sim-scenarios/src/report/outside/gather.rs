@@ -33,7 +33,7 @@ fn facts<'a>(run: &'a Run, service: &'a Service) -> Facts<'a> {
     let mut workloads: Vec<&WorkloadRef> = Vec::new();
     for (index, pod) in cluster.pods.iter().enumerate().filter(|(_, pod)| pod.ended.is_none()) {
         let serves = pod.key.namespace == service.key.namespace && selector.matches(&pod.labels);
-        if let Some(node) = node_at.get(&pod.node).filter(|_| serves && addresses.contains(&pod.ip)) {
+        if let Some(node) = node_at.get(&pod.node).filter(|_| serves && addresses.contains(&pod.ip())) {
             endpoint_of.insert(index, endpoints.len());
             endpoints.push((pod.key.to_string(), *node));
             workloads.push(&pod.workload);

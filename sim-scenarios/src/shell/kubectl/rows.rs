@@ -192,9 +192,9 @@ fn slice_row(slice: &EndpointSlice, now: Instant) -> Row {
         endpoints += &format!(" + {more} more...");
     }
     let ports = unset(list(slice.ports.iter().map(|port| port.port.to_string())));
-    let family = if slice.endpoints.first().is_some_and(|e| e.address.is_ipv6()) { "IPv6" } else { "IPv4" };
+    let family = slice.family.map_or_else(|| "FQDN".to_owned(), |family| family.to_string());
     let name = slice.key.name.clone();
-    Row { key: slice.key.clone(), cells: vec![name, family.to_owned(), ports, endpoints, since(&slice.meta, now)] }
+    Row { key: slice.key.clone(), cells: vec![name, family, ports, endpoints, since(&slice.meta, now)] }
 }
 
 fn unset(list: String) -> String {

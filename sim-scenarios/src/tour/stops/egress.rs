@@ -21,7 +21,7 @@ const OUTSIDE: &str = "8.8.8.8";
 pub(crate) fn node(guide: &mut Guide<'_>) {
     let sent = guide.ping("n1", OUTSIDE.parse().expect("an address"));
     guide.walk(&sent, 2);
-    let public = guide.run().cluster().nodes[0].public_ip;
+    let public = guide.run().cluster().nodes[0].public_ip();
     guide.must("the answer comes back", sent.printed.contains("1 received"));
     guide.must(
         "outside it bears the node's public address",
@@ -53,7 +53,7 @@ pub(crate) fn pod(guide: &mut Guide<'_>) {
     let sent = guide.ping("client", OUTSIDE.parse().expect("an address"));
     guide.walk(&sent, 2);
     guide.look_for("n1: conntrack -L", &[OUTSIDE]);
-    let (client, node) = (guide.pod("client"), guide.run().cluster().nodes[0].ip);
+    let (client, node) = (guide.pod("client"), guide.run().cluster().nodes[0].ip());
     guide.must("the answer comes back", sent.printed.contains("1 received"));
     let lent = sent.translations().find(|nat| nat.hook == Hook::Postrouting && nat.before.ip == client);
     guide.must("the node lends the pod its address", lent.is_some_and(|nat| nat.after.ip == node));

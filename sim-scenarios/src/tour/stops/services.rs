@@ -57,7 +57,7 @@ pub(crate) fn churn(guide: &mut Guide<'_>) {
     let rules = |guide: &mut Guide<'_>| guide.look_for("n1: iptables -t nat -S", &["--comment \"default/spread -> "]);
     let endpoints = |guide: &Guide<'_>| -> Vec<(String, IpAddr)> {
         let pods = guide.run().cluster().running().filter(|pod| pod.workload.key.name.starts_with("spread"));
-        pods.map(|pod| (pod.key.name.clone(), pod.ip)).collect()
+        pods.map(|pod| (pod.key.name.clone(), pod.ip())).collect()
     };
     guide.look_for("kubectl get endpointslices", &["NAME", "spread"]);
     let (old, old_rules) = (endpoints(guide), rules(guide));

@@ -1,6 +1,7 @@
 //! A cloud with three machines, each of which answers for every load balancer's address as kube-proxy would, with a single
 //! server of its own: what reaches a node is seen in the answer.
 
+use sim_core::wire::ip::Family;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::super::{LbConfig, LoadBalancers};
 use crate::agent::ControlPlane;
 use crate::api::{Ingress, Kind, Labels, Node, Object, ObjectKey, ObjectRef, Service};
 use crate::apiserver::{Apiserver, Request};
-use crate::cloud::{BALANCER, GATEWAY, nat};
+use crate::cloud::{Plan, nat};
 use crate::command::Command;
 use crate::manifest::{self, SourceFile};
 use crate::timings::Timings;
@@ -72,8 +73,9 @@ impl Bench {
         let [switch, gateway, balancer, outside] =
             ["ul", "gw", "lb", "world"].map(|name| world.add_netns(name).expect("a new name"));
         ip_lines(&mut world, switch, &["link add br0 type bridge", "link set br0 up"]);
-        plug(&mut world, switch, (gateway, "gw"), GATEWAY);
-        plug(&mut world, switch, (balancer, "lb"), BALANCER);
+        let plan = Plan::of(Family::V4);
+        plug(&mut world, switch, (gateway, "gw"), plan.gateway);
+        plug(&mut world, switch, (balancer, "lb"), plan.balancer);
         let wire = "link add ext0 type veth peer name eth0 netns world";
         ip_lines(&mut world, gateway, &[wire, "addr add 192.0.2.1/24 dev ext0", "link set ext0 up"]);
         let there =
@@ -82,7 +84,7 @@ impl Bench {
         CLIENTS.iter().for_each(|client| ip_lines(&mut world, outside, &[&format!("addr add {client}/32 dev lo")]));
         ip_lines(&mut world, gateway, &["route add default via 192.0.2.2"]);
         ip_lines(&mut world, balancer, &["route add default via 10.240.0.1"]);
-        nat::start().iter().for_each(|command| command.run(&mut world, &[gateway]).expect("understood"));
+        nat::start(Family::V4).iter().for_each(|command| command.run(&mut world, &[gateway]).expect("understood"));
         let apiserver = Apiserver::new(&["10.96.0.0/12".parse().expect("a network")], Vec::new());
         let plane = ControlPlane::new(Seed(1), Timings::default(), apiserver);
         let (sockets, healthy) = (BTreeMap::new(), BTreeMap::new());
@@ -93,7 +95,7 @@ impl Bench {
         for service in services {
             bench.create(Object::Service(Arc::new(service.clone())));
         }
-        let agent = LoadBalancers::new(config, gateway, balancer, Vec::new());
+        let agent = LoadBalancers::new(config, plan, (gateway, balancer), Vec::new());
         bench.plane.spawn(&mut bench.world, "cloud", Box::new(agent));
         bench.run_for(secs(60));
         bench
@@ -110,7 +112,7 @@ impl Bench {
         let rules = format!(
             "*nat\n-A PREROUTING -d 198.18.0.0/16 -p tcp --dport 80 {dnat}\n-A PREROUTING -d 198.18.0.0/16 -p udp --dport 53 {dnat}\n-A PREROUTING -p tcp --dport 30000:30999 {dnat}\nCOMMIT\n"
         );
-        Command::Restore(rules).run(&mut self.world, &[netns]).expect("understood");
+        Command::Restore(Family::V4, rules).run(&mut self.world, &[netns]).expect("understood");
         for (port, role) in [
             (SERVER, Role::Echo(name.clone())),
             (10256, Role::Health(name.clone())),

@@ -2,6 +2,7 @@
 
 use super::super::topology::Topology;
 use super::*;
+use sim_core::wire::ip::Family;
 
 fn cached(zones: &[(&str, u64)]) -> Topology {
     let nodes: Vec<Node> = zones
@@ -19,9 +20,9 @@ fn hinted(topology: &mut Topology, zones: &[&str]) -> Vec<String> {
         let ready = !zone.starts_with('-');
         Endpoint { ready, ..endpoint(number, zone.trim_start_matches('-')) }
     });
-    let slice = EndpointSlice { endpoints: endpoints.collect(), ..pack::empty((&web(), IpFamily::V4), Vec::new()) };
+    let slice = EndpointSlice { endpoints: endpoints.collect(), ..pack::empty((&web(), Family::V4), Vec::new()) };
     let mut slices = Slices { create: vec![slice], ..Slices::default() };
-    topology.share_out((&web().key, IpFamily::V4), &mut slices);
+    topology.share_out((&web().key, Family::V4), &mut slices);
     slices.create[0].endpoints.iter().map(|endpoint| endpoint.for_zones.join(",")).collect()
 }
 
@@ -74,10 +75,10 @@ fn hints_of_slices_that_stay_count_and_wrong_ones_are_written_anew() {
     let stays = |endpoints: Vec<Endpoint>| EndpointSlice { endpoints, ..EndpointSlice::clone(&slice("old", [])) };
     let mut slices =
         Slices { unchanged: vec![stays(vec![hinted(1, "a"), hinted(2, "b")]).into()], ..Slices::default() };
-    topology.share_out((&web().key, IpFamily::V4), &mut slices);
+    topology.share_out((&web().key, Family::V4), &mut slices);
     assert_eq!((slices.unchanged.len(), slices.update.len()), (1, 0));
     let mut slices =
         Slices { unchanged: vec![stays(vec![hinted(1, "a"), hinted(2, "c")]).into()], ..Slices::default() };
-    topology.share_out((&web().key, IpFamily::V4), &mut slices);
+    topology.share_out((&web().key, Family::V4), &mut slices);
     assert_eq!((slices.unchanged.len(), slices.update.len()), (0, 1));
 }
