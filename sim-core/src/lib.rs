@@ -6,6 +6,7 @@
 //! | room | what is there |
 //! | --- | --- |
 //! | [`engine`] | time, the total order of events, seeded random streams, fingerprint; no network word |
+//! | [`kernel`] | what older kernels did |
 //! | [`wire`] | bytes: headers parsed, built, edited in place; no state |
 //! | [`dev`] | nouns: device kinds (loopback, veth, bridge, vxlan, eth), one file each |
 //! | [`netfilter`] | nouns: rules and their text, conntrack, NAT |
@@ -20,6 +21,7 @@
 pub mod capture;
 pub mod dev;
 pub mod engine;
+pub mod kernel;
 pub mod link;
 pub mod netfilter;
 pub mod netns;

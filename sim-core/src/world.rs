@@ -5,6 +5,7 @@
 //! names, ids and errnos. A world is plain data: a clone is a fork of the run. In a netns that was removed whatever
 //! is asked is refused with `ENOENT`, or nothing happens.
 
+mod cpus;
 mod door;
 mod names;
 mod packets;
@@ -21,13 +22,13 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::capture::{Hop, Seen};
-use crate::engine::arena::{DevId, Map, NetnsId};
+use crate::engine::arena::{CpuId, DevId, Map, NetnsId};
 use crate::engine::errno::Errno;
 use crate::engine::fingerprint::Fingerprint;
 use crate::engine::queue::Queue;
 use crate::engine::rng::Seed;
 use crate::engine::time::{Duration, Instant};
-use crate::engine::trail::{DropCounters, DropPlace, DropReason};
+use crate::engine::trail::{DropCounters, DropReason};
 use crate::link::Link;
 use crate::netns::Netns;
 use crate::netns::socket::Socket;
@@ -40,8 +41,10 @@ pub const WAKE_LATENCY: Duration = Duration::from_micros(20);
 /// Something that will happen.
 #[derive(Clone, Debug)]
 enum Event {
-    /// A device receives a frame.
-    Receive(NetnsId, DevId, Packet),
+    /// A device receives a frame; of a frame that did not leave its machine, on the CPU where it was sent.
+    Receive(NetnsId, DevId, Packet, Option<CpuId>),
+    /// A CPU goes on with what waits for it.
+    Resume(CpuId),
     /// A timer of a netns is due.
     Timer(NetnsId, Timer),
     /// An application whose socket something happened to runs.
@@ -70,6 +73,7 @@ pub struct World {
     netns: Vec<Option<Arc<Netns>>>,
     gone: removal::Names,
     by_name: BTreeMap<String, NetnsId>,
+    machines: cpus::Machines,
     links: Vec<Link>,
     out: Outbox,
     fingerprint: Fingerprint,
@@ -88,6 +92,7 @@ impl World {
             netns: Vec::new(),
             gone: removal::Names::default(),
             by_name: BTreeMap::new(),
+            machines: cpus::Machines::default(),
             links: Vec::new(),
             out: Outbox::default(),
             fingerprint: Fingerprint::default(),
@@ -175,16 +180,18 @@ impl World {
 
     fn happen(&mut self, event: Event) -> Happened {
         match event {
-            Event::Receive(netns, dev, packet) => {
+            Event::Receive(netns, dev, packet, sent_on) => {
                 let words = [u64::from(netns.0), u64::from(dev.0), packet.id.0];
                 self.record(2, &words, packet.data());
-                if self.find_netns(netns).is_none() {
-                    let place = DropPlace { netns, dev: Some(dev), stage: "backlog", reason: DropReason::DevDown };
-                    self.out.lose(self.now(), Some(&packet), place);
-                    return Happened::Inside;
+                match self.cpu_of_frame(netns, sent_on, &packet) {
+                    Some(cpu) => self.receive_on(cpu, netns, dev, packet),
+                    None => self.receive(netns, dev, packet, None),
                 }
-                let walked = self.walk(netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, packet)));
-                walked.expect("the netns is there");
+                Happened::Inside
+            }
+            Event::Resume(cpu) => {
+                self.record(9, &[u64::from(cpu.0)], &[]);
+                self.resume(cpu);
                 Happened::Inside
             }
             Event::Timer(netns, timer) => {
@@ -275,6 +282,7 @@ impl World {
                 "door",
                 "socket call",
                 "netns removed",
+                "CPU goes on",
             ];
             let kind = kinds.get(usize::from(kind)).unwrap_or(&"");
             let shown = bytes.iter().take(64).fold(String::new(), |s, b| s + &format!("{b:02x}"));
@@ -284,24 +292,50 @@ impl World {
         self.fingerprint.event(now.as_nanos(), kind, words, bytes);
     }
 
-    /// Runs `f` on a netns and lets what it left behind happen: frames to other netns, timers, wake-ups. `ENOENT` if it
-    /// was removed.
+    /// A frame is received; in a netns that was removed it is lost.
+    fn receive(&mut self, netns: NetnsId, dev: DevId, packet: Packet, cpu: Option<CpuId>) {
+        if self.find_netns(netns).is_none() {
+            return self.lose_in_backlog((netns, dev, &packet), DropReason::DevDown);
+        }
+        let walked = self.walk_on(cpu, netns, |ns, ctx| walk::run(ns, ctx, Stage::Receive(dev, packet)));
+        walked.expect("the netns is there");
+    }
+
+    /// Runs `f` on a netns, for an application, an agent or a timer, and lets what it left behind happen. `ENOENT` if the
+    /// netns was removed.
     fn walk<T>(&mut self, netns: NetnsId, f: impl FnOnce(&mut Netns, &mut Ctx<'_>) -> T) -> Result<T, Errno> {
+        let cpu = self.cpu_of_call(netns);
+        self.walk_on(cpu, netns, f)
+    }
+
+    /// Runs `f` on a netns and lets what it left behind happen: frames to other netns, timers, wake-ups. On `cpu`,
+    /// if there is a choice, it may be suspended. `ENOENT` if the netns was removed.
+    fn walk_on<T>(
+        &mut self,
+        cpu: Option<CpuId>,
+        netns: NetnsId,
+        f: impl FnOnce(&mut Netns, &mut Ctx<'_>) -> T,
+    ) -> Result<T, Errno> {
         let now = self.now();
         let ns = self.netns.get_mut(netns.index()).and_then(Option::as_mut).ok_or(Errno::ENOENT)?;
         let ns = Arc::make_mut(ns);
         ns.pmtu.advance(now);
-        let done = f(ns, &mut Ctx { now, out: &mut self.out });
-        walk::begin_dad(ns, &mut Ctx { now, out: &mut self.out });
-        walk::flush_tcp(ns, &mut Ctx { now, out: &mut self.out });
-        walk::count_purged(ns, &mut Ctx { now, out: &mut self.out });
+        let preempt = cpu.map(|cpu| self.machines.preemption(cpu));
+        let mut ctx = Ctx { now, out: &mut self.out, preempt };
+        let done = f(ns, &mut ctx);
+        walk::begin_dad(ns, &mut ctx);
+        walk::flush_tcp(ns, &mut ctx);
+        walk::count_purged(ns, &mut ctx);
         let woken = walk::take_woken(ns);
         for socket in woken {
             if self.waking.insert((netns, socket), ()).is_none() {
                 self.queue.schedule(now + WAKE_LATENCY, Event::Wake(netns, socket));
             }
         }
-        self.schedule_left_behind(netns, now);
+        self.schedule_left_behind(netns, now, cpu);
+        if let Some(cpu) = cpu {
+            self.suspend(cpu, netns);
+        }
         Ok(done)
     }
 }

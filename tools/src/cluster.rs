@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use sim_core::kernel::Kernel;
 use sim_k8s::cluster::MAX_NODES;
-use sim_scenarios::run::{Balancer, Choice, ClusterOptions, IpFamily, Network};
+use sim_scenarios::run::{Balancer, Choice, ClusterOptions, IpFamily, KERNELS, Network};
 
 /// Manifests and the cluster they are applied to.
 #[derive(Clone, Debug, clap::Args)]
@@ -25,6 +26,12 @@ pub(crate) struct OptionArgs {
     /// How many nodes the cluster has
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_NODES)))]
     nodes: u32,
+    /// How many CPUs each node has. With more than one the seed lets packets race, as in life
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    cpus: u16,
+    /// The kernel of the nodes
+    #[arg(long, default_value = "6.18", value_parser = one_of(KERNELS))]
+    kernel: Kernel,
     /// Over how many zones the nodes are dealt in turn; 0: they have none
     #[arg(long, default_value_t = 0)]
     zones: u32,
@@ -34,6 +41,9 @@ pub(crate) struct OptionArgs {
     /// How packets come to the pods of another node
     #[arg(long, default_value = "vxlan", value_parser = one_of(Network::ALL))]
     network: Network,
+    /// Rules masquerade without --random-fully, as with iptables before 1.6.2
+    #[arg(long)]
+    no_random_fully: bool,
     /// What the cloud's load balancers do with a packet
     #[arg(long, default_value = "passthrough", value_parser = one_of(Balancer::ALL))]
     load_balancer: Balancer,
@@ -58,7 +68,8 @@ impl ClusterArgs {
 impl OptionArgs {
     /// What was chosen.
     pub(crate) fn read(&self) -> ClusterOptions {
-        let Self { seed, nodes, zones, ip_family, network, load_balancer } = *self;
-        ClusterOptions { seed, nodes, zones, ip_family, network, load_balancer }
+        let Self { seed, nodes, cpus, kernel, zones, ip_family, network, no_random_fully, load_balancer } = *self;
+        let random_fully = !no_random_fully;
+        ClusterOptions { seed, nodes, cpus, kernel, zones, ip_family, network, random_fully, load_balancer }
     }
 }

@@ -51,6 +51,14 @@ typed_id!(
     SocketId, "socket"
 );
 typed_id!(
+    /// One machine of the world.
+    MachineId, "machine"
+);
+typed_id!(
+    /// One CPU of the world, whichever machine it is in.
+    CpuId, "cpu"
+);
+typed_id!(
     /// One conntrack entry of a netns; never reused within a run.
     CtId, "ct"
 );

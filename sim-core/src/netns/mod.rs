@@ -17,9 +17,10 @@ pub mod sysctl;
 use std::net::Ipv6Addr;
 
 use crate::dev::Devices;
-use crate::engine::arena::{DevId, NetnsId};
+use crate::engine::arena::{DevId, MachineId, NetnsId};
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::Instant;
+use crate::kernel::Kernel;
 use crate::netfilter::conntrack::Conntrack;
 use crate::netfilter::ipset::IpSets;
 use crate::wire::ip::Family;
@@ -34,6 +35,8 @@ pub struct Netns {
     pub id: NetnsId,
     /// Its name, for people.
     pub name: String,
+    /// The machine it is on; `None`: one of its own, with one CPU.
+    pub(crate) machine: Option<MachineId>,
     pub(crate) devs: Devices,
     pub(crate) addrs: addr::Addrs,
     pub(crate) fib: fib::Fib,
@@ -81,6 +84,7 @@ impl Netns {
         let mut ns = Self {
             id,
             name: name.to_owned(),
+            machine: None,
             devs: Devices::default(),
             addrs: addr::Addrs::default(),
             fib: fib::Fib::default(),
@@ -110,6 +114,12 @@ impl Netns {
         ns.sysctl.add_dev(Devices::LO, 1000);
         ns.add_loopback_address();
         ns
+    }
+
+    /// Behaves as `kernel` does. To be called before anything happens in it.
+    pub(crate) fn set_kernel(&mut self, kernel: Kernel) {
+        self.conntrack.kernel = kernel;
+        self.tcp.config_mut().syn_linear_timeouts = kernel.syn_linear_timeouts;
     }
 
     /// TTL or hop limit of packets of this host that leave by `dev`.

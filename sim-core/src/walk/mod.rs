@@ -25,6 +25,7 @@ mod icmp;
 mod nd;
 mod options;
 mod output;
+mod preempt;
 mod receive;
 mod resolve;
 mod route;
@@ -38,6 +39,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::engine::arena::{DevId, LinkId, NetnsId};
 use crate::engine::errno::Errno;
+use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropCounters, DropPlace, DropReason};
 use crate::netfilter::conntrack::Zone;
@@ -52,8 +54,10 @@ pub(crate) use arp::apply;
 pub use hook::{TraceGroup, TracedPacket};
 pub(crate) use nd::begin_dad;
 use output::flow_label;
+pub(crate) use preempt::{Suspended, resume};
 pub(crate) use socket_io::{flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, udp_bind, udp_connect};
 use taps::Taps;
+pub(crate) use tunnel::flow_hash;
 
 /// Where a routed packet goes (`struct dst_entry`, `struct rtable`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,7 +98,7 @@ pub(crate) enum After {
 }
 
 /// A packet on its way through the functions of one hook (`struct nf_hook_state`).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct HookWalk {
     pub hook: Hook,
     /// Index of the next function.
@@ -110,7 +114,7 @@ pub(crate) struct HookWalk {
 }
 
 /// A stage with what it works on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Stage {
     Receive(DevId, Packet),
     BridgeInput(DevId, Packet),
@@ -134,7 +138,7 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// The stage's name, as drop reports show it.
-    const fn name(&self) -> &'static str {
+    pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Receive(..) => "receive",
             Self::BridgeInput(..) => "bridge",
@@ -159,7 +163,8 @@ impl Stage {
         }
     }
 
-    fn packet(&self) -> Option<&Packet> {
+    /// The packet it works on.
+    pub(crate) fn packet(&self) -> Option<&Packet> {
         Some(match self {
             Self::Receive(_, p)
             | Self::BridgeInput(_, p)
@@ -272,14 +277,22 @@ impl Outbox {
 pub(crate) struct Ctx<'a> {
     pub now: Instant,
     pub out: &'a mut Outbox,
+    /// The draws of preemption, where another CPU may go on in between.
+    pub preempt: Option<&'a mut Stream>,
 }
 
 /// Walks a packet from `first` to its end, and all that comes of it.
 pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
     let _span =
         tracing::trace_span!("walk", at = %ctx.now, netns = ns.name, packet = first.packet().map(|p| p.id.0)).entered();
-    let mut worklist = std::mem::take(&mut ctx.out.worklist.0);
-    worklist.push(first);
+    let mut worklist = preempt::take(ns, ctx);
+    // At the bottom: a packet that was suspended earlier in the same call goes first.
+    worklist.insert(0, first);
+    go_on(ns, ctx, worklist);
+}
+
+/// Takes stages from the end of the list until none is left, or another CPU's turn comes.
+fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
     while let Some(stage) = worklist.pop() {
         tracing::trace!(packet = stage.packet().map(|p| p.id.0), stage = stage.name());
         let (name, packet) = (stage.name(), stage.packet());
@@ -288,6 +301,10 @@ pub(crate) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, first: Stage) {
         let (reason, packet) = match step(ns, ctx, stage) {
             Next::Go(stage) => {
                 worklist.push(stage);
+                if ctx.is_preempted(&worklist) {
+                    preempt::suspend(ns, &worklist);
+                    break;
+                }
                 continue;
             }
             Next::Several(stages) => {
@@ -354,6 +371,7 @@ fn after_hook(ns: &mut Netns, ctx: &mut Ctx<'_>, after: After, packet: Packet) -
 /// Counts the packets that devices took with them (`__skb_queue_purge` in net/core/neighbour.c, `neigh_flush_dev`).
 pub(crate) fn count_purged(ns: &mut Netns, ctx: &mut Ctx<'_>) {
     for (dev, packet) in ns.purged.drain(..) {
+        ns.conntrack.release(&packet);
         let place = DropPlace { netns: ns.id, dev: Some(dev), stage: "resolve", reason: DropReason::QueuePurge };
         ctx.out.lose(ctx.now, Some(&packet), place);
     }
@@ -370,7 +388,7 @@ pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
     }
 }
 
-/// Stages waiting their turn in a walk; empty between walks, kept only for its capacity.
+/// Stages waiting their turn in a walk, the next one last; empty between walks, kept only for its capacity.
 #[derive(Debug, Default)]
 struct Worklist(Vec<Stage>);
 

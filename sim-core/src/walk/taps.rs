@@ -31,9 +31,8 @@ impl Taps {
     /// A packet reached its socket: what was decided since its last tap is shown there.
     pub(super) fn delivered(&mut self, packet: PacketId) {
         let Some(decided) = self.decided.remove(&packet) else { return };
-        let event = self.event;
         let hop = self.seen.iter_mut().rev().find_map(|seen| match seen {
-            Seen::Hop(hop) if hop.packet == packet && hop.event == event => Some(hop),
+            Seen::Hop(hop) if hop.packet == packet => Some(hop),
             _ => None,
         });
         if let Some(hop) = hop {

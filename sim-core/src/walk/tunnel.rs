@@ -64,7 +64,7 @@ fn source_port((low, high): (u16, u16), packet: &Packet) -> u16 {
 }
 
 /// A symmetric hash of addresses, protocol and ports (net/core/flow_dissector.c, `__skb_get_hash_symmetric`).
-fn flow_hash(packet: &Packet) -> u32 {
+pub(crate) fn flow_hash(packet: &Packet) -> u32 {
     let Some(ip) = packet.ip() else { return 1 };
     let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
     let (sp, dp) = if ip.is_fragment() { (0, 0) } else { l4::ports(ip.proto, l4).unwrap_or((0, 0)) };

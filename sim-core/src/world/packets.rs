@@ -1,7 +1,7 @@
 //! What a walk leaves behind becomes events: frames between netns and into wires, timers.
 
 use super::{Event, World};
-use crate::engine::arena::NetnsId;
+use crate::engine::arena::{CpuId, DevId, NetnsId};
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::link::Passage;
@@ -9,16 +9,15 @@ use crate::walk::Target;
 use crate::wire::packet::Packet;
 
 impl World {
-    pub(super) fn schedule_left_behind(&mut self, netns: NetnsId, now: Instant) {
+    /// `cpu` is where the walk was.
+    pub(super) fn schedule_left_behind(&mut self, netns: NetnsId, now: Instant, cpu: Option<CpuId>) {
         let mut frames = std::mem::take(&mut self.out.frames);
         for (target, packet) in frames.drain(..) {
             match target {
                 Target::Dev(to, dev) => {
-                    if let Err(Event::Receive(to, dev, packet)) = self.queue.hand_over(Event::Receive(to, dev, packet))
-                    {
-                        let reason = DropReason::CpuBacklog;
-                        let place = DropPlace { netns: to, dev: Some(dev), stage: "backlog", reason };
-                        self.out.lose(now, Some(&packet), place);
+                    let refused = self.queue.hand_over(Event::Receive(to, dev, packet, cpu));
+                    if let Err(Event::Receive(to, dev, packet, _)) = refused {
+                        self.lose_in_backlog((to, dev, &packet), DropReason::CpuBacklog);
                     }
                 }
                 Target::Link(link, end) => self.send_into(link, end, packet, now),
@@ -32,6 +31,12 @@ impl World {
         self.out.timers = timers;
     }
 
+    /// A frame that no CPU took from where it waited is gone.
+    pub(super) fn lose_in_backlog(&mut self, (netns, dev, packet): (NetnsId, DevId, &Packet), reason: DropReason) {
+        let place = DropPlace { netns, dev: Some(dev), stage: "backlog", reason };
+        self.out.lose(self.queue.now(), Some(packet), place);
+    }
+
     fn send_into(&mut self, link: crate::engine::arena::LinkId, end: u8, mut packet: Packet, now: Instant) {
         let Some(wire) = self.links.get_mut(link.index()) else { return };
         let (netns, dev) = wire.far_end(end);
@@ -43,7 +48,7 @@ impl World {
             Passage::Arrives { at, again, flip } => {
                 packet.stamp = 0;
                 if let Some(again) = again {
-                    self.queue.schedule(again, Event::Receive(netns, dev, packet.clone()));
+                    self.queue.schedule(again, Event::Receive(netns, dev, packet.clone(), None));
                 }
                 if let Some(bit) = flip {
                     let len = packet.len() as u32 * 8;
@@ -52,7 +57,7 @@ impl World {
                         *byte ^= 1 << (bit % 8);
                     }
                 }
-                self.queue.schedule(at, Event::Receive(netns, dev, packet));
+                self.queue.schedule(at, Event::Receive(netns, dev, packet, None));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use sim_core::engine::rng::Seed;
+use sim_core::kernel::Kernel;
 use sim_core::link::LinkConfig;
 use sim_core::wire::ip::Family;
 
@@ -27,6 +28,10 @@ pub struct ClusterConfig {
     pub zones: u32,
     /// The seed of the world. Default 1.
     pub seed: Seed,
+    /// How many CPUs each node has. Default 1; with more the seed suspends walks, and packets race ([`sim_core::world::World::add_machine`]).
+    pub cpus: u16,
+    /// The kernel of each node. Default: the newest.
+    pub kernel: Kernel,
     /// The wire from each node to the underlay switch. Default: 50 us, no loss.
     pub link: LinkConfig,
     /// All nodes' pod networks together, one for each family that the cluster speaks, the primary one first
@@ -66,6 +71,8 @@ impl ClusterConfig {
             nodes: 3,
             zones: 0,
             seed: Seed(1),
+            cpus: 1,
+            kernel: Kernel::default(),
             link: LinkConfig::default(),
             service_networks: plans().map(|plan| plan.services).collect(),
             kube_proxy: kubeproxy::Config { detect_local, ..kubeproxy::Config::default() },

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use sim_core::engine::arena::{LinkId, NetnsId};
+use sim_core::kernel::Kernel;
 use sim_core::link::LinkConfig;
 use sim_core::world::World;
 
@@ -58,8 +59,12 @@ pub(super) struct Underlay {
     pub(super) balancer: NetnsId,
     /// The netns of the clients outside.
     pub(super) world: NetnsId,
-    /// The wire of each new machine.
+    /// The wire of each new node.
     link: LinkConfig,
+    /// The CPUs of each new node.
+    cpus: u16,
+    /// The kernel of each new node.
+    kernel: Kernel,
 }
 
 /// The plans of the families that a cluster speaks, the primary one first.
@@ -86,19 +91,20 @@ pub(super) fn world_ips(config: &ClusterConfig) -> Vec<IpAddr> {
 pub(super) fn build(world: &mut World, config: &ClusterConfig) -> Result<(Underlay, Vec<Node>), ClusterError> {
     let count = u8::try_from(config.nodes).ok().filter(|n| (1..=MAX_NODES).contains(&u32::from(*n)));
     let count = count.ok_or(ClusterError::Nodes(config.nodes))?;
-    let underlay = Underlay::new(world, plans(config), config.link)?;
+    let underlay = Underlay::new(world, config)?;
     let nodes = (1..=count).map(|number| underlay.add_node(world, number)).collect::<Result<_, _>>()?;
     Ok((underlay, nodes))
 }
 
 impl Underlay {
     /// The switch, the cloud and the world, without a node.
-    fn new(world: &mut World, plans: Vec<&'static Plan>, link: LinkConfig) -> Result<Self, CommandFailed> {
+    fn new(world: &mut World, config: &ClusterConfig) -> Result<Self, CommandFailed> {
+        let ClusterConfig { link, cpus, kernel, .. } = *config;
         let [switch, gateway, balancer, outside] = ["ul", "gw", "lb", "world"].map(|name| netns(world, name));
         // A switch has no netfilter.
         run(world, switch, &["link set lo up", "link add br0 mtu 1500 type bridge", "link set br0 up"])?;
         Command::sysctl("net.bridge.bridge-nf-call-iptables", 0).run(world, &[switch])?;
-        let underlay = Self { plans, switch, gateway, balancer, world: outside, link };
+        let underlay = Self { plans: plans(config), switch, gateway, balancer, world: outside, link, cpus, kernel };
         underlay.plug(world, gateway, "gw", |plan| plan.gateway)?;
         underlay.plug(world, balancer, "lb", |plan| plan.balancer)?;
         underlay.add_default_routes(world, balancer)?;
@@ -112,7 +118,8 @@ impl Underlay {
     /// A new machine, as kubeadm demands it, and its way out.
     fn add_node(&self, world: &mut World, number: u8) -> Result<Node, CommandFailed> {
         let name = format!("n{number}");
-        let netns = netns(world, &name);
+        let machine = world.add_machine(self.cpus, self.kernel);
+        let netns = world.add_netns_on(machine, &name).expect("machines have different names");
         let link = self.plug(world, netns, &name, |plan| plan.node(number))?;
         self.add_default_routes(world, netns)?;
         for plan in &self.plans {

@@ -65,7 +65,7 @@ impl Kubelet {
         let name = if cx.world().netns_id(&name).is_none() { name } else { format!("{name}#{uid}") };
         let owner = id.to_string();
         let allocated: Result<Vec<_>, _> = network.addresses.iter_mut().map(|one| one.allocate(&owner)).collect();
-        let (netns, ips) = match (allocated, cx.world().add_netns(&name)) {
+        let (netns, ips) = match (allocated, cx.world().add_netns_beside(self.config.netns, &name)) {
             (Ok(ips), Ok(netns)) => (netns, ips),
             (Err(why), Ok(netns)) => {
                 network.addresses.iter_mut().for_each(|one| one.release(&owner));

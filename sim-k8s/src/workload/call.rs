@@ -18,6 +18,8 @@ pub struct Call {
     pub port: u16,
     /// Its protocol.
     pub protocol: Protocol,
+    /// The port they come from; `None`: the caller's kernel chooses.
+    pub source_port: Option<u16>,
     /// How many calls are made.
     pub count: u32,
     /// Time from one call to the next.

@@ -19,7 +19,7 @@ const HOST_ENDINGS: [&str; 8] =
     ["_SERVICE_HOST", "_HOST", "_HOSTNAME", "_SERVER", "_SERVICE", "_ADDRESS", "_ADDR", "_ENDPOINT"];
 
 /// A host in the world outside, and the port it serves.
-const OUTSIDE: (&str, u16) = ("www.example.com", 80);
+pub(super) const OUTSIDE: (&str, u16) = ("www.example.com", 80);
 
 /// Whether something outside the cluster leads to `service`.
 pub(super) fn is_open(service: &Service) -> bool {
@@ -152,7 +152,8 @@ impl<'a> Inference<'a> {
     fn call(&mut self, from: Caller, service: &Service, (port, protocol): (u16, Protocol), why: Why) {
         if self.called.insert((from.clone(), service.key.clone(), port, protocol)) {
             let to = Target::Service(service.key.clone());
-            self.plan.calls.push(Call { from, to, port, protocol, count: 1, every: Duration::ZERO, why });
+            let call = Call { from, to, port, protocol, source_port: None, count: 1, every: Duration::ZERO, why };
+            self.plan.calls.push(call);
         }
     }
 
@@ -171,7 +172,7 @@ impl<'a> Inference<'a> {
         let (host, port) = OUTSIDE;
         for from in [Caller::Workload(first.reference()), Caller::Node] {
             let (to, protocol, every, why) = (Target::Outside(host), Protocol::Tcp, Duration::ZERO, Why::Egress);
-            self.plan.calls.push(Call { from, to, port, protocol, count: 1, every, why });
+            self.plan.calls.push(Call { from, to, port, protocol, source_port: None, count: 1, every, why });
         }
     }
 

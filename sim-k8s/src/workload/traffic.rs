@@ -7,7 +7,7 @@ use crate::api::{Objects, Protocol, Service, ServicePort};
 use crate::manifest::{Finding, ListFile, SourceFile, shown};
 
 use super::call::{Call, Caller, Target, Why};
-use super::infer::is_open;
+use super::infer::{OUTSIDE, is_open};
 
 /// Calls that one entry may ask for.
 const MAX_COUNT: u32 = 1_000_000;
@@ -20,11 +20,13 @@ struct Entry {
     to: String,
     count: i64,
     every: String,
+    #[serde(rename = "sourcePort")]
+    source_port: Option<i64>,
 }
 
 impl Default for Entry {
     fn default() -> Self {
-        Self { from: String::new(), to: String::new(), count: 1, every: "1s".into() }
+        Self { from: String::new(), to: String::new(), count: 1, every: "1s".into(), source_port: None }
     }
 }
 
@@ -33,14 +35,16 @@ impl Default for Entry {
 /// ```yaml
 /// - from: shop/loadgenerator   # namespace/workload; without a namespace: default. "world": from outside the cluster;
 ///                              # "node": from the nodes, by turns
-///   to: shop/frontend:http     # namespace/service:port, the port by number or name; it may be left out if there is one
+///   to: shop/frontend:http     # namespace/service:port, the port by number or name; it may be left out if there is one.
+///                              # "world": a web server outside the cluster
 ///   count: 10                  # how many calls; 1 if left out
 ///   every: 200ms               # time from one to the next, in ns, us, ms, s or m; 1s if left out
+///   sourcePort: 4000           # the port they come from; if left out the caller's kernel chooses
 /// ```
 ///
 /// The error holds everything that is wrong with the file.
 pub fn read_traffic(file: &SourceFile, objects: &Objects) -> Result<Vec<Call>, Vec<Finding>> {
-    let mut entries = ListFile::<Entry>::read(file, &["from", "to", "count", "every"])?;
+    let mut entries = ListFile::<Entry>::read(file, &["from", "to", "count", "every", "sourcePort"])?;
     let list = std::mem::take(&mut entries.items);
     let mut calls = Vec::new();
     for (index, entry) in list.iter().enumerate() {
@@ -49,15 +53,17 @@ pub fn read_traffic(file: &SourceFile, objects: &Objects) -> Result<Vec<Call>, V
         let from = caller(&entry.from, objects).map_err(|problem| fault("from", problem));
         let every = duration(&entry.every).map_err(|problem| fault("every", problem));
         let count = count(entry.count).map_err(|problem| fault("count", problem));
-        let (Ok((service, port)), Ok(from), Ok(every), Ok(count)) = (to, from, every, count) else { continue };
-        if from == Caller::World && !is_open(service) {
-            let message = format!("nothing outside the cluster reaches Service {}", service.key);
-            fault("to", (message, "call a Service of type NodePort or LoadBalancer, or one with externalIPs"));
+        let source_port = source_port(entry.source_port).map_err(|problem| fault("sourcePort", problem));
+        let (Ok((to, port, protocol)), Ok(from), Ok(every), Ok(count), Ok(source_port)) =
+            (to, from, every, count, source_port)
+        else {
+            continue;
+        };
+        if let (Caller::World, Err(problem)) = (&from, from_outside(&to, objects)) {
+            fault("to", problem);
             continue;
         }
-        let (port, protocol) = (port.port, port.protocol);
-        let to = Target::Service(service.key.clone());
-        calls.push(Call { from, to, port, protocol, count, every, why: Why::TrafficFile });
+        calls.push(Call { from, to, port, protocol, source_port, count, every, why: Why::TrafficFile });
     }
     entries.finish().map(|()| calls)
 }
@@ -80,7 +86,30 @@ fn caller(text: &str, objects: &Objects) -> Result<Caller, Problem> {
     }
 }
 
-fn target<'a>(text: &str, objects: &'a Objects) -> Result<(&'a Service, &'a ServicePort), Problem> {
+/// Whether whoever is outside can call `to`.
+fn from_outside(to: &Target, objects: &Objects) -> Result<(), Problem> {
+    let Some(key) = to.service() else {
+        return Err(("a call from the world to the world is none of the cluster's".into(), "call a Service"));
+    };
+    match objects.services.iter().any(|service| service.key == *key && is_open(service)) {
+        true => Ok(()),
+        false => Err((
+            format!("nothing outside the cluster reaches Service {key}"),
+            "call a Service of type NodePort or LoadBalancer, or one with externalIPs",
+        )),
+    }
+}
+
+fn target(text: &str, objects: &Objects) -> Result<(Target, u16, Protocol), Problem> {
+    if text == "world" {
+        let (host, port) = OUTSIDE;
+        return Ok((Target::Outside(host), port, Protocol::Tcp));
+    }
+    let (service, port) = service_port(text, objects)?;
+    Ok((Target::Service(service.key.clone()), port.port, port.protocol))
+}
+
+fn service_port<'a>(text: &str, objects: &'a Objects) -> Result<(&'a Service, &'a ServicePort), Problem> {
     let (service, port) = text.split_once(':').map_or((text, None), |(service, port)| (service, Some(port)));
     let (namespace, name) = service.split_once('/').unwrap_or(("default", service));
     let mut services = objects.services.iter();
@@ -111,6 +140,12 @@ fn described(port: &ServicePort) -> String {
 fn count(count: i64) -> Result<u32, Problem> {
     let fits = u32::try_from(count).ok().filter(|count| (1..=MAX_COUNT).contains(count));
     fits.ok_or_else(|| (format!("{count} calls cannot be made"), "write 1 to 1000000"))
+}
+
+fn source_port(port: Option<i64>) -> Result<Option<u16>, Problem> {
+    let number = |port: i64| u16::try_from(port).ok().filter(|port| *port > 0);
+    let problem = |port| (format!("{port} is no port"), "write 1 to 65535, or leave it out");
+    port.map(|port| number(port).ok_or_else(|| problem(port))).transpose()
 }
 
 /// A time like `200ms`.

@@ -1,6 +1,7 @@
 use std::num::NonZeroU64;
 
 use sim_core::engine::time::Instant;
+use sim_core::kernel::Kernel;
 use sim_k8s::manifest::SourceFile;
 
 use super::moments::{Lane, Moment};
@@ -15,9 +16,12 @@ fn recipe() -> Recipe {
     let cluster = ClusterOptions {
         seed: 1,
         nodes: 2,
+        cpus: 1,
+        kernel: Kernel::default(),
         zones: 2,
         ip_family: IpFamily::Ipv4,
         network: Network::Vxlan,
+        random_fully: true,
         load_balancer: Balancer::Passthrough,
     };
     let faults = "- {at: 2s, do: delete a pod of deployment default/web}\n- {at: 5s, do: scale deployment web 0}\n";

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::engine::trail::DropPlace;
+use sim_core::netfilter::conntrack::Stats;
+use sim_core::netns::Netns;
 use sim_core::world::World;
 use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::{Service, ServicePort};
 use sim_k8s::manifest::Loaded;
 
-use super::{Calls, DropReport, EdgeReport, EndpointReport, FailureReport, Latency, Report, ServiceReport, outside};
+use super::{
+    Calls, DropReport, EdgeReport, EndpointReport, FailureReport, Latency, RaceReport, Report, ServiceReport, outside,
+};
 use crate::run::{Edge, Place, Run, Tally};
 
 impl Report {
@@ -43,6 +47,7 @@ impl Report {
             edges,
             outside: outside::of_run(run),
             drops: drops(run),
+            races: races(run),
             not_applied: kinds.chain(fields).chain(cluster.not_applied.iter().cloned()).collect(),
             faults: run.struck().iter().map(|(_, what)| what.clone()).collect(),
             not_called: run.not_called().to_vec(),
@@ -150,6 +155,14 @@ fn drops(run: &Run) -> Vec<DropReport> {
         count,
     };
     run.world().drops().iter().map(row).collect()
+}
+
+fn races(run: &Run) -> Vec<RaceReport> {
+    let row = |netns: &Netns| {
+        let Stats { clash_resolve, insert_failed, .. } = *netns.conntrack().stats();
+        RaceReport { netns: netns.name.clone(), clash_resolve, insert_failed }
+    };
+    run.world().all_netns().map(row).filter(|row| row.clash_resolve + row.insert_failed > 0).collect()
 }
 
 fn where_dropped(world: &World, place: &DropPlace) -> String {

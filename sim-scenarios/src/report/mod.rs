@@ -44,6 +44,8 @@ pub struct Report {
     pub outside: Vec<OutsideReport>,
     /// Packets dropped.
     pub drops: Vec<DropReport>,
+    /// Where packets raced for a place in a conntrack table.
+    pub races: Vec<RaceReport>,
     /// Kinds and fields of the manifests that have no effect.
     pub not_applied: Vec<String>,
     /// What was done to the run.
@@ -152,6 +154,17 @@ pub struct DropReport {
     pub place: String,
     /// How many packets.
     pub count: u64,
+}
+
+/// Packets that were new at the same time in one conntrack table, as `conntrack -S` counts them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RaceReport {
+    /// The netns.
+    pub netns: String,
+    /// Clashes that cost no packet.
+    pub clash_resolve: u64,
+    /// Entries refused, each with its packet.
+    pub insert_failed: u64,
 }
 
 #[cfg(test)]

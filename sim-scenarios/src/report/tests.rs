@@ -59,6 +59,7 @@ fn report() -> Report {
         services: services(),
         outside: Vec::new(),
         drops: vec![DropReport { reason: "NETFILTER_DROP".into(), place: "n1/eth0, FORWARD".into(), count: 6 }],
+        races: vec![RaceReport { netns: "n1".into(), clash_resolve: 5, insert_failed: 1 }],
         not_applied: vec!["v1 ServiceAccount (11 objects)".into()],
         faults: vec!["at 5s: delete pod shop/web-0".into()],
         not_called: vec!["Service shop/ext, port 1: there is no pod to call it".into()],

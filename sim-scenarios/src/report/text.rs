@@ -6,7 +6,7 @@ use sim_core::engine::time::Duration;
 
 use super::outside;
 use super::table::table;
-use super::{EdgeReport, EndpointReport, Report};
+use super::{EdgeReport, EndpointReport, RaceReport, Report};
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -23,6 +23,7 @@ impl fmt::Display for Report {
         f.write_str(&spread(self))?;
         f.write_str(&outside::text(&self.outside))?;
         f.write_str(&drops(self))?;
+        f.write_str(&races(self))?;
         list(f, "Pods that fit on no node", &self.pending)?;
         list(f, "Faults", &self.faults)?;
         list(f, "Not called, not served", &self.not_called)?;
@@ -89,6 +90,16 @@ fn drops(report: &Report) -> String {
     let mut rows = vec![["dropped because of", "at", "packets"].map(str::to_owned)];
     rows.extend(report.drops.iter().map(|drop| [drop.reason.clone(), drop.place.clone(), drop.count.to_string()]));
     table(&rows, 2) + "\n"
+}
+
+fn races(report: &Report) -> String {
+    if report.races.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![["conntrack of", "clash_resolve", "insert_failed"].map(str::to_owned)];
+    let row = |race: &RaceReport| [race.netns.clone(), race.clash_resolve.to_string(), race.insert_failed.to_string()];
+    rows.extend(report.races.iter().map(row));
+    table(&rows, 1) + "\n"
 }
 
 fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: &[String]) -> fmt::Result {

@@ -113,7 +113,8 @@ impl Run {
             Destination::Address(to) => self.cluster.world_ips.iter().copied().find(|ip| ip.is_ipv6() == to.is_ipv6()),
             Destination::Name(..) => None,
         };
-        let request = Request { netns, from, to, transport, protocol, host };
+        let source_port = edge.call.source_port.unwrap_or(0);
+        let request = Request { netns, from, source_port, to, transport, protocol, host };
         self.clients.begin(&mut self.world, call, request)
     }
 

@@ -43,7 +43,7 @@ use sim_k8s::workload::Plan;
 pub use edge::{CallEnd, Edge, Tally};
 pub use losses::Place;
 pub(crate) use recipe::chosen;
-pub use recipe::{Balancer, Choice, ClusterOptions, IpFamily, Network, Recipe, Scenario, VERSION};
+pub use recipe::{Balancer, Choice, ClusterOptions, IpFamily, KERNELS, Network, Recipe, Scenario, VERSION};
 pub use ways::Way;
 
 use crate::fault::Planned;

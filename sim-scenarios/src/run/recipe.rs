@@ -7,6 +7,7 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Duration;
+use sim_core::kernel::Kernel;
 use sim_core::wire::ip::Family;
 use sim_k8s::cloud::lb::LbConfig;
 use sim_k8s::cluster::{ClusterConfig, ClusterError};
@@ -48,6 +49,11 @@ pub struct ClusterOptions {
     pub seed: u64,
     /// How many nodes it has.
     pub nodes: u32,
+    /// How many CPUs each node has.
+    pub cpus: u16,
+    /// The kernel of each node, by its version.
+    #[serde(with = "version")]
+    pub kernel: Kernel,
     /// Over how many zones they are dealt in turn; 0: they have none.
     pub zones: u32,
     /// Which IP it speaks.
@@ -55,6 +61,8 @@ pub struct ClusterOptions {
     pub ip_family: IpFamily,
     /// How packets come to the pods of another node.
     pub network: Network,
+    /// Rules that masquerade say `--random-fully`, as every iptables since 1.6.2 understands.
+    pub random_fully: bool,
     /// What the cloud's load balancers do with a packet.
     pub load_balancer: Balancer,
 }
@@ -123,6 +131,14 @@ impl Balancer {
     ];
 }
 
+/// All kernels there are.
+pub const KERNELS: [Choice<Kernel>; 4] = [
+    ("6.18", "the one everyhop is compared with", Kernel::V6_18),
+    ("5.15", "the time between two SYNs doubles from the first on", Kernel::V5_15),
+    ("5.4", "and a UDP flow that loses a race to another translation loses its packet", Kernel::V5_4),
+    ("4.19", "and one that loses it to the same", Kernel::V4_19),
+];
+
 /// How something chosen is written, and what it means.
 pub(crate) fn chosen<T: PartialEq + Copy, const N: usize>(
     all: [Choice<T>; N],
@@ -147,15 +163,19 @@ pub struct Scenario {
 impl Recipe {
     /// The words after `everyhop` that make this run, if its files are where they were.
     pub fn words(&self) -> Vec<String> {
-        let ClusterOptions { seed, nodes, zones, ip_family, network, load_balancer } = self.cluster;
+        let ClusterOptions { seed, nodes, cpus, kernel, zones, ip_family, network, random_fully, load_balancer } =
+            self.cluster;
         let (ns, units) = (self.duration_ns.get(), [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")]);
         let whole = units.into_iter().find(|(unit, _)| ns % unit == 0);
         let duration = whole.map_or_else(|| format!("{}us", ns / 1000), |(unit, name)| format!("{}{name}", ns / unit));
         let mut words = vec!["run".to_owned()];
         words.extend(self.manifests.iter().map(|file| file.name.clone()));
+        words.extend((!random_fully).then(|| "--no-random-fully".to_owned()));
         let options = [
             ("--seed", seed.to_string()),
             ("--nodes", nodes.to_string()),
+            ("--cpus", cpus.to_string()),
+            ("--kernel", kernel.version.to_owned()),
             ("--zones", zones.to_string()),
             ("--ip-family", chosen(IpFamily::ALL, ip_family).0.to_owned()),
             ("--network", chosen(Network::ALL, network).0.to_owned()),
@@ -205,13 +225,13 @@ impl Scenario {
 impl ClusterOptions {
     /// The cluster that was chosen.
     pub fn config(self) -> ClusterConfig {
-        let Self { seed, nodes, zones, .. } = self;
+        let Self { seed, nodes, cpus, kernel, zones, .. } = self;
         let families: &[Family] = match self.ip_family {
             IpFamily::Ipv4 => &[Family::V4],
             IpFamily::Ipv6 => &[Family::V6],
             IpFamily::Dual => &Family::ALL,
         };
-        let mut config = ClusterConfig { nodes, zones, seed: Seed(seed), ..ClusterConfig::of(families) };
+        let mut config = ClusterConfig { nodes, cpus, kernel, zones, seed: Seed(seed), ..ClusterConfig::of(families) };
         let (backend, pod_routes) = match self.network {
             Network::Vxlan => ("vxlan", false),
             Network::HostGw => ("host-gw", false),
@@ -219,11 +239,27 @@ impl ClusterOptions {
         };
         config.flannel.backend = flannel::backend(backend).expect("a backend of flannel");
         config.pod_routes = pod_routes;
+        config.flannel.random_fully = self.random_fully;
+        config.kube_proxy.random_fully = self.random_fully;
         config.load_balancer = match self.load_balancer {
             Balancer::Passthrough => LbConfig::passthrough(),
             Balancer::Nat => LbConfig::nat(),
         };
         config
+    }
+}
+
+/// A kernel as its version.
+mod version {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use sim_core::kernel::Kernel;
+
+    pub(super) fn serialize<S: Serializer>(kernel: &Kernel, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(kernel.version)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Kernel, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -234,8 +270,17 @@ mod tests {
     const HELLO: &str = include_str!("../../../examples/hello/hello.yaml");
 
     fn recipe() -> Recipe {
-        let (ip_family, network, load_balancer) = (IpFamily::Ipv4, Network::HostGw, Balancer::Nat);
-        let cluster = ClusterOptions { seed: 7, nodes: 2, zones: 0, ip_family, network, load_balancer };
+        let cluster = ClusterOptions {
+            seed: 7,
+            nodes: 2,
+            cpus: 3,
+            kernel: Kernel::V5_4,
+            zones: 0,
+            ip_family: IpFamily::Ipv4,
+            network: Network::HostGw,
+            random_fully: false,
+            load_balancer: Balancer::Nat,
+        };
         let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
         Recipe {
             version: VERSION.into(),
@@ -267,8 +312,8 @@ mod tests {
 
     #[test]
     fn a_recipe_can_be_typed() {
-        let words = "run hello.yaml --seed 7 --nodes 2 --zones 0 --ip-family ipv4 --network host-gw --load-balancer nat \
-                     --duration 1000000us --faults faults.yaml";
+        let words = "run hello.yaml --no-random-fully --seed 7 --nodes 2 --cpus 3 --kernel 5.4 --zones 0 \
+                     --ip-family ipv4 --network host-gw --load-balancer nat --duration 1000000us --faults faults.yaml";
         assert_eq!(recipe().words().join(" "), words, "to the microsecond");
         let half = Recipe { duration_ns: NonZeroU64::new(500_000_000).unwrap(), faults: None, ..recipe() };
         assert!(half.words().join(" ").ends_with(" --duration 500ms"));

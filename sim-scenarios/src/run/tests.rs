@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use sim_core::engine::rng::Seed;
+use sim_core::kernel::Kernel;
 use sim_k8s::manifest::{Loaded, SourceFile, load};
 use sim_k8s::workload::{infer_calls, read_traffic};
 
@@ -230,4 +231,33 @@ fn a_caller_that_fits_on_no_node_fails_its_calls() {
     let report = report(&homeless, seeded(1));
     assert_eq!(report.edges[0].failures[0].reason, "no pod of the caller runs", "{report}");
     assert_eq!((report.pending.len(), report.ok), (1, false), "{report}");
+}
+
+/// Calls in `examples/races` that were slower than a second, and datagrams that lost a race, over some seeds.
+fn slow_lookups(cpus: u16, kernel: Kernel) -> (usize, u64) {
+    let loaded = loaded(include_str!("../../../examples/races/dns.yaml"));
+    let traffic = include_str!("../../../examples/races/dns-traffic.yaml").to_owned();
+    let calls = read_traffic(&SourceFile { name: "t".into(), text: traffic }, &loaded.objects).expect("a traffic file");
+    let plan = Plan { calls, not_called: Vec::new() };
+    let mut sum = (0, 0);
+    for seed in 1..=4 {
+        let mut config = seeded(seed);
+        config.cluster = ClusterConfig { nodes: 2, cpus, kernel, ..config.cluster };
+        config.duration = Duration::from_secs(1);
+        let run = ended(&loaded.objects, &plan, config);
+        let report = Report::of(&run, &loaded);
+        assert_all_answered(&report);
+        let slow = run.edges()[0].tally.latencies().filter(|latency| *latency > Duration::from_secs(1));
+        sum.0 += slow.count();
+        sum.1 += report.races.iter().map(|race| race.insert_failed).sum::<u64>();
+    }
+    sum
+}
+
+#[test]
+fn a_name_takes_five_seconds_where_packets_race_and_the_kernel_is_old() {
+    let (slow, failed) = slow_lookups(2, Kernel::V4_19);
+    assert!(slow > 0 && failed > 0, "{slow} slow calls, {failed} lost packets");
+    assert_eq!(slow_lookups(2, Kernel::V6_18), (0, 0));
+    assert_eq!(slow_lookups(1, Kernel::V4_19), (0, 0));
 }

@@ -32,6 +32,8 @@ pub struct Request {
     pub netns: NetnsId,
     /// The address it calls from; `None`: whichever the route says.
     pub from: Option<IpAddr>,
+    /// The port it calls from; 0: any.
+    pub source_port: u16,
     /// Whom it calls.
     pub to: Destination,
     /// By which transport.
@@ -258,7 +260,7 @@ fn open(world: &mut World, request: &Request, resolved: Resolved) -> Result<Talk
         dns::sort(Libc::Glibc, &mut ips, |ip| sources[&ip]);
     }
     let to = SocketAddr::new(*ips.first().ok_or(Reason::Dns(dns::Failure::NoData))?, port);
-    let local = SocketAddr::new(request.from.unwrap_or(Family::of(to.ip()).unspecified()), 0);
+    let local = SocketAddr::new(request.from.unwrap_or(Family::of(to.ip()).unspecified()), request.source_port);
     let (socket, local) = match request.transport {
         Transport::Tcp => {
             let id = world.tcp_connect(netns, local, to, SocketOptions::default())?;

@@ -15,16 +15,17 @@ const CRATES: [(&str, &[&str]); 6] = [
 ];
 
 /// Rooms of sim-core, each with those it may know.
-const CORE: [(&str, &[&str]); 9] = [
+const CORE: [(&str, &[&str]); 10] = [
     ("engine", &[]),
+    ("kernel", &[]),
     ("wire", &["engine"]),
-    ("netfilter", &["engine", "wire"]),
+    ("netfilter", &["engine", "kernel", "wire"]),
     ("dev", &["engine", "wire"]),
     ("link", &["engine", "wire"]),
     ("capture", &["engine", "wire", "netfilter"]),
-    ("netns", &["engine", "wire", "netfilter", "dev", "link"]),
+    ("netns", &["engine", "kernel", "wire", "netfilter", "dev", "link"]),
     ("walk", &["engine", "wire", "netfilter", "dev", "link", "capture", "netns"]),
-    ("world", &["engine", "wire", "netfilter", "dev", "link", "capture", "netns", "walk"]),
+    ("world", &["engine", "kernel", "wire", "netfilter", "dev", "link", "capture", "netns", "walk"]),
 ];
 
 /// Daemons of sim-k8s: they meet only in the apiserver and in a netns.

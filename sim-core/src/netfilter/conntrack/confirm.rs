@@ -46,7 +46,8 @@ impl Conntrack {
     /// Two packets of what may be one flow were new at the same time (`nf_ct_resolve_clash`).
     fn resolve_clash(&mut self, now: Instant, packet: &mut Packet, loser: CtId, info: CtInfo, winner: CtId) -> Verdict {
         let resolved = allows_clash(self.entries[&loser].orig.proto)
-            && (self.merge(packet, loser, info, winner) || self.insert_reply_only(now, packet, loser, info));
+            && (self.merge(packet, loser, info, winner)
+                || (self.kernel.keeps_clashing && self.insert_reply_only(now, packet, loser, info)));
         if resolved {
             self.stats.clash_resolve += 1;
             return Verdict::Accept;

@@ -43,6 +43,7 @@ pub use tuple::{Dir, L4, Tuple, Zone, ZoneDir};
 
 use crate::engine::arena::{CtId, DevId, Map};
 use crate::engine::time::Instant;
+use crate::kernel::Kernel;
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
 /// What becomes of a packet.
@@ -66,6 +67,8 @@ type SourceKey = (IpAddr, u16, u8, u16);
 pub struct Conntrack {
     /// The sysctls.
     pub config: ConntrackConfig,
+    /// The kernel it is a part of.
+    pub kernel: Kernel,
     stats: Stats,
     next: u32,
     /// All entries, in the order they were made.
@@ -75,6 +78,9 @@ pub struct Conntrack {
     by_source: Map<SourceKey, Vec<CtId>>,
     /// Tentative and dying entries: they live as long as a packet refers to them.
     unhashed: Vec<CtId>,
+    /// Entries of packets whose walk has not come to its end: they wait for a neighbour, or for their CPU. One of several
+    /// packets is here as often.
+    held: Vec<CtId>,
     /// At this many entries the expired ones are swept out, so that they never outnumber the others for long.
     sweep_at: usize,
 }
@@ -151,29 +157,36 @@ impl Conntrack {
     }
 
     /// Frees the entries no packet refers to any more: tentative ones whose packets were dropped or
-    /// consumed, and dying ones. To be called at the end of a walk, when none is suspended.
+    /// consumed, and dying ones. To be called at the end of a walk.
     pub fn discard_tentative(&mut self) {
         for id in std::mem::take(&mut self.unhashed) {
-            if self.entries.get(&id).is_some_and(|e| !e.is_confirmed() || e.status.has(Status::DYING)) {
+            if self.is_unhashed(id) {
                 self.free(id);
             }
         }
     }
 
-    /// A packet waits beyond the end of its walk (for a neighbour): its entry must not be freed.
+    /// A packet waits, for a neighbour or for its CPU: its entry must not be freed meanwhile (`nf_conntrack_get`).
     pub fn hold(&mut self, packet: &Packet) {
         if let CtRef::Entry(id, _) = packet.ct {
-            self.unhashed.retain(|u| *u != id);
+            self.held.push(id);
         }
     }
 
-    /// A packet that waited goes on or is gone: its entry is freed at the end of this walk unless it is confirmed.
+    /// A packet that waited goes on or is gone: its entry is freed at the end of this walk unless it is in the hash.
     pub fn release(&mut self, packet: &Packet) {
-        if let CtRef::Entry(id, _) = packet.ct
-            && self.entries.get(&id).is_some_and(|e| !e.is_confirmed() || e.status.has(Status::DYING))
-        {
+        let CtRef::Entry(id, _) = packet.ct else { return };
+        if let Some(at) = self.held.iter().rposition(|held| *held == id) {
+            self.held.swap_remove(at);
+        }
+        if self.is_unhashed(id) {
             self.unhashed.push(id);
         }
+    }
+
+    /// Whether an entry lives only as long as a packet refers to it.
+    fn is_unhashed(&self, id: CtId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| !entry.is_confirmed() || entry.status.has(Status::DYING))
     }
 
     /// Removes all entries (`conntrack -F`); returns how many were in the hash.
@@ -226,7 +239,7 @@ impl Conntrack {
         let Some((id, _)) = self.find_in_bucket(now, zone, tuple, zone.id(Dir::Reply)) else { return false };
         let theirs = &self.entries[&id];
         let same_flow = theirs.orig == orig && theirs.zone.id(Dir::Orig) == zone.id(Dir::Orig);
-        if id == by || same_flow {
+        if id == by || (same_flow && self.kernel.nat_keeps_same_origin) {
             return false;
         }
         self.stats.found += 1;
@@ -271,9 +284,15 @@ impl Conntrack {
         }
     }
 
-    /// Forgets an entry altogether (`nf_conntrack_free`).
+    /// Forgets an entry altogether (`nf_conntrack_free`), or as soon as the last packet that waits with it goes on.
     fn free(&mut self, id: CtId) {
         self.remove_hash(id);
+        if self.held.contains(&id) {
+            if let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_confirmed()) {
+                entry.status |= Status::DYING;
+            }
+            return;
+        }
         let Some(entry) = self.entries.remove(&id) else { return };
         if !entry.status.has(Status::SRC_NAT_DONE) {
             return;
@@ -288,7 +307,10 @@ impl Conntrack {
     }
 
     fn remove_where(&mut self, doomed: impl Fn(&Entry) -> bool) -> usize {
-        let ids: Vec<CtId> = self.entries.iter().filter(|(_, entry)| doomed(entry)).map(|(&id, _)| id).collect();
+        let ids: Vec<CtId> = {
+            let doomed = |entry: &Entry| !entry.status.has(Status::DYING) && doomed(entry);
+            self.entries.iter().filter(|(_, entry)| doomed(entry)).map(|(&id, _)| id).collect()
+        };
         for &id in &ids {
             self.free(id);
         }

@@ -1,7 +1,7 @@
 use super::read_traffic;
 use crate::api::Objects;
 use crate::manifest::{SourceFile, load};
-use crate::workload::{Call, Caller};
+use crate::workload::{Call, Caller, Target};
 use sim_core::engine::time::Duration;
 
 fn objects() -> Objects {
@@ -37,6 +37,22 @@ fn what_is_left_out_is_one_call_to_the_only_port() {
     assert_eq!((&calls[1].from, calls[1].port, calls[1].every), (&Caller::World, 53, Duration::from_millis(200)));
     assert_eq!(calls[1].protocol.to_string(), "UDP");
     assert_eq!(read("# nothing\n"), Ok(vec![]));
+}
+
+#[test]
+fn a_call_may_go_outside_and_come_from_a_port_of_its_own() {
+    let calls = read("- {from: client, to: world, sourcePort: 4000}\n").expect("read");
+    assert_eq!(
+        (&calls[0].to, calls[0].port, calls[0].source_port),
+        (&Target::Outside("www.example.com"), 80, Some(4000))
+    );
+    for wrong in [
+        "{from: world, to: world}",
+        "{from: client, to: db, sourcePort: 0}",
+        "{from: client, to: db, sourcePort: 65536}",
+    ] {
+        assert!(read(&format!("- {wrong}\n")).is_err(), "{wrong}");
+    }
 }
 
 #[test]

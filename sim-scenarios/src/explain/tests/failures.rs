@@ -3,6 +3,7 @@
 use super::*;
 use crate::run::{Balancer, ClusterOptions, IpFamily, Network, Recipe, Scenario, VERSION};
 use sim_core::engine::time::Duration;
+use sim_core::kernel::Kernel;
 
 /// The cluster of the tour, to which this is added, and to which this is done.
 fn scenario(more: &str, faults: &str) -> Scenario {
@@ -12,9 +13,12 @@ fn scenario(more: &str, faults: &str) -> Scenario {
         cluster: ClusterOptions {
             seed: 1,
             nodes: 2,
+            cpus: 1,
+            kernel: Kernel::default(),
             zones: 0,
             ip_family: IpFamily::Ipv4,
             network: Network::Vxlan,
+            random_fully: true,
             load_balancer: Balancer::Passthrough,
         },
         duration_ns: std::num::NonZeroU64::MIN,
