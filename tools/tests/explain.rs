@@ -77,6 +77,11 @@ fn what_is_not_in_the_run_is_refused_with_what_is() {
             &["out", "--flow", "shop/front -> nowhere:1"],
             "nobody made the flow shop/front -> nowhere:1\n  help: it called 10.",
         ),
+        // It answers, and calls nobody.
+        (
+            &["out", "--flow", "shop/db-0 -> nowhere:1"],
+            "nobody made the flow shop/db-0 -> nowhere:1\n  help: it made none at all",
+        ),
         (
             &["out", "--flow", "shop/ghost → catalog:7000"],
             "there never was a pod shop/ghost\n  help: there were: outside, ",

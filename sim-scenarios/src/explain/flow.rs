@@ -56,6 +56,8 @@ type Tuple = (u8, IpAddr, Option<u16>, IpAddr, Option<u16>);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     connections: BTreeMap<(NetnsId, Tuple), Connection>,
+    /// What came to these clients: what they send in return is an answer.
+    came: BTreeSet<(NetnsId, Tuple)>,
     /// Whom else these clients called.
     pub(super) others: BTreeSet<String>,
 }
@@ -147,6 +149,8 @@ impl Found {
             let outgoing = !matches!(seen, Seen::Hop(hop) if hop.direction == Direction::In);
             if outgoing && !about {
                 self.sent(seen, tuple, wanted);
+            } else if !about && self.came.len() < REMEMBERED {
+                self.came.insert((seen.tap().0, tuple));
             }
             // An ICMP error is about a packet of the client's.
             let incoming = if about { tuple } else { turned(tuple) };
@@ -164,7 +168,7 @@ impl Found {
             return;
         }
         // What answers a connection begins none.
-        if self.connections.contains_key(&(seen.tap().0, turned(tuple))) {
+        if self.came.contains(&(seen.tap().0, turned(tuple))) {
             return;
         }
         let (_, client, client_port, server, port) = tuple;

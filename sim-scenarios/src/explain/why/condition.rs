@@ -48,7 +48,7 @@ pub struct Since {
 }
 
 impl Condition {
-    fn holds(&self, run: &Run) -> bool {
+    pub(super) fn holds(&self, run: &Run) -> bool {
         let (world, cluster) = (run.world(), run.cluster());
         let ready = |key: &ObjectKey| {
             let mut slices = cluster.objects().slices_of(key);

@@ -7,7 +7,6 @@ use sim_core::capture::{Decision, Direction, End, Hop, Loss, Names, Ruled, Seen}
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::text::rule;
-use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::Node;
 
 use super::condition::{Condition, listening};
@@ -170,27 +169,24 @@ fn reset(hop: &Hop, run: &Run) -> Why {
     }
     why.because.push(Fact::when(format!("nobody in {name} listens on {server}"), Condition::Deaf(hop.netns, at)));
     let pod = run.cluster().pods.iter().rfind(|pod| pod.netns == hop.netns).map(|pod| &pod.key);
-    why.whose = Some(match pod {
-        Some(pod) if leaving(pod, run) => {
-            why.because.push(Fact::when(format!("pod {pod} is being deleted"), Condition::Leaving(pod.clone())));
+    let leaving = pod.map(|pod| Condition::Leaving(pod.clone())).filter(|leaving| leaving.holds(run));
+    why.whose = Some(match (pod, leaving) {
+        (Some(pod), Some(leaving)) => {
+            why.because.push(Fact::when(format!("pod {pod} is being deleted"), leaving));
             format!(
                 "pod {pod} should serve on until every kube-proxy has heard of it: a preStop hook that sleeps some seconds"
             )
         }
-        Some(pod) => {
+        (Some(pod), None) => {
             why.because.push(Fact::new(listens_on(hop.netns, run)));
             format!("the application of pod {pod} should listen there, or the Service's targetPort be another")
         }
-        None => {
+        (None, _) => {
             why.because.push(Fact::new(listens_on(hop.netns, run)));
             format!("an application of {name} should listen there")
         }
     });
     why
-}
-
-fn leaving(pod: &ObjectKey, run: &Run) -> bool {
-    run.cluster().objects().pods.get(pod).is_none_or(|pod| pod.is_terminating())
 }
 
 /// Where something listens, for who has asked for the wrong port.
