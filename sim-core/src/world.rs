@@ -25,6 +25,9 @@ use crate::capture::{Hop, Seen};
 use crate::engine::arena::{CpuId, DevId, Map, NetnsId};
 use crate::engine::errno::Errno;
 use crate::engine::fingerprint::Fingerprint;
+#[cfg(feature = "mutants")]
+use crate::engine::mutant::Mutant;
+use crate::engine::mutant::Planted;
 use crate::engine::queue::Queue;
 use crate::engine::rng::Seed;
 use crate::engine::time::{Duration, Instant};
@@ -68,6 +71,7 @@ pub enum Happened {
 #[derive(Clone, Debug)]
 pub struct World {
     seed: Seed,
+    planted: Planted,
     queue: Queue<Event>,
     /// By id; `None`: removed.
     netns: Vec<Option<Arc<Netns>>>,
@@ -88,6 +92,7 @@ impl World {
     pub fn new(seed: Seed) -> Self {
         Self {
             seed,
+            planted: Planted::default(),
             queue: Queue::default(),
             netns: Vec::new(),
             gone: removal::Names::default(),
@@ -105,6 +110,12 @@ impl World {
     /// The seed it was made with.
     pub fn seed(&self) -> Seed {
         self.seed
+    }
+
+    /// Plants a mistake in every netns that is added from now on.
+    #[cfg(feature = "mutants")]
+    pub const fn plant(&mut self, mutant: Mutant) {
+        self.planted = Planted::new(mutant);
     }
 
     /// Simulated time.
@@ -126,7 +137,7 @@ impl World {
             return Err(Errno::EEXIST);
         }
         let id = NetnsId(self.netns.len() as u32);
-        self.netns.push(Some(Arc::new(Netns::new(id, name, self.seed))));
+        self.netns.push(Some(Arc::new(Netns { planted: self.planted, ..Netns::new(id, name, self.seed) })));
         self.by_name.insert(name.to_owned(), id);
         self.record(1, &[u64::from(id.0)], name.as_bytes());
         Ok(id)

@@ -18,6 +18,7 @@ use std::net::Ipv6Addr;
 
 use crate::dev::Devices;
 use crate::engine::arena::{DevId, MachineId, NetnsId};
+use crate::engine::mutant::Planted;
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::Instant;
 use crate::kernel::Kernel;
@@ -58,6 +59,8 @@ pub struct Netns {
     pub(crate) tentative: Vec<(DevId, Ipv6Addr)>,
     /// Packets that a device took with it, to be counted.
     pub(crate) purged: Vec<(DevId, Packet)>,
+    /// The mistake it makes, to test tests.
+    pub(crate) planted: Planted,
 }
 
 /// The random streams of a netns, one per purpose.
@@ -110,6 +113,7 @@ impl Netns {
             },
             tentative: Vec::new(),
             purged: Vec::new(),
+            planted: Planted::default(),
         };
         ns.sysctl.add_dev(Devices::LO, 1000);
         ns.add_loopback_address();

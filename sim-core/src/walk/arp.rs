@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::{Ctx, Next, Stage, resolve, run};
 use crate::engine::arena::DevId;
 use crate::engine::errno::Errno;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::addr::Scope;
@@ -62,6 +63,9 @@ fn answers_for(ns: &Netns, dev: DevId, target: Ipv4Addr, sender: Ipv4Addr) -> bo
     if ns.fib.kind_of(target) == RouteKind::Local {
         let on_dev = || ns.addrs.of(dev).any(|a| a.net.addr() == target);
         return ns.sysctl.arp_ignore(dev) == 0 || on_dev();
+    }
+    if ns.planted.is(Mutant::ArpForForeign) {
+        return true;
     }
     if !ns.sysctl.proxy_arp(dev) || !ns.sysctl.forwarding(dev, Family::V4) {
         return false;

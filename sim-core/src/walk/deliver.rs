@@ -2,11 +2,12 @@
 //! net/ipv6/ip6_input.c, `ip6_protocol_deliver_rcu`).
 
 use super::{Ctx, Next, Stage, fragment, icmp, options, socket_io, tunnel};
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::frag::USER_LOCAL;
 use crate::wire::ext;
-use crate::wire::icmp::{Notice, PROT_UNREACH};
+use crate::wire::icmp::{HOST_UNREACH, Notice, PROT_UNREACH};
 use crate::wire::icmpv6::UNKNOWN_NEXT_HEADER;
 use crate::wire::ip::{Family, IpHeader, TCP, UDP};
 use crate::wire::l4;
@@ -66,6 +67,7 @@ fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next
 }
 
 fn refuse(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, notice: Notice, reason: DropReason) -> Next {
+    let notice = if ns.planted.is(Mutant::ClosedPortIsNoHost) { Notice::Unreachable(HOST_UNREACH) } else { notice };
     let answer: Option<Stage> = icmp::error(ns, ctx, &packet, notice);
     Next::DropAnd(reason, packet, answer.into_iter().collect())
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::{After, Ctx, Dst, Next, hook, icmp};
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
@@ -12,21 +13,25 @@ use crate::wire::packet::{Packet, PacketType};
 
 /// TTL, source, MTU, redirect, then FORWARD.
 pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: Packet) -> Next {
-    if packet.pkt_type != PacketType::Host {
+    if packet.pkt_type != PacketType::Host && !ns.planted.is(Mutant::BroadcastForwarded) {
         return Next::Drop(DropReason::NotForHost, packet);
     }
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
+    let last_ttl = u8::from(!ns.planted.is(Mutant::TtlOneForwarded));
+    let mtu = dst.mtu + u32::from(ns.planted.is(Mutant::MtuOneMore));
     let refused = match (ip.ttl, beyond_scope(ip.src)) {
-        (..=1, _) => Some((DropReason::TtlExceeded, Some(Notice::TtlExceeded))),
+        (ttl, _) if ttl <= last_ttl => Some((DropReason::TtlExceeded, Some(Notice::TtlExceeded))),
         (_, Some(notice)) => Some((DropReason::IpMartianSource, notice)),
-        _ if exceeds_mtu(&packet, ip.df, dst.mtu) => Some((DropReason::PktTooBig, Some(Notice::TooBig(dst.mtu)))),
+        _ if exceeds_mtu(&packet, ip.df, mtu) => Some((DropReason::PktTooBig, Some(Notice::TooBig(dst.mtu)))),
         _ => None,
     };
     if let Some((reason, notice)) = refused {
         let answer = notice.and_then(|notice| icmp::error(ns, ctx, &packet, notice));
         return Next::DropAnd(reason, packet, answer.into_iter().collect());
     }
-    edit::decrement_ttl(packet.l3_mut());
+    if !ns.planted.is(Mutant::TtlKept) {
+        edit::decrement_ttl(packet.l3_mut());
+    }
     let redirect = icmp::redirect(ns, ctx, &dst, &packet);
     let indev = packet.iif;
     let onward = hook::begin(Hook::Forward, (indev, Some(dst.dev)), After::ForwardDone(dst), packet);

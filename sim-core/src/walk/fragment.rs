@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::{Ctx, Dst, Next, Stage, Timer, icmp, options, run};
 use crate::engine::arena::DevId;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
 use crate::netns::frag::{Gathered, USER_CONNTRACK, USER_LOCAL};
@@ -68,14 +69,16 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, mtu: u32) -> Vec<Packet
     let step = (room / 8 * 8).max(8);
     let same = !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
     let steps = if same { packet.pieces.clone() } else { vec![step as u16; payload.div_ceil(step)] };
+    let skew = if ns.planted.is(Mutant::FragmentOffset) { 8 } else { 0 };
     let mut out = Vec::new();
     let mut offset = 0;
     for len in steps {
         let end = (offset + usize::from(len)).min(payload);
-        let fragment = Fragment { offset: offset as u16, more: end < payload, id };
+        let fragment = Fragment { offset: offset as u16 + if offset > 0 { skew } else { 0 }, more: end < payload, id };
         let mut piece = cut_out(packet, ip, (from, offset..end), fragment);
         piece.mark = packet.mark;
         piece.flow_hash = packet.flow_hash;
+        piece.nested = packet.nested;
         piece.ct = packet.ct;
         out.push(piece);
         offset = end;

@@ -10,6 +10,7 @@ mod reject;
 use super::{After, Ctx, HookWalk, Next, Stage, after_hook, fragment, output};
 use crate::capture::{Decision, Ruled};
 use crate::engine::arena::DevId;
+use crate::engine::mutant::{Mutant, Planted};
 use crate::engine::trail::DropReason;
 use crate::netfilter::conntrack::{Conntrack, Status, Verdict as Tracked, Zone};
 use crate::netfilter::hooks::Hook;
@@ -47,6 +48,18 @@ const fn functions(hook: Hook) -> &'static [Function] {
         Hook::Forward => &[Table(Mangle), Table(Filter), Table(Security)],
         Hook::Output => &[Defrag, Table(Raw), Track, Table(Mangle), Nat, Table(Filter), Table(Security)],
         Hook::Postrouting => &[Table(Mangle), Nat, Confirm],
+    }
+}
+
+/// As [`functions`], if it is not the order itself that is wrong.
+fn planted_functions(planted: Planted, hook: Hook) -> &'static [Function] {
+    match hook {
+        Hook::Forward if planted.is(Mutant::FilterBeforeMangle) => &[Table(Filter), Table(Mangle), Table(Security)],
+        Hook::Prerouting if planted.is(Mutant::ConfirmedEarly) => {
+            &[Defrag, Table(Raw), Track, Confirm, Table(Mangle), Nat]
+        }
+        Hook::Input if planted.is(Mutant::ConfirmForgotten) => &[Table(Mangle), Table(Filter), Table(Security), Nat],
+        _ => functions(hook),
     }
 }
 
@@ -96,7 +109,7 @@ pub(super) fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Nex
     if rules.is_untouched() {
         walk.step = usize::MAX;
     }
-    let Some(function) = functions(walk.hook).get(walk.step) else {
+    let Some(function) = planted_functions(ns.planted, walk.hook).get(walk.step) else {
         return after_hook(ns, ctx, walk.after, walk.packet);
     };
     walk.step += 1;
@@ -191,6 +204,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
         sets: &mut ns.sets,
         now: ctx.now,
         rng: &mut ns.streams.rules,
+        planted: ns.planted,
         mark: walk.packet.mark,
         traced: walk.packet.trace,
         template: None,
@@ -213,6 +227,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
     if let CtRef::Entry(id, _) = walk.packet.ct {
         ns.conntrack.set_mark(id, connmark);
     }
+    let template = template.filter(|_| !ns.planted.is(Mutant::NotrackIgnored));
     match template {
         Some(CtTemplate::Notrack) => walk.packet.ct = CtRef::Untracked,
         Some(CtTemplate::Zone(zone)) => walk.zone = zone,

@@ -6,6 +6,7 @@ use super::output::route_output;
 use super::{Ctx, Dst, Next, Stage, flow_label, hook, nd, socket_io};
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
+use crate::engine::mutant::Mutant;
 use crate::engine::time::Instant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
@@ -73,7 +74,7 @@ fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, p
     };
     let message = IcmpHeader { kind, code: 0, ..header };
     let mut out = header_of(ns, &dst, (src, ip.src));
-    out.tos = ip.tos;
+    out.tos = if ns.planted.is(Mutant::EchoTosLost) { 0 } else { ip.tos };
     let mut answer = build::icmp(ctx.out.packet_id(), out, message, body);
     answer.ignore_df = true;
     Next::Go(Stage::LocalOut(dst, answer))
@@ -124,6 +125,7 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
         edit::leave_checksum_partial(&mut quote);
     }
     quote.truncate(room);
+    quote.truncate(quote.len() - usize::from(ns.planted.is(Mutant::QuoteOneLess)));
     let mut out = header_of(ns, &dst, (src, ip.src));
     if family == Family::V4 {
         out.tos = (ip.tos & 0x1e) | ERROR_TOS;
@@ -136,7 +138,8 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
 fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> bool {
     // About a group only what helps its sender is told (RFC 4443 2.4 e.3).
     let for_group = matches!(notice, Notice::TooBig(_) | Notice::ParameterProblem { .. }) && ip.family() == Family::V6;
-    if (packet.pkt_type != PacketType::Host && !for_group) || ip.frag_offset != 0 || ip.src.is_unspecified() {
+    let host = packet.pkt_type == PacketType::Host || ns.planted.is(Mutant::ErrorAboutBroadcast);
+    if (!host && !for_group) || ip.frag_offset != 0 || ip.src.is_unspecified() {
         return false;
     }
     let group = |a: IpAddr| a.is_multicast() || ns.fib.kind_of(a) == RouteKind::Broadcast;

@@ -12,7 +12,7 @@ use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::addr::Scope;
-use crate::netns::fib::{FibKey, RouteKind};
+use crate::netns::fib::{FibKey, RouteKind, is_limited_broadcast};
 use crate::wire::ip::IpHeader;
 use crate::wire::packet::Packet;
 
@@ -34,6 +34,9 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
         None if route.kind == RouteKind::Local => route.src.unwrap_or(key.dst),
         None => source_for(ns, &dst, key.dst)?,
     };
+    if is_limited_broadcast(key.dst) {
+        dst.kind = RouteKind::Broadcast;
+    }
     if matches!(route.kind, RouteKind::Local | RouteKind::Anycast) {
         dst.dev = crate::dev::Devices::LO;
         dst.mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |lo| lo.mtu);

@@ -7,6 +7,7 @@ use super::{After, Ctx, Next, Stage, hook, options};
 use crate::capture::Direction;
 use crate::dev::{DevKind, Devices};
 use crate::engine::arena::DevId;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
@@ -64,7 +65,9 @@ pub(super) fn ip_receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, family: 
         return Next::Drop(DropReason::Ipv6Disabled, packet);
     }
     let checked = check_header(family, &mut packet).and_then(|ip| check_addresses(&ip, dev));
-    if let Err(reason) = checked {
+    if let Err(reason) = checked
+        && !(reason == DropReason::IpCsum && ns.planted.is(Mutant::HeaderChecksumUnchecked))
+    {
         return Next::Drop(reason, packet);
     }
     packet.pull_l2();

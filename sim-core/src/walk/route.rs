@@ -7,6 +7,7 @@ use super::{After, Ctx, Dst, Next, Stage, hook, icmp};
 use crate::capture::Decision;
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
@@ -160,7 +161,7 @@ fn source_refused(ns: &Netns, src: IpAddr, dev: DevId) -> Option<DropReason> {
         return None;
     }
     let mode = ns.sysctl.rp_filter(dev);
-    if mode == 0 {
+    if mode == 0 || ns.planted.is(Mutant::RpFilterSkipped) {
         let own = !src.is_unspecified() && ns.addrs.contains(src) && !ns.sysctl.accept_local(dev);
         return own.then_some(DropReason::IpLocalSource);
     }

@@ -5,6 +5,7 @@ use super::bridge_hooks::bridge_of;
 use super::{Ctx, Next, Stage};
 use crate::capture::Decision;
 use crate::engine::arena::DevId;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::wire::eth::EthHeader;
@@ -16,10 +17,11 @@ pub(super) fn switch(ns: &mut Netns, ctx: &mut Ctx<'_>, port: DevId, packet: Pac
     let Some(bridge) = bridge_of(ns, port) else { return Next::Drop(DropReason::DevDown, packet) };
     let learning = ns.devs.get(port).and_then(|d| d.port).is_some_and(|p| p.learning);
     let Some(own) = ns.devs.get(bridge).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown, packet) };
+    let planted = ns.planted;
     let Some(table) = ns.devs.get_mut(bridge).and_then(|d| d.bridge_mut()) else {
         return Next::Drop(DropReason::DevDown, packet);
     };
-    if learning && eth.src != own {
+    if learning && eth.src != own && !planted.is(Mutant::FdbNotLearned) {
         table.learn(eth.src, port, ctx.now);
     }
     if eth.dst.is_multicast() {
@@ -72,7 +74,7 @@ fn up(bridge: DevId, packet: Packet) -> Stage {
 /// May a frame leave by `to` (`should_deliver`)? Not by the port it came in by, unless that is a hairpin port.
 fn may_leave(ns: &Netns, to: DevId, from: Option<DevId>) -> bool {
     let Some(dev) = ns.devs.get(to).filter(|d| d.up) else { return false };
-    Some(to) != from || dev.port.is_some_and(|p| p.hairpin)
+    Some(to) != from || dev.port.is_some_and(|p| p.hairpin) && !ns.planted.is(Mutant::HairpinOff)
 }
 
 fn one_port(ns: &Netns, ctx: &mut Ctx<'_>, to: DevId, from: Option<DevId>, packet: Packet) -> Next {

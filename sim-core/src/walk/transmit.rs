@@ -9,6 +9,9 @@ use crate::netns::Netns;
 use crate::wire::eth::ETH_LEN;
 use crate::wire::packet::{Packet, PacketType};
 
+/// Inside so many devices a packet is taken to go in circles (`XMIT_RECURSION_LIMIT`).
+const DEEPEST: u8 = 8;
+
 /// The frame is tapped and handed to what the device is.
 pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet: Packet) -> Next {
     let Some(device) = ns.devs.get(dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown, packet) };
@@ -16,6 +19,10 @@ pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet
     if device.bridge().is_none() && packet.len() > device.mtu as usize + ETH_LEN {
         return Next::Drop(DropReason::PktTooBig, packet);
     }
+    if packet.nested > DEEPEST {
+        return Next::Drop(DropReason::TunnelDepth, packet);
+    }
+    packet.nested += 1;
     packet.set_l2();
     // Only `lo` takes a checksum that is not computed yet (`validate_xmit_skb`).
     packet.csum_partial &= dev == Devices::LO;
@@ -49,6 +56,7 @@ pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet
 /// What goes round by `lo` keeps its route, mark and conntrack entry (drivers/net/loopback.c).
 fn loop_back(packet: &mut Packet) {
     packet.looped = true;
+    packet.nested = 0;
     packet.iif = None;
     packet.pkt_type = PacketType::Host;
 }

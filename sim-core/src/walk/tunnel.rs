@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Ctx, Next, Stage, Target, output};
 use crate::capture::Decision;
 use crate::engine::arena::DevId;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
@@ -14,6 +15,10 @@ use crate::wire::eth::{ETH_LEN, EthHeader, MacAddr};
 use crate::wire::ip::{IpHeader, UDP};
 use crate::wire::packet::Packet;
 use crate::wire::{build, edit, l4, vxlan};
+
+/// A tunnel inside so many devices and tunnels is taken to be inside itself (`iptunnel_xmit`; the fourth refuses, as
+/// measured on Linux 6.18).
+const DEEPEST: u8 = 5;
 
 /// The frame gets its outer headers and leaves as a packet of this host (`vxlan_xmit_one`).
 pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Packet) -> Next {
@@ -26,12 +31,20 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     if dst.dev == dev {
         return Next::Drop(DropReason::TunnelDepth, packet);
     }
+    if packet.nested > DEEPEST {
+        return Next::Drop(DropReason::TunnelDepth, packet);
+    }
     let src_port = source_port(ns.sysctl.local_port_range, &packet);
     let mut inner = packet;
     inner.scrub(false);
     // POSTROUTING of the outer packet sees the VXLAN device as the incoming one.
     inner.iif = Some(dev);
+    inner.nested += 1;
+    let inner_tos = inner.ip().map_or(0, |ip| ip.tos);
     let mut outer = outer_packet(inner, src, remote, (src_port, port), vni);
+    if ns.planted.is(Mutant::TunnelTosCopied) {
+        edit::set_tos(outer.l3_mut(), inner_tos);
+    }
     edit::set_id(outer.l3_mut(), ns.ip_ids.draw());
     ctx.decided(outer.id, || Some(Decision::Encapsulated { vni, remote }));
     ctx.out.stamp();

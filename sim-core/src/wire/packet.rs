@@ -139,6 +139,8 @@ pub struct Content {
     pub pieces: Vec<u16>,
     /// This host may cut it although routers must not (`skb->ignore_df`).
     pub ignore_df: bool,
+    /// By how many devices and tunnels it is being sent inside each other (`softnet_data.xmit.recursion`).
+    pub nested: u8,
 }
 
 impl Packet {
@@ -165,6 +167,7 @@ impl Packet {
             frag_max: 0,
             pieces: Vec::new(),
             ignore_df: false,
+            nested: 0,
         }))
     }
 }
@@ -288,6 +291,7 @@ impl Content {
         if leaves_netns {
             self.mark = 0;
             self.stamp = 0;
+            self.nested = 0;
         }
     }
 

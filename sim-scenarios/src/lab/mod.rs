@@ -21,6 +21,7 @@ pub mod decode;
 pub mod forge;
 pub mod hops;
 pub mod kernel;
+pub mod random;
 pub mod run;
 pub mod script;
 pub mod side_by_side;

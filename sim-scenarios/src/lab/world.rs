@@ -35,6 +35,19 @@ impl LabWorld {
         Self { world, traces: BTreeMap::new() }
     }
 
+    /// The world as it is.
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// An empty world that makes a mistake.
+    #[cfg(test)]
+    pub(super) fn planted(seed: Seed, mutant: sim_core::engine::mutant::Mutant) -> Self {
+        let mut bench = Self::new(seed);
+        bench.world.plant(mutant);
+        bench
+    }
+
     /// The netns called `name`: specs are checked when they are read, so it exists.
     fn id(&self, name: &str) -> NetnsId {
         let id = self.world.netns_id(name);

@@ -8,6 +8,7 @@ use super::table::{ChainId, Policy, Table};
 use super::targets::nat::Nat;
 use super::targets::reject::RejectWith;
 use super::trace::{Step, TraceStep};
+use crate::engine::mutant::Mutant;
 use crate::netfilter::hooks::Hook;
 
 /// How deep jumps may nest (include/net/netfilter/nf_tables.h, `NFT_JUMP_STACK_SIZE`); deeper rulesets are refused
@@ -107,14 +108,17 @@ impl Walk<'_, '_> {
                 None => {}
                 Some(Target::Accept) => return Leave::Verdict(Verdict::Accept, number),
                 Some(Target::Drop) => return Leave::Verdict(Verdict::Drop, number),
+                Some(Target::Return) if self.packet.planted.is(Mutant::ReturnAccepts) => {
+                    return Leave::Verdict(Verdict::Accept, number);
+                }
                 Some(Target::Return) => return Leave::Return,
-                Some(Target::Jump(_)) => {
+                Some(target) if self.comes_back(target) => {
                     assert!(self.depth < MAX_DEPTH, "a ruleset that nests too deep was applied");
                     self.stack[self.depth] = (at, number + 1);
                     self.depth += 1;
                     return Leave::For(entry.jump.expect("a jump of an applied ruleset leads somewhere"));
                 }
-                Some(Target::Goto(_)) => {
+                Some(Target::Jump(_) | Target::Goto(_)) => {
                     return Leave::For(entry.jump.expect("a goto of an applied ruleset leads somewhere"));
                 }
                 Some(Target::Action(action)) => {
@@ -128,6 +132,15 @@ impl Walk<'_, '_> {
             self.note(at, chain.rules.len(), Step::Return);
         }
         Leave::Return
+    }
+
+    /// Whether the chain that a rule leads to is left for the next rule.
+    fn comes_back(&self, target: &Target) -> bool {
+        match target {
+            Target::Jump(_) => true,
+            Target::Goto(_) => self.packet.planted.is(Mutant::GotoComesBack),
+            _ => false,
+        }
     }
 
     /// Whether the packet fits a rule, which then counts it.
@@ -156,6 +169,7 @@ impl Walk<'_, '_> {
         self.note(at, chain.rules.len(), Step::Policy(base.policy));
         let verdict = match base.policy {
             Policy::Accept => Verdict::Accept,
+            Policy::Drop if self.packet.planted.is(Mutant::PolicyIgnored) => Verdict::Accept,
             Policy::Drop => Verdict::Drop,
         };
         (verdict, Decider { chain: at, number: chain.rules.len() as u32 })

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::targets::ct::CtTemplate;
 use super::targets::tcpmss::Mss;
+use crate::engine::mutant::Planted;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
 use crate::netfilter::conntrack::{Conntrack, Dir, Entry};
@@ -115,6 +116,8 @@ pub struct RulePacket<'a> {
     pub now: Instant,
     /// Where `statistic --mode random` draws.
     pub rng: &'a mut Stream,
+    /// The mistake that is made, to test tests.
+    pub planted: Planted,
     /// Changed by MARK and CONNMARK: `skb->mark`. The caller stores it back.
     pub mark: u32,
     /// Set by TRACE: `skb->nf_trace`. The caller stores it back, and asks later tables with it.

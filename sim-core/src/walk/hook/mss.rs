@@ -1,5 +1,6 @@
 //! TCPMSS: the MSS option of a SYN (net/netfilter/xt_TCPMSS.c, `tcpmss_mangle_packet`).
 
+use crate::engine::mutant::Mutant;
 use crate::netfilter::rules::targets::tcpmss::Mss;
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
@@ -31,7 +32,9 @@ pub(super) fn clamp(ns: &Netns, walk: &mut HookWalk, mss: Mss) {
     };
     let mut options = options.to_vec();
     match find_mss(&options) {
-        Some(at) if u16::from_be_bytes([options[at], options[at + 1]]) > limit => {
+        Some(at)
+            if (u16::from_be_bytes([options[at], options[at + 1]]) > limit) != ns.planted.is(Mutant::MssRaised) =>
+        {
             options[at..at + 2].copy_from_slice(&limit.to_be_bytes());
         }
         Some(_) => return,

@@ -4,7 +4,9 @@
 use super::{Said, evaluate, facts, reroute, tracked};
 use crate::capture::{Decision, End, Translated};
 use crate::engine::arena::DevId;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
+use crate::netfilter::conntrack::Verdict as Tracked;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::nat::{self, Manip, NatRange};
 use crate::netfilter::rules::targets::nat::{Nat, NatKind};
@@ -13,6 +15,7 @@ use crate::netns::Netns;
 use crate::netns::addr::Scope;
 use crate::walk::{After, Ctx, HookWalk, output};
 use crate::wire::ip::Family;
+use crate::wire::l4;
 use crate::wire::packet::CtRef;
 
 pub(super) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Said {
@@ -23,7 +26,7 @@ pub(super) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Sai
         return Said::drop(reason);
     }
     let ends = ctx.out.taps.on.then(|| End::both(&walk.packet)).flatten();
-    let verdict = nat::translate(&mut ns.conntrack, &mut walk.packet, walk.hook, walk.outdev);
+    let verdict = translate(ns, walk);
     ctx.decided(walk.packet.id, || {
         Translated::between(walk.hook, ends?, End::both(&walk.packet)?).map(Decision::Translated)
     });
@@ -32,6 +35,21 @@ pub(super) fn run(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &mut HookWalk) -> Sai
     }
     let after = walk.packet.ip().map(|ip| (ip.dst, walk.packet.mark));
     if walk.hook == Hook::Output && before != after { reroute(ns, walk) } else { Said::Accept }
+}
+
+fn translate(ns: &mut Netns, walk: &mut HookWalk) -> Tracked {
+    if ns.planted.is(Mutant::ReplyNotTranslated) && matches!(walk.packet.ct, CtRef::Entry(_, info) if info.is_reply()) {
+        return Tracked::Accept;
+    }
+    let checksum = walk.packet.ip().filter(|_| ns.planted.is(Mutant::NatChecksumKept)).and_then(|ip| {
+        let at = usize::from(ip.header_len) + l4::checksum_offset(ip.proto)?;
+        Some((at, walk.packet.l3().get(at..at + 2)?.to_vec()))
+    });
+    let verdict = nat::translate(&mut ns.conntrack, &mut walk.packet, walk.hook, walk.outdev);
+    if let Some((at, before)) = checksum {
+        walk.packet.l3_mut()[at..at + 2].copy_from_slice(&before);
+    }
+    verdict
 }
 
 /// Asks the nat table and decides this end of the connection.
@@ -59,7 +77,9 @@ fn range_of(ns: &Netns, walk: &HookWalk, nat: &Nat) -> Option<NatRange> {
         NatKind::Netmap => (fixed(nat.mapped(changed_address(walk)?)), None),
     };
     let random = nat.random || nat.random_fully;
-    let (ports, base_port, persistent) = (nat.ports, nat.base_port, nat.persistent);
+    let more = u16::from(ns.planted.is(Mutant::NatPortOneMore));
+    let ports = nat.ports.map(|(low, high)| (low.saturating_add(more), high.saturating_add(more)));
+    let (base_port, persistent) = (nat.base_port, nat.persistent);
     Some(NatRange { addrs, ports, base_port, random, persistent, masq_dev })
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Said, TraceGroup, attach_related, output};
 use crate::dev::Devices;
+use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::reject::RejectWith;
@@ -11,7 +12,7 @@ use crate::netns::fib::{FibKey, RouteKind};
 use crate::walk::{Ctx, HookWalk, Stage, icmp};
 use crate::wire::build;
 use crate::wire::eth::EthHeader;
-use crate::wire::icmp::Notice;
+use crate::wire::icmp::{HOST_UNREACH, Notice};
 use crate::wire::ip::{IpHeader, TCP};
 use crate::wire::l4::{self, ACK, RST, TcpHeader};
 use crate::wire::packet::Packet;
@@ -51,6 +52,7 @@ fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> 
     if checked && !l4::checksum_ok(ip.src, ip.dst, ip.proto, l4) {
         return None;
     }
+    let code = if ns.planted.is(Mutant::RejectAnotherCode) { HOST_UNREACH } else { code };
     icmp::error(ns, ctx, &walk.packet, Notice::Unreachable(code))
 }
 
@@ -66,7 +68,15 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
     let len = l4.len().saturating_sub(usize::from(tcp.header_len)) as u32;
     let (seq, ack, answer_flags) =
         if tcp.has(ACK) { (tcp.ack, 0, RST) } else { (0, tcp.seq.wrapping_add(flags + len), RST | ACK) };
-    let head = TcpHeader { src: tcp.dst, dst: tcp.src, seq, ack, flags: answer_flags, ..TcpHeader::default() };
+    let more = u32::from(ns.planted.is(Mutant::RejectAnotherSequence));
+    let head = TcpHeader {
+        src: tcp.dst,
+        dst: tcp.src,
+        seq: seq.wrapping_add(more),
+        ack,
+        flags: answer_flags,
+        ..TcpHeader::default()
+    };
     let mut header = IpHeader::new(ip.dst, ip.src, TCP, 20);
     header.df = true;
     header.ttl = ns.default_ttl(ip.family(), Devices::LO);

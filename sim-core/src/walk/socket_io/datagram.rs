@@ -10,7 +10,7 @@ use crate::dev::Devices;
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::netns::Netns;
-use crate::netns::fib::FibKey;
+use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::socket::udp::UdpSocket;
 use crate::netns::socket::{PmtuDiscovery, SocketError};
 use crate::wire::icmp::{self, IcmpHeader};
@@ -60,12 +60,18 @@ pub(crate) fn udp_connect(ns: &mut Netns, id: SocketId, peer: SocketAddr) -> Res
     let socket = ns.sockets.udp_mut(id).ok_or(Errno::ENOENT)?;
     let (local, peer) = (socket.local, socket.reaches(peer).ok_or(Errno::ENETUNREACH)?);
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
-    let (_, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
+    let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
+    check_broadcast(&dst)?;
     if let Some(socket) = ns.sockets.udp_mut(id) {
         socket.local.set_ip(src);
         socket.remote = Some(peer);
     }
     Ok(())
+}
+
+/// No socket here has asked for broadcasts (`SO_BROADCAST`).
+fn check_broadcast(dst: &Dst) -> Result<(), Errno> {
+    if dst.kind == RouteKind::Broadcast { Err(Errno::EACCES) } else { Ok(()) }
 }
 
 /// Sends a datagram to `to`, or to the connected peer.
@@ -131,6 +137,7 @@ fn send(
     shape: Shape,
     payload: &[u8],
 ) -> Result<(), SocketError> {
+    check_broadcast(&dst).map_err(|errno| SocketError::local(errno, 0))?;
     let family = Family::of(to);
     let device_mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |d| d.mtu);
     let mtu = if shape.pmtu == PmtuDiscovery::Probe { device_mtu } else { dst.mtu };

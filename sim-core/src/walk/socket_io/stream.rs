@@ -10,11 +10,12 @@ use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
-use crate::netns::fib::FibKey;
+use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::socket::tcp::{IcmpError, OutSegment, Path, Segment, SocketOptions};
 use crate::netns::socket::{Socket, SocketError};
 use crate::wire::icmp::IcmpHeader;
 use crate::wire::ip::{Family, IpHeader, TCP};
+use crate::wire::l4::SYN;
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, l4};
 
@@ -36,6 +37,9 @@ pub(crate) fn tcp_connect(
     can_bind(ns, local.ip())?;
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
     let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
+    if dst.kind == RouteKind::Broadcast {
+        return Err(Errno::ENETUNREACH);
+    }
     ns.tcp.connect(now, SocketAddr::new(src, local.port()), peer, path(&dst), options)
 }
 
@@ -127,6 +131,7 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };
     let options = out.segment.options.to_bytes();
     let mut packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
-    packet.csum_partial = true;
+    // What answers in no socket's name is summed up by hand (`ip_send_unicast_reply`), but a SYN-ACK.
+    packet.csum_partial = out.socket.is_some() || out.segment.has(SYN);
     run(ns, ctx, Stage::LocalOut(route, packet));
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::{Answer, Kind, Question, rate};
+use crate::engine::mutant::Mutant;
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::rules::state::MatchMemory;
 use crate::netfilter::text::{Given, TextError};
@@ -65,7 +66,8 @@ impl Kind for Limit {
             unreachable!("limit without its bucket");
         };
         let now = question.packet.now;
-        let filled = (*tokens + now.since(*last)).min(self.most());
+        let more = question.packet.planted.is(Mutant::LimitOneMore) && *last == Instant::START;
+        let filled = (*tokens + now.since(*last)).min(self.most()) + self.cost().saturating_mul(more.into());
         *last = now;
         let passes = filled >= self.cost();
         *tokens = if passes { filled - self.cost() } else { filled };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Answer, Kind, Question};
+use crate::engine::mutant::Mutant;
 use crate::netfilter::rules::rule::Cond;
 use crate::netfilter::text::{Given, TextError};
 
@@ -68,7 +69,14 @@ impl Kind for Mark {
     }
 
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
-        self.mark.is_none_or(|m| m.says(m.value.is(question.packet.mark))).into()
+        let (planted, mark) = (question.packet.planted, question.packet.mark);
+        self.mark
+            .is_none_or(|m| {
+                let mask = if planted.is(Mutant::MarkMaskIgnored) { u32::MAX } else { m.value.mask };
+                let fits = mark & mask == m.value.value;
+                if planted.is(Mutant::BangIgnored) { fits } else { m.says(fits) }
+            })
+            .into()
     }
 }
 

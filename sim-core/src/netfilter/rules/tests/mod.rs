@@ -11,6 +11,7 @@ mod walk;
 use std::net::IpAddr;
 
 use super::{AddrType, AddrTypes, CtFacts, RulePacket, RuleState, Ruleset, TableName, TraceStep, Verdict, evaluate};
+use crate::engine::mutant::Planted;
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::conntrack::Conntrack;
@@ -123,6 +124,7 @@ impl Bench {
             sets: &mut self.sets,
             now: self.now,
             rng: &mut self.rng,
+            planted: Planted::default(),
             mark: at.mark,
             traced: at.traced,
             template: None,

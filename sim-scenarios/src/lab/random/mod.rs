@@ -1,0 +1,63 @@
+//! Random specs for the reference lab: what nobody thought of writing.
+//!
+//! A [`Case`] is a pure function of a seed and a number: a small cluster, rules of all tables, sysctls, and packets
+//! well-formed and broken. It is the lab's own spec, so that every runner of specs can do it. Both sides run it;
+//! where they differ, [`shrink`] finds the smallest spec that still does, and [`coverage`] tells what was met on the way.
+//!
+//! Reading order: [`Case::spec`], `scene` (the cluster), `rules`, `matches`, `targets` (what nodes do), `traffic`
+//! and `frames` (what is sent), then what is made of it: [`trial`], [`shrink`], [`coverage`].
+
+pub mod coverage;
+mod dice;
+mod frames;
+mod matches;
+mod rules;
+mod scene;
+pub mod shrink;
+mod targets;
+mod traffic;
+pub mod trial;
+
+#[cfg(test)]
+mod mutants;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Map, Value, json};
+use sim_core::engine::rng::Seed;
+
+use self::dice::Dice;
+use self::scene::Scene;
+
+/// One random case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Case {
+    /// The seed of all cases of a run.
+    pub seed: Seed,
+    /// Which of them, counted from 0.
+    pub number: u64,
+}
+
+impl Case {
+    /// The spec, the same for the same case on every machine.
+    pub fn spec(self) -> Value {
+        let mut dice = Dice::new(self.seed.stream("random spec", self.number));
+        let scene = Scene::draw(&mut dice);
+        let mut spec = Map::new();
+        spec.insert("topo".into(), scene.topo());
+        if dice.one_in(6) {
+            spec.insert("hairpin".into(), false.into());
+        }
+        spec.insert("sysctl".into(), scene.sysctls(&mut dice));
+        let nodes = || (1..=scene.nodes).map(|n| format!("n{n}"));
+        let rules: Map<_, _> = nodes().map(|node| (node, rules::text(&mut dice, &scene).into())).collect();
+        if rules.values().any(|text: &Value| text.as_str().is_some_and(|text| text.contains("-set "))) {
+            spec.insert("ipset".into(), nodes().map(|node| (node, Value::from(matches::SETS))).collect());
+        }
+        spec.insert("rules".into(), rules.into());
+        spec.insert("servers".into(), scene.servers());
+        spec.insert("known_ports".into(), json!(traffic::known_ports()));
+        spec.insert("steps".into(), traffic::steps(&mut dice, &scene).into());
+        spec.into()
+    }
+}
