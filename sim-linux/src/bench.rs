@@ -42,6 +42,8 @@ pub(crate) struct LinuxBench<'s> {
     sockets: BTreeMap<SocketId, OwnedFd>,
     last_socket: u32,
     stamps: Stamps,
+    /// The congestion control of a script's sockets; `None`: the kernel's choice.
+    pub(crate) congestion: Option<String>,
     /// Why the capture or a trace is not whole.
     pub(crate) lost: Option<String>,
 }
@@ -66,6 +68,7 @@ impl<'s> LinuxBench<'s> {
             sockets: BTreeMap::new(),
             last_socket: 0,
             stamps: Stamps::new(),
+            congestion: None,
             lost: None,
         }
     }
@@ -166,6 +169,12 @@ impl Bench for LinuxBench<'_> {
     }
 
     fn set_sysctl(&mut self, netns: &str, key: &str, value: &str) -> Result<(), Refused> {
+        // A netns may only choose among what the machine's own one allows (tcp_set_default_congestion_control); a socket of
+        // root's may have any.
+        if key == "net.ipv4.tcp_congestion_control" {
+            self.congestion = Some(value.to_owned());
+            return Ok(());
+        }
         let path = guard::sysctl_path(key).map_err(Refused::Failed)?;
         self.enter(netns).map_err(failed)?;
         fs::OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes())).map_err(

@@ -17,6 +17,7 @@
 //! | `capture` | a packet ring per netns |
 //! | `offload` | checksums and segments as on a wire |
 //! | `sockets` | the system calls of clients and servers |
+//! | `pod` | TCP sockets of scripts, and what can be asked about them |
 //! | `trace` | what `xtables-monitor --trace` says |
 //! | `bench` | all of it as the lab's bench |
 
@@ -34,6 +35,8 @@ mod linux;
 mod offload;
 #[cfg(target_os = "linux")]
 mod options;
+#[cfg(target_os = "linux")]
+mod pod;
 #[cfg(target_os = "linux")]
 mod sandbox;
 #[cfg(target_os = "linux")]

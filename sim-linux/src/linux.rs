@@ -1,12 +1,11 @@
 //! This machine's kernel as one that specs can be run on.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use sim_scenarios::lab::bench::Refused;
 use sim_scenarios::lab::kernel::Kernel;
 use sim_scenarios::lab::run::{RunError, run};
+use sim_scenarios::lab::script;
 use sim_scenarios::lab::spec::Asked;
 
 use crate::Unavailable;
@@ -36,10 +35,10 @@ impl Linux {
     /// # Errors
     /// The machine has not what it takes: root, the tools, `br_netfilter`.
     pub(crate) fn enter(worker: usize) -> Result<Self, Unavailable> {
-        for (tool, package) in TOOLS {
-            let asked =
-                Command::new(tool).arg("-V").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-            asked.map_err(|e| Unavailable(format!("{tool} (package {package}): {e}")))?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let is_there = |tool: &str| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file());
+        if let Some((tool, package)) = TOOLS.iter().find(|(tool, _)| !is_there(tool)) {
+            return Err(Unavailable(format!("{tool} (package {package}) is not installed")));
         }
         let sandbox = Sandbox::enter(worker)?;
         if !Path::new("/proc/sys/net/bridge").exists() {
@@ -54,10 +53,7 @@ impl Kernel for Linux {
         let mut bench = LinuxBench::new(&self.sandbox);
         let result = match asked {
             Asked::Steps(spec) => run(spec, &mut bench, stop),
-            Asked::Script(_) => Err(RunError::Build {
-                what: "the TCP bench".into(),
-                why: Refused::NotYet("scripts on this machine's kernel".into()),
-            }),
+            Asked::Script(script) => script::run(script, &mut bench, stop),
         };
         match bench.lost.take() {
             Some(lost) => Err(RunError::Watch(lost)),

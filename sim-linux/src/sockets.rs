@@ -180,7 +180,7 @@ impl Sockets for LinuxBench<'_> {
 }
 
 impl LinuxBench<'_> {
-    fn socket(
+    pub(crate) fn socket(
         &mut self,
         netns: &str,
         local: IpAddr,
@@ -196,7 +196,7 @@ impl LinuxBench<'_> {
         Ok(UdpSocket::from(self.fd(sock)?.try_clone().map_err(of_io)?))
     }
 
-    fn stream(&self, sock: &Sock) -> Result<TcpStream, Errno> {
+    pub(crate) fn stream(&self, sock: &Sock) -> Result<TcpStream, Errno> {
         Ok(TcpStream::from(self.fd(sock)?.try_clone().map_err(of_io)?))
     }
 
@@ -243,7 +243,7 @@ fn hear_errors(fd: &OwnedFd, of: IpAddr) -> Result<(), Errno> {
     }
 }
 
-fn set<O: SetSockOpt>(fd: &OwnedFd, option: O, value: &O::Val) -> Result<(), Errno> {
+pub(crate) fn set<O: SetSockOpt>(fd: &OwnedFd, option: O, value: &O::Val) -> Result<(), Errno> {
     setsockopt(fd, option, value).map_err(named)
 }
 

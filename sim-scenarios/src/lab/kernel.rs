@@ -28,7 +28,7 @@ impl Kernel for Emulator {
     fn run(&mut self, asked: &Asked, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
         match asked {
             Asked::Steps(spec) => run::run(spec, &mut LabWorld::new(self.0), stop),
-            Asked::Script(script) => script::run(script, self.0, stop),
+            Asked::Script(script) => script::run(script, &mut LabWorld::new(self.0), stop),
         }
     }
 }

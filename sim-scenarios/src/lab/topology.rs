@@ -155,7 +155,7 @@ pub fn sysctl_key(key: &str) -> String {
 }
 
 /// What makes runs of the kernel repeatable. What the emulator does not have does not disturb it.
-const EVERYWHERE: &[(&str, &str)] = &[
+pub(super) const EVERYWHERE: &[(&str, &str)] = &[
     ("net.ipv6.conf.all.disable_ipv6", "1"),
     ("net.ipv6.conf.default.disable_ipv6", "1"),
     ("net.ipv6.conf.lo.disable_ipv6", "1"),

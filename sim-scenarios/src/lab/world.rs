@@ -22,7 +22,7 @@ use crate::shell::{self, Output};
 /// A world with the lab's calls.
 #[derive(Clone, Debug)]
 pub struct LabWorld {
-    world: World,
+    pub(super) world: World,
     /// Trace lines not yet asked for.
     traces: BTreeMap<NetnsId, Vec<TraceLine>>,
 }
@@ -49,7 +49,7 @@ impl LabWorld {
     }
 
     /// The netns called `name`: specs are checked when they are read, so it exists.
-    fn id(&self, name: &str) -> NetnsId {
+    pub(super) fn id(&self, name: &str) -> NetnsId {
         let id = self.world.netns_id(name);
         assert!(id.is_some(), "the runner names a netns it never made: {name}");
         id.unwrap_or(NetnsId(0))

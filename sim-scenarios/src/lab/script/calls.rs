@@ -3,12 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use serde_json::{Map, Value, json};
-use sim_core::engine::arena::SocketId;
 use sim_core::engine::errno::Errno;
-use sim_core::netns::socket::tcp::{Info, Row, SocketOptions, State};
+use sim_core::netns::socket::tcp::{Info, Row, State};
 
-use super::Runner;
-use crate::lab::bench::Refused;
+use super::{NETNS, Runner};
+use crate::lab::bench::{Refused, Sock};
 use crate::lab::spec::{Call, PEER, SetOption};
 
 /// Where `ephemeral` connects to: nobody answers.
@@ -19,81 +18,87 @@ const INFINITE: u32 = 0x7fff_ffff;
 impl Runner<'_> {
     /// Makes a call; `None` where the lab's call returns nothing.
     pub(super) fn call(&mut self, call: &Call) -> Result<Option<Value>, Refused> {
-        let socket = match call.socket() {
-            Some(name) => *self.sockets.get(name).ok_or_else(|| Refused::Failed(format!("no socket {name:?}")))?,
-            None => SocketId(0),
-        };
-        let pod = self.pod;
+        let [pod, _] = NETNS;
         match call {
             Call::Listen { socket, port, backlog, options } => Ok(self.listen(socket, *port, *backlog, options)),
             Call::Connect { socket, flow, options, reuse } => Ok(Some(self.connect(socket, flow, options, *reuse))),
-            Call::Accept { socket: name, .. } => Ok(Some(self.accept(name, socket))),
-            Call::Send { len, .. } => Ok(Some(count(self.world.tcp_send(pod, socket, &vec![b's'; *len])))),
-            Call::Recv { max, .. } => Ok(Some(match self.world.tcp_recv(pod, socket, *max) {
-                Ok(data) if data.is_empty() => json!("eof"),
-                other => count(other.map(|data| data.len())),
-            })),
-            Call::Shutdown { read, write, .. } => Ok(self.shutdown(socket, *read, *write).err().map(named)),
+            Call::Accept { socket, listener } => {
+                let listener = self.socket(listener)?;
+                Ok(Some(self.accept(socket, &listener)))
+            }
+            Call::Send { socket, len } => {
+                let socket = self.socket(socket)?;
+                Ok(Some(count(self.bench.tcp_send(&socket, &vec![b's'; *len]))))
+            }
+            Call::Recv { socket, max } => {
+                let socket = self.socket(socket)?;
+                Ok(Some(match self.bench.receive(&socket, *max) {
+                    Ok(0) => json!("eof"),
+                    other => count(other),
+                }))
+            }
+            Call::Shutdown { socket, read, write } => {
+                let socket = self.socket(socket)?;
+                Ok(self.bench.shutdown(&socket, *read, *write).err().map(named))
+            }
             Call::Close(name) => {
-                self.world.tcp_close(pod, socket);
+                let socket = self.socket(name)?;
+                self.bench.close(&socket);
                 self.sockets.remove(name);
                 Ok(None)
             }
             Call::Abort(name) => {
-                self.world.tcp_abort(pod, socket);
+                let socket = self.socket(name)?;
+                self.bench.tcp_abort(&socket);
                 self.sockets.remove(name);
                 Ok(None)
             }
-            Call::SetOption(_, option) => {
-                self.set_options(socket, std::slice::from_ref(option));
-                Ok(None)
+            Call::SetOption(socket, option) => {
+                let socket = self.socket(socket)?;
+                Ok(self.bench.set_options(&socket, std::slice::from_ref(option)).err().map(named))
             }
-            Call::Poll(_) => Ok(Some(self.poll(socket))),
-            Call::TakeError(_) => Ok(Some(self.world.tcp_take_error(pod, socket).map_or(json!("none"), named))),
-            Call::Info { keys, .. } => {
-                let info = self.world.tcp_info(pod, socket);
+            Call::Poll(socket) => {
+                let socket = self.socket(socket)?;
+                Ok(Some(self.poll(&socket)))
+            }
+            Call::TakeError(socket) => {
+                let socket = self.socket(socket)?;
+                Ok(Some(self.bench.take_error(&socket).map_or(json!("none"), named)))
+            }
+            Call::Info { socket, keys } => {
+                let socket = self.socket(socket)?;
+                let info = self.bench.info(&socket);
                 let info = info.ok_or_else(|| Refused::NotYet("TCP_INFO of a socket that is no connection".into()))?;
                 Ok(Some(show_info(&info, keys)))
             }
-            Call::Segments(segments) => {
-                self.send_segments(segments);
-                Ok(None)
-            }
+            Call::Segments(segments) => self.send_segments(segments).map(|()| None),
             Call::Icmp(error) => self.send_error(error).map(|()| None),
             Call::ShowSockets => Ok(Some(self.show_sockets())),
             Call::Counters(names) => {
-                let netns = self.world.netns(pod);
-                let counters = names.iter().map(|name| (name.clone(), json!(netns.tcp_counter(name))));
+                let counters = names.iter().map(|name| (name.clone(), json!(self.bench.counter(pod, name))));
                 Ok(Some(Value::Object(counters.collect())))
             }
             Call::ChoosePorts { n, bind } => self.choose_ports(*n, *bind).map(Some),
             Call::Wait => Ok(None),
             Call::Sysctl(set) => {
-                for (key, value) in set {
-                    let refused = |e: Errno| Refused::Failed(format!("sysctl {key}={value}: {e}"));
-                    self.world.sysctl(pod, key, value).map_err(refused)?;
-                }
-                Ok(None)
+                set.iter().try_for_each(|(key, value)| self.bench.set_sysctl(pod, key, value)).map(|()| None)
             }
             Call::Ip(lines) => {
-                let mut lines = lines.iter();
-                lines.try_for_each(|line| self.world.ip(pod, line)).map_err(|e| Refused::Failed(e.to_string()))?;
-                Ok(None)
+                let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+                self.bench.ip(pod, &lines).map(|()| None)
             }
         }
     }
 
-    /// Closes one side or both (`shutdown()`).
-    fn shutdown(&mut self, socket: SocketId, read: bool, write: bool) -> Result<(), Errno> {
-        let reading = if read { self.world.tcp_shutdown_read(self.pod, socket) } else { Ok(()) };
-        let writing = if write { self.world.tcp_shutdown(self.pod, socket) } else { Ok(()) };
-        reading.and(writing)
+    /// The socket that the script calls `name`.
+    fn socket(&self, name: &str) -> Result<Sock, Refused> {
+        self.sockets.get(name).cloned().ok_or_else(|| Refused::Failed(format!("no socket {name:?}")))
     }
 
     fn listen(&mut self, name: &str, port: u16, backlog: u32, options: &[SetOption]) -> Option<Value> {
-        match self.world.tcp_listen(self.pod, (Ipv4Addr::UNSPECIFIED, port).into(), backlog) {
+        let [pod, _] = NETNS;
+        match self.bench.listen(pod, (Ipv4Addr::UNSPECIFIED, port).into(), backlog, options) {
             Ok(socket) => {
-                self.set_options(socket, options);
                 self.sockets.insert(name.to_owned(), socket);
                 None
             }
@@ -104,45 +109,26 @@ impl Runner<'_> {
     /// As the lab does it: bind(), to a port of anybody's only with SO_REUSEADDR, then connect().
     fn connect(&mut self, name: &str, flow: &str, options: &[SetOption], reuse: bool) -> Value {
         let (pod, peer) = self.flows[flow].ends;
-        let rows = self.world.netns(self.pod).tcp_rows();
-        if rows.iter().any(|row| row.local.port() == pod.port() && (!reuse || row.state == State::Listen)) {
-            return named(Errno::EADDRINUSE);
-        }
-        let mut wanted = SocketOptions::default();
-        options.iter().for_each(|option| {
-            option.apply(&mut wanted);
-        });
         let local = (Ipv4Addr::UNSPECIFIED, pod.port()).into();
-        match self.world.tcp_connect(self.pod, local, peer, wanted) {
+        match self.bench.connect(NETNS[0], (local, peer), options, reuse) {
             Ok(socket) => {
                 self.sockets.insert(name.to_owned(), socket);
-                self.set_options(socket, options);
                 json!("EINPROGRESS")
             }
             Err(errno) => named(errno),
         }
     }
 
-    fn accept(&mut self, name: &str, listener: SocketId) -> Value {
-        let Some((socket, peer)) = self.world.tcp_accept(self.pod, listener) else { return named(Errno::EAGAIN) };
+    fn accept(&mut self, name: &str, listener: &Sock) -> Value {
+        let Some((socket, peer)) = self.bench.tcp_accept(listener) else { return named(Errno::EAGAIN) };
+        let local = self.bench.local(&socket);
         self.sockets.insert(name.to_owned(), socket);
-        let local = self.world.tcp_endpoints(self.pod, socket).map(|(local, _)| local);
         let known = self.flows.iter().find(|(_, flow)| Some(flow.ends.0) == local && flow.ends.1 == peer);
         json!(format!("from {}", known.map_or(peer.port().to_string(), |(name, _)| name.clone())))
     }
 
-    fn set_options(&mut self, socket: SocketId, options: &[SetOption]) {
-        let mut wanted = self.world.tcp_options(self.pod, socket).cloned().unwrap_or_default();
-        if options.iter().filter(|option| option.apply(&mut wanted)).count() > 0 {
-            self.world.tcp_set_options(self.pod, socket, wanted);
-        }
-        for quickack in options.iter().filter(|option| option.name == "quickack") {
-            self.world.tcp_set_quickack(self.pod, socket, quickack.value != 0);
-        }
-    }
-
-    fn poll(&self, socket: SocketId) -> Value {
-        let ready = self.world.tcp_readiness(self.pod, socket);
+    fn poll(&mut self, socket: &Sock) -> Value {
+        let ready = self.bench.readiness(socket);
         let words = [
             (ready.readable, "IN"),
             (ready.writable, "OUT"),
@@ -154,26 +140,28 @@ impl Runner<'_> {
         json!(if words.is_empty() { "none".to_owned() } else { words.join(" ") })
     }
 
-    fn show_sockets(&self) -> Value {
-        let mut lines: Vec<_> = self.world.netns(self.pod).tcp_rows().iter().map(show_row).collect();
+    fn show_sockets(&mut self) -> Value {
+        let [pod, _] = NETNS;
+        let mut lines: Vec<_> = self.bench.rows(pod).iter().map(show_row).collect();
         lines.sort();
         json!(lines)
     }
 
     /// Lets the stack choose `n` ports, for connections to nobody or for sockets that wait; tells their properties.
     fn choose_ports(&mut self, n: u16, bind: bool) -> Result<Value, Refused> {
+        let [pod, _] = NETNS;
         let any: SocketAddr = (Ipv4Addr::UNSPECIFIED, 0).into();
         let (mut sockets, mut ports) = (Vec::new(), Vec::new());
         for _ in 0..n {
             let socket = match bind {
-                true => self.world.tcp_listen(self.pod, any, 0),
-                false => self.world.tcp_connect(self.pod, any, (PEER, DISCARD).into(), SocketOptions::default()),
+                true => self.bench.listen(pod, any, 0, &[]),
+                false => self.bench.connect(pod, (any, (PEER, DISCARD).into()), &[], true),
             };
             sockets.push(socket.map_err(|e| Refused::Failed(e.to_string()))?);
         }
         for socket in sockets {
-            ports.extend(self.world.tcp_local(self.pod, socket).map(|local| local.port()));
-            self.world.tcp_close(self.pod, socket);
+            ports.extend(self.bench.local(&socket).map(|local| local.port()));
+            self.bench.close(&socket);
         }
         let mut distinct = ports.clone();
         distinct.sort_unstable();

@@ -9,7 +9,7 @@ use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::ip::{DEFAULT_TTL, ICMP, IpHeader, TCP};
 use sim_core::wire::l4::{self, ACK, SYN, TcpHeader};
 
-use super::Runner;
+use super::{NETNS, Runner};
 use crate::lab::decode::FLAGS;
 
 /// The peer's initial sequence number where a script names none.
@@ -41,8 +41,9 @@ impl Flow {
 impl Runner<'_> {
     /// Takes what passed the peer's device since the last call.
     pub(super) fn collect(&mut self) {
-        for hop in self.world.drain_hops() {
-            if (hop.netns, hop.dev) != self.peer {
+        let [_, peer] = NETNS;
+        for hop in self.bench.drain_hops() {
+            if self.bench.netns_name(hop.netns) != peer {
                 continue;
             }
             let by_pod = hop.direction == Direction::In;

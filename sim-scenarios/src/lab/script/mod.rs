@@ -6,7 +6,9 @@
 //! [`run`] does a script's steps; [`forgive`] gives the freedom in times, windows and PSH that the lab's README names.
 
 mod calls;
+mod emulated;
 mod events;
+mod pod;
 mod segments;
 mod tolerance;
 
@@ -17,17 +19,22 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
-use sim_core::engine::arena::{DevId, NetnsId, SocketId};
-use sim_core::engine::rng::Seed;
 use sim_core::engine::time::{Duration, Instant};
-use sim_core::world::World;
+use sim_core::wire::ip::Family;
 
 use self::events::Flow;
-use super::bench::Refused;
+use super::bench::{Refused, Sock};
 use super::run::RunError;
-use super::spec::{Call, Script, ScriptStep};
+use super::spec::{Script, ScriptStep};
+use super::topology::EVERYWHERE;
 
-pub use self::tolerance::forgive;
+pub use self::pod::Pod;
+pub use self::tolerance::{forgive, forgive_repeated};
+
+/// The netns of the pod and of its peer.
+const NETNS: [&str; 2] = ["p", "x"];
+/// The device of each.
+const DEV: &str = "eth0";
 
 /// Hardware addresses of the pod and of its router, who speaks for the peer.
 const MACS: [&str; 2] = ["0a:58:0a:f4:01:02", "0a:58:0a:f4:01:01"];
@@ -40,20 +47,20 @@ const SYSCTLS: [(&str, &str); 3] = [
     ("net.ipv4.tcp_timestamps", "0"),
 ];
 /// How long the netns are left alone before the first step.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_millis(100);
 /// How long a step lasts at least after the pod has sent what it was waited for.
 const LINGER: Duration = Duration::from_micros(500);
 /// More segments than this in one step are a storm; recorded ones have some dozens.
 const STORM: usize = 100_000;
 
-/// Does the steps of `script` and returns what happened, one object a step. Everything random comes from `seed`.
+/// Does the steps of `script` on `bench` and returns what happened, one object a step.
 ///
 /// `stop` is asked between events; once it says true, the run ends with [`RunError::Interrupted`].
 ///
 /// # Errors
 /// What was refused, and where.
-pub fn run(script: &Script, seed: Seed, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
-    let mut runner = Runner::build(script, seed, stop)?;
+pub fn run(script: &Script, bench: &mut dyn Pod, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
+    let mut runner = Runner::build(script, bench, stop)?;
     let mut results = Vec::new();
     for (index, step) in script.steps.iter().enumerate() {
         let refused = |why| RunError::Step { number: index + 1, name: step.name.clone(), place: step.place, why };
@@ -68,10 +75,8 @@ pub fn run(script: &Script, seed: Seed, stop: &dyn Fn() -> bool) -> Result<Value
 /// A script under way.
 struct Runner<'a> {
     stop: &'a dyn Fn() -> bool,
-    world: World,
-    pod: NetnsId,
-    peer: (NetnsId, DevId),
-    sockets: BTreeMap<String, SocketId>,
+    bench: &'a mut dyn Pod,
+    sockets: BTreeMap<String, Sock>,
     flows: IndexMap<String, Flow>,
     start: Instant,
     step_start: Instant,
@@ -81,47 +86,60 @@ struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    fn build(script: &Script, seed: Seed, stop: &'a dyn Fn() -> bool) -> Result<Self, RunError> {
-        let refused = |what: &str, why: String| RunError::Build { what: what.to_owned(), why: Refused::Failed(why) };
-        let mut world = World::new(seed);
-        let [pod, peer] = ["p", "x"].map(|name| world.add_netns(name));
-        let (pod, peer) = pod.and_then(|pod| Ok((pod, peer?))).map_err(|e| refused("two netns", e.to_string()))?;
+    fn build(script: &Script, bench: &'a mut dyn Pod, stop: &'a dyn Fn() -> bool) -> Result<Self, RunError> {
+        let refused = |what: &str| {
+            let what = what.to_owned();
+            |why: Refused| RunError::Build { what, why }
+        };
+        let [pod, peer] = NETNS;
+        for netns in NETNS {
+            bench.add_netns(netns).map_err(refused("two netns"))?;
+            for (key, value) in EVERYWHERE {
+                match bench.set_sysctl(netns, key, value) {
+                    Ok(()) | Err(Refused::NotYet(_)) => {}
+                    Err(why) => return Err(refused(key)(why)),
+                }
+            }
+        }
         let sysctls = SYSCTLS.map(|(key, value)| (key.to_owned(), value.to_owned()));
         for (key, value) in sysctls.into_iter().chain(script.sysctl.clone()) {
-            world.sysctl(pod, &key, &value).map_err(|e| refused(&format!("sysctl {key}={value}"), e.to_string()))?;
+            bench.set_sysctl(pod, &key, &value).map_err(refused(&format!("sysctl {key}={value}")))?;
         }
         let [pod_mac, peer_mac] = MACS;
         let mtu = script.mtu;
+        let link = format!(
+            "link add {DEV} address {pod_mac} mtu {mtu} type veth peer name {DEV} address {peer_mac} mtu {PEER_MTU} netns {peer}"
+        );
+        let neigh = format!("neigh replace 10.244.1.1 lladdr {peer_mac} dev {DEV} nud permanent");
         let mut lines = vec![
-            "link set lo up".to_owned(),
-            format!(
-                "link add eth0 address {pod_mac} mtu {mtu} type veth peer name eth0 address {peer_mac} mtu {PEER_MTU} netns x"
-            ),
-            "link set eth0 up".to_owned(),
-            "addr add 10.244.1.2/24 brd + dev eth0".to_owned(),
-            format!("neigh replace 10.244.1.1 lladdr {peer_mac} dev eth0 nud permanent"),
-            "route add default via 10.244.1.1 dev eth0".to_owned(),
+            "link set lo up",
+            &link,
+            "link set eth0 up",
+            "addr add 10.244.1.2/24 brd + dev eth0",
+            &neigh,
+            "route add default via 10.244.1.1 dev eth0",
         ];
-        lines.extend(script.ip.iter().cloned());
-        for line in lines {
-            world.ip(pod, &line).map_err(|e| refused(&line, e.to_string()))?;
+        lines.extend(script.ip.iter().map(String::as_str));
+        bench.ip(pod, &lines).map_err(refused("the pod"))?;
+        bench.ip(peer, &["link set eth0 up"]).map_err(refused("the peer"))?;
+        for netns in NETNS {
+            bench.no_offloads(netns).map_err(refused("no offloads"))?;
         }
-        world.ip(peer, "link set eth0 up").map_err(|e| refused("link set eth0 up", e.to_string()))?;
         if let Some(rules) = &script.rules {
-            world.iptables_restore(pod, rules, false).map_err(|e| refused("iptables-restore", e.to_string()))?;
+            bench.iptables_restore(pod, Family::V4, rules).map_err(refused("iptables-restore"))?;
         }
-        let dev = world.dev_id(peer, "eth0").ok_or_else(|| refused("eth0", "not there".into()))?;
-        while world.step(world.now() + SETTLE).is_some() {}
-        world.capture(true);
+        let settled = bench.now() + SETTLE;
+        while bench.advance(settled).is_some() {}
+        bench.drain_hops();
         let flows = script.flows.iter().map(|(name, ends)| (name.clone(), Flow::new(*ends))).collect();
-        let (start, peer) = (world.now(), (peer, dev));
+        let start = bench.now();
         let (sockets, events) = (BTreeMap::new(), Vec::new());
-        Ok(Self { stop, world, pod, peer, sockets, flows, start, step_start: start, events, sent: 0 })
+        Ok(Self { stop, bench, sockets, flows, start, step_start: start, events, sent: 0 })
     }
 
     /// One step and the time after it.
     fn step(&mut self, step: &ScriptStep) -> Result<Value, Refused> {
-        self.step_start = self.world.now();
+        self.step_start = self.bench.now();
         let mut out = Map::new();
         if let Some(saw) = self.call(&step.call)? {
             out.insert("saw".into(), saw);
@@ -145,35 +163,17 @@ impl<'a> Runner<'a> {
 
     /// Lets the step's time pass, less of it if the pod has sent enough.
     fn pass(&mut self, step: &ScriptStep) {
-        let mut end = self.world.now() + step.wait;
+        let mut end = self.bench.now() + step.wait;
         let mut enough = false;
         while !(self.stop)() && self.events.len() <= STORM {
             self.collect();
             if !enough && step.until.is_some_and(|n| self.sent >= n) {
                 enough = true;
-                end = self.world.now() + LINGER;
+                end = self.bench.now() + LINGER;
             }
-            match self.world.next_at().filter(|at| *at <= end) {
-                Some(at) => while self.world.step(at).is_some() {},
-                None => {
-                    self.world.step(end);
-                    return;
-                }
+            if self.bench.advance(end).is_none() {
+                return;
             }
-        }
-    }
-}
-
-impl Call {
-    /// The socket a call is made on, where it must be there already.
-    fn socket(&self) -> Option<&str> {
-        match self {
-            Self::Accept { listener, .. } => Some(listener),
-            Self::Send { socket, .. } | Self::Recv { socket, .. } | Self::Info { socket, .. } => Some(socket),
-            Self::Shutdown { socket, .. } => Some(socket),
-            Self::Close(socket) | Self::Abort(socket) | Self::SetOption(socket, _) => Some(socket),
-            Self::Poll(socket) | Self::TakeError(socket) => Some(socket),
-            _ => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use sim_core::wire::ip::{ICMP, IpHeader, TCP};
 use sim_core::wire::l4::TcpHeader;
 use sim_core::wire::packet::{Packet, PacketId};
 
-use super::{MACS, Runner};
+use super::{DEV, MACS, NETNS, Runner};
 use crate::lab::bench::Refused;
 use crate::lab::decode::FLAGS;
 use crate::lab::forge::WRONG;
@@ -26,17 +26,18 @@ const CHECKSUM: usize = 36;
 
 impl Runner<'_> {
     /// Sends segments back to back; the pod has taken each before the next one leaves.
-    pub(super) fn send_segments(&mut self, segments: &[PeerSegment]) {
+    pub(super) fn send_segments(&mut self, segments: &[PeerSegment]) -> Result<(), Refused> {
         for segment in segments {
-            self.send_segment(segment);
-            let now = self.world.now();
-            while self.world.step(now).is_some() {}
+            self.send_segment(segment)?;
+            let now = self.bench.now();
+            while self.bench.advance(now).is_some() {}
         }
+        Ok(())
     }
 
-    fn send_segment(&mut self, segment: &PeerSegment) {
-        let clock = CLOCK.wrapping_add(self.world.now().since(self.start).as_millis() as u32);
-        let Some(flow) = self.flows.get_mut(&segment.flow) else { return };
+    fn send_segment(&mut self, segment: &PeerSegment) -> Result<(), Refused> {
+        let clock = CLOCK.wrapping_add(self.bench.now().since(self.start).as_millis() as u32);
+        let Some(flow) = self.flows.get_mut(&segment.flow) else { return Ok(()) };
         let isn = *flow.peer_isn.insert(segment.isn.or(flow.peer_isn).unwrap_or(super::events::PEER_ISN));
         let pod_isn = flow.pod_isn.unwrap_or(0);
         let from_pod = |offset: i64| pod_isn.wrapping_add(offset as u32);
@@ -64,7 +65,7 @@ impl Runner<'_> {
             let spoiled = u16::from_be_bytes([bytes[at], bytes[at + 1]]) ^ WRONG;
             bytes[at..at + 2].copy_from_slice(&spoiled.to_be_bytes());
         }
-        self.world.send_frame(self.peer.0, self.peer.1, &bytes);
+        self.send(bytes)
     }
 
     pub(super) fn send_error(&mut self, error: &PeerError) -> Result<(), Refused> {
@@ -80,8 +81,12 @@ impl Runner<'_> {
         let [high, low] = error.mtu.to_be_bytes();
         let message = IcmpHeader { kind: error.kind.0, code: error.kind.1, rest: [0, 0, high, low] };
         let packet = build::icmp(PacketId(0), ip_header(error.from, ICMP, 0), message, &quoted);
-        self.world.send_frame(self.peer.0, self.peer.1, &frame(&packet));
-        Ok(())
+        self.send(frame(&packet))
+    }
+
+    fn send(&mut self, frame: Vec<u8>) -> Result<(), Refused> {
+        let [_, peer] = NETNS;
+        self.bench.inject(peer, DEV, frame.into())
     }
 }
 
