@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 
 use bytes::Bytes;
-use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nameindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, SockaddrLike, bind, send, socket};
 use sim_core::capture::Hop;
 use sim_core::engine::arena::{DevId, NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
@@ -23,6 +21,7 @@ use sim_scenarios::shell::Output;
 use crate::capture::Ring;
 use crate::clock::{self, Stamps};
 use crate::guard;
+use crate::inject::Injector;
 use crate::offload::Ethtool;
 use crate::sandbox::{Netns, Sandbox};
 use crate::sockets::{Kind, of_io};
@@ -52,6 +51,7 @@ pub(crate) struct LinuxBench<'s> {
 struct Room {
     monitor: Option<Monitor>,
     ring: Ring,
+    injector: Injector,
     /// The names of devices that were seen, gone ones included.
     devs: BTreeMap<DevId, String>,
     netns: Netns,
@@ -129,13 +129,15 @@ impl Bench for LinuxBench<'_> {
         self.here = Some(self.rooms.len());
         let ring = Ring::open(NetnsId(self.rooms.len() as u32)).map_err(failed)?;
         self.names.push(name.to_owned());
-        self.rooms.push(Room { monitor: None, ring, devs: BTreeMap::new(), netns });
+        let injector = Injector::open().map_err(failed)?;
+        self.rooms.push(Room { monitor: None, ring, injector, devs: BTreeMap::new(), netns });
         Ok(())
     }
 
     fn ip(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused> {
         let names = self.names();
         lines.iter().try_for_each(|line| guard::ip_line(line, &names)).map_err(Refused::Failed)?;
+        self.rooms.iter_mut().for_each(|room| room.injector.forget());
         self.tool(netns, &["ip", "-batch", "-"], &(lines.join("\n") + "\n"))
     }
 
@@ -194,6 +196,7 @@ impl Bench for LinuxBench<'_> {
 
     fn exec(&mut self, netns: &str, words: &[&str]) -> Result<Output, Refused> {
         guard::command(words, &self.names()).map_err(Refused::Failed)?;
+        self.rooms.iter_mut().for_each(|room| room.injector.forget());
         self.enter(netns).map_err(failed)?;
         let tool = words[0].replace("tables", "tables-nft");
         let words = [&[tool.as_str()], &words[1..]].concat();
@@ -264,17 +267,9 @@ impl Bench for LinuxBench<'_> {
     }
 
     fn inject(&mut self, netns: &str, dev: &str, frame: Bytes) -> Result<(), Refused> {
-        self.enter(netns).map_err(failed)?;
-        let system = |e: nix::Error| Refused::Failed(format!("sending out of {dev}: {e}"));
-        // The kernel's own address of the device: what a packet socket is bound to.
-        let addr = getifaddrs().map_err(system)?.find_map(|entry| {
-            let addr = entry.address.filter(|addr| addr.family() == Some(AddressFamily::Packet))?;
-            (entry.interface_name == dev).then_some(addr)
-        });
-        let addr = addr.ok_or_else(|| Refused::Failed(format!("no device {dev} in {netns}")))?;
-        let fd = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).map_err(system)?;
-        bind(fd.as_raw_fd(), &addr).map_err(system)?;
-        send(fd.as_raw_fd(), &frame, MsgFlags::empty()).map_err(system).map(drop)
+        let at = self.enter(netns).map_err(failed)?;
+        let sent = self.rooms[at].injector.send(dev, &frame);
+        sent.map_err(|e| Refused::Failed(format!("sending out of {dev} in {netns}: {e}")))
     }
 }
 

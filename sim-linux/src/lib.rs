@@ -15,6 +15,7 @@
 //! | `tools` | child processes, with an end |
 //! | `clock` | the machine's clock in the lab's words |
 //! | `capture` | a packet ring per netns |
+//! | `inject` | raw frames |
 //! | `offload` | checksums and segments as on a wire |
 //! | `sockets` | the system calls of clients and servers |
 //! | `pod` | TCP sockets of scripts, and what can be asked about them |
@@ -29,6 +30,8 @@ mod bench;
 mod capture;
 #[cfg(target_os = "linux")]
 mod clock;
+#[cfg(target_os = "linux")]
+mod inject;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]

@@ -139,7 +139,10 @@ fn one(args: &ParityArgs, file: &Path, emit: Option<&Path>, interrupt: &Interrup
         write_whole(path, text.as_bytes())?;
     }
     let Some(kernel) = live.as_ref().or(document.result.as_ref()) else { return Ok(Outcome::Ran) };
-    let (theirs, ours) = document.asked.compared(kernel, &everyhop);
+    let (theirs, ours) = match live {
+        Some(_) => document.asked.repeated(kernel, &everyhop),
+        None => document.asked.compared(kernel, &everyhop),
+    };
     let emulator = first_diff(&theirs, &ours).map(|at| {
         let colour = std::io::stdout().is_terminal();
         (at.to_string(), side_by_side(&document.source, &theirs, &ours, &at, colour))

@@ -20,7 +20,8 @@ impl Asked {
         }
     }
 
-    /// Two results of kernels as they are to be compared: without what the spec ignores, times as the bench allows.
+    /// Two results as they are to be compared where one is a run of now: as [`Self::compared`], but either may be the later
+    /// one, since on a real machine steps begin late as well as timers.
     pub fn repeated(&self, one: &Value, other: &Value) -> (Value, Value) {
         match self {
             Self::Steps(spec) => (mask(one, &spec.ignore), mask(other, &spec.ignore)),

@@ -48,7 +48,7 @@ impl Runner<'_> {
         let (netns, src, dst) = match &forge.of {
             Forged::Flow { netns, src, dst } => (netns.clone(), *src, *dst),
             Forged::Connection(name) => {
-                let ends = self.connections.get(name).and_then(|s| Some((s.netns.clone(), self.bench.tcp_ends(s)?)));
+                let ends = self.connections.get(name).and_then(|c| Some((c.sock.netns.clone(), c.ends?)));
                 let (netns, (local, peer)) =
                     ends.ok_or_else(|| Refused::Failed(format!("no connection is called {name:?}")))?;
                 (netns, (local.ip(), local.port()), (peer.ip(), peer.port()))

@@ -23,6 +23,7 @@ use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Duration;
 use sim_core::netns::socket::{ErrorOrigin, SocketError};
 
+use self::tcp::Connection;
 use super::bench::{Bench, Refused, Sock};
 use super::conntrack::{self, Shown};
 use super::decode::Decoder;
@@ -110,7 +111,7 @@ struct Runner<'a> {
     stop: &'a dyn Fn() -> bool,
     decoder: Decoder<'a>,
     servers: IndexMap<String, servers::Running>,
-    connections: IndexMap<String, Sock>,
+    connections: IndexMap<String, Connection>,
     next: BTreeMap<Flow, Next>,
     seen: Vec<Hop>,
 }

@@ -1,16 +1,26 @@
 //! Clients over TCP: open, say something, close, in one step or in several.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Duration;
 
 use super::clients::{local, options, peer, reply};
 use super::{QUIET, Runner, TIMEOUT, failed, outcome, queued};
-use crate::lab::bench::Refused;
+use crate::lab::bench::{Refused, Sock};
 use crate::lab::spec::{Client, Payload};
 
 /// The connection of a `tcp` step, which has no name of its own.
 const UNNAMED: &str = "_";
+
+/// A connection of a client's.
+pub(super) struct Connection {
+    /// Its socket.
+    pub(super) sock: Sock,
+    /// Its own address and the peer's, as they were when it was made: a kernel's socket forgets them with a RST.
+    pub(super) ends: Option<(SocketAddr, SocketAddr)>,
+}
 
 impl Runner<'_> {
     pub(super) fn tcp(&mut self, client: &Client, payload: &Payload, timeout: Duration) -> Value {
@@ -41,7 +51,8 @@ impl Runner<'_> {
         let result = answer.unwrap_or_else(|| outcome("timeout"));
         if result["outcome"] == "connected" {
             self.settle(QUIET);
-            self.connections.insert(name.into(), sock);
+            let ends = self.bench.tcp_ends(&sock);
+            self.connections.insert(name.into(), Connection { sock, ends });
         } else {
             self.bench.close(&sock);
         }
@@ -49,7 +60,9 @@ impl Runner<'_> {
     }
 
     pub(super) fn tcp_io(&mut self, name: &str, payload: &Payload, timeout: Duration) -> Value {
-        let Some(sock) = self.connections.get(name).cloned() else { return outcome("no such connection") };
+        let Some(sock) = self.connections.get(name).map(|c| c.sock.clone()) else {
+            return outcome("no such connection");
+        };
         if let Err(errno) = self.bench.tcp_send(&sock, &payload.0) {
             return failed(errno);
         }
@@ -65,7 +78,9 @@ impl Runner<'_> {
 
     /// Says that nothing more will be sent, and waits for the peer to say so too.
     pub(super) fn tcp_close(&mut self, name: &str, timeout: Duration) -> Value {
-        let Some(sock) = self.connections.shift_remove(name) else { return outcome("no such connection") };
+        let Some(Connection { sock, .. }) = self.connections.shift_remove(name) else {
+            return outcome("no such connection");
+        };
         let answer = match self.bench.tcp_shutdown(&sock) {
             Err(errno) => Some(failed(errno)),
             Ok(()) => self.pump(timeout, &mut |bench| loop {
@@ -82,8 +97,9 @@ impl Runner<'_> {
     }
 
     pub(super) fn tcp_abort(&mut self, name: &str) -> Result<Value, Refused> {
-        let sock = self.connections.shift_remove(name);
-        let sock = sock.ok_or_else(|| Refused::Failed(format!("no connection is called {name:?}")))?;
+        let connection = self.connections.shift_remove(name);
+        let Connection { sock, .. } =
+            connection.ok_or_else(|| Refused::Failed(format!("no connection is called {name:?}")))?;
         self.bench.tcp_abort(&sock);
         Ok(outcome("aborted"))
     }

@@ -22,10 +22,7 @@ impl Runner<'_> {
         match call {
             Call::Listen { socket, port, backlog, options } => Ok(self.listen(socket, *port, *backlog, options)),
             Call::Connect { socket, flow, options, reuse } => Ok(Some(self.connect(socket, flow, options, *reuse))),
-            Call::Accept { socket, listener } => {
-                let listener = self.socket(listener)?;
-                Ok(Some(self.accept(socket, &listener)))
-            }
+            Call::Accept { socket, listener } => self.accept(socket, listener).map(Some),
             Call::Send { socket, len } => {
                 let socket = self.socket(socket)?;
                 Ok(Some(count(self.bench.tcp_send(&socket, &vec![b's'; *len]))))
@@ -57,10 +54,7 @@ impl Runner<'_> {
                 let socket = self.socket(socket)?;
                 Ok(self.bench.set_options(&socket, std::slice::from_ref(option)).err().map(named))
             }
-            Call::Poll(socket) => {
-                let socket = self.socket(socket)?;
-                Ok(Some(self.poll(&socket)))
-            }
+            Call::Poll(socket) => self.poll(socket).map(Some),
             Call::TakeError(socket) => {
                 let socket = self.socket(socket)?;
                 Ok(Some(self.bench.take_error(&socket).map_or(json!("none"), named)))
@@ -119,16 +113,18 @@ impl Runner<'_> {
         }
     }
 
-    fn accept(&mut self, name: &str, listener: &Sock) -> Value {
-        let Some((socket, peer)) = self.bench.tcp_accept(listener) else { return named(Errno::EAGAIN) };
+    fn accept(&mut self, name: &str, listener: &str) -> Result<Value, Refused> {
+        let listener = self.socket(listener)?;
+        let Some((socket, peer)) = self.bench.tcp_accept(&listener) else { return Ok(named(Errno::EAGAIN)) };
         let local = self.bench.local(&socket);
         self.sockets.insert(name.to_owned(), socket);
         let known = self.flows.iter().find(|(_, flow)| Some(flow.ends.0) == local && flow.ends.1 == peer);
-        json!(format!("from {}", known.map_or(peer.port().to_string(), |(name, _)| name.clone())))
+        Ok(json!(format!("from {}", known.map_or(peer.port().to_string(), |(name, _)| name.clone()))))
     }
 
-    fn poll(&mut self, socket: &Sock) -> Value {
-        let ready = self.bench.readiness(socket);
+    fn poll(&mut self, name: &str) -> Result<Value, Refused> {
+        let socket = self.socket(name)?;
+        let ready = self.bench.readiness(&socket);
         let words = [
             (ready.readable, "IN"),
             (ready.writable, "OUT"),
@@ -137,7 +133,7 @@ impl Runner<'_> {
             (ready.read_closed, "RDHUP"),
         ];
         let words: Vec<_> = words.into_iter().filter_map(|(set, word)| set.then_some(word)).collect();
-        json!(if words.is_empty() { "none".to_owned() } else { words.join(" ") })
+        Ok(json!(if words.is_empty() { "none".to_owned() } else { words.join(" ") }))
     }
 
     fn show_sockets(&mut self) -> Value {

@@ -12,7 +12,7 @@ pub fn forgive(kernel: &Value, everyhop: &Value) -> Value {
     forgive_times(kernel, everyhop, is_time_of)
 }
 
-/// As [`forgive`], for two runs of kernels: either may be the later one.
+/// As [`forgive`], but either may be the later one.
 pub fn forgive_repeated(one: &Value, other: &Value) -> Value {
     forgive_times(one, other, |a, b| (a - b).abs() * 100 <= 2500 + 13 * a.abs().max(b.abs()))
 }
