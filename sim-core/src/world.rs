@@ -185,8 +185,17 @@ impl World {
         if self.queue.is_settled() {
             let out = &mut self.out;
             out.traces.append(&mut out.late_traces);
+            self.end_send();
         }
         Some(happened)
+    }
+
+    /// All that the segments of a `send()` set off on its machine has happened: it returns (`release_sock`).
+    fn end_send(&mut self) {
+        self.out.sending = None;
+        for (netns, message) in std::mem::take(&mut self.out.told_late) {
+            let _ = self.walk(netns, |ns, ctx| walk::tcp_error(ns, ctx, message));
+        }
     }
 
     fn happen(&mut self, event: Event) -> Happened {

@@ -14,7 +14,8 @@ use crate::wire::l4;
 use crate::wire::packet::Packet;
 
 /// INPUT is over: raw sockets get a copy, then the protocol the packet.
-pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Next {
+pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> Next {
+    ctx.arrived(&mut packet);
     let whole = fragment::defrag(ns, ctx, packet, USER_LOCAL);
     let packet = match whole.and_then(|packet| options::at_destination(ns, ctx, packet)) {
         Ok(packet) => packet,

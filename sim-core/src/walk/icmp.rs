@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::output::route_output;
-use super::{Ctx, Dst, Next, Stage, flow_label, hook, nd, socket_io};
+use super::{Ctx, Dst, Next, Stage, TcpError, flow_label, hook, nd, socket_io};
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
 use crate::engine::mutant::Mutant;
@@ -181,7 +181,7 @@ pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Pa
 
 /// An error about a packet of ours (`icmp_unreach`, `icmp_socket_deliver`): the path MTU is learned, the
 /// socket that sent the quoted packet is told.
-fn error_received(ns: &mut Netns, ctx: &Ctx<'_>, from: IpAddr, header: IcmpHeader, quoted: &[u8]) {
+fn error_received(ns: &mut Netns, ctx: &mut Ctx<'_>, from: IpAddr, header: IcmpHeader, quoted: &[u8]) {
     let Some(inner) = IpHeader::read(quoted) else { return };
     let l4 = quoted.get(usize::from(inner.header_len)..).unwrap_or(&[]);
     let told_mtu = header.too_big(inner.family());
@@ -196,7 +196,7 @@ fn error_received(ns: &mut Netns, ctx: &Ctx<'_>, from: IpAddr, header: IcmpHeade
         UDP => ns.sockets.udp_error(local, remote, told),
         TCP if l4.len() >= 8 => {
             let seq = u32::from_be_bytes([l4[4], l4[5], l4[6], l4[7]]);
-            socket_io::tcp_error(ns, ctx.now, (local, remote), seq, header, told);
+            socket_io::tcp_error(ns, ctx, TcpError { ends: (local, remote), seq, header, told });
         }
         _ => {}
     }

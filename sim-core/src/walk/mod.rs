@@ -37,7 +37,7 @@ mod tunnel;
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::engine::arena::{DevId, LinkId, NetnsId};
+use crate::engine::arena::{DevId, LinkId, NetnsId, SocketId};
 use crate::engine::errno::Errno;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
@@ -55,7 +55,9 @@ pub use hook::{TraceGroup, TracedPacket};
 pub(crate) use nd::begin_dad;
 use output::flow_label;
 pub(crate) use preempt::{Suspended, resume};
-pub(crate) use socket_io::{flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, udp_bind, udp_connect};
+pub(crate) use socket_io::{
+    TcpError, flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, tcp_error, udp_bind, udp_connect,
+};
 use taps::Taps;
 pub(crate) use tunnel::flow_hash;
 
@@ -245,6 +247,10 @@ pub(crate) struct Outbox {
     pub late_traces: Vec<TraceGroup>,
     /// Whether the walk was begun by a system call, not by a received frame or a timer.
     pub in_syscall: bool,
+    /// The TCP socket whose `send()` has not returned: it waits for all that its segments set off on this machine.
+    pub sending: Option<(NetnsId, SocketId)>,
+    /// What the network said meanwhile about the size of its segments.
+    pub told_late: Vec<(NetnsId, TcpError)>,
     pub drops: DropCounters,
     worklist: Worklist,
     pub hop_count: u64,

@@ -73,8 +73,9 @@ pub(super) fn lookup_input(ns: &Netns, ip: &IpHeader, dev: DevId, mark: u32) -> 
         return decided;
     }
     let (src, dst) = (ip.src, ip.dst);
-    // What is link-local is so on the link it came by (`rt6_need_strict`).
-    let oif = matches!(dst, IpAddr::V6(dst) if dst.is_unicast_link_local()).then_some(dev);
+    // What is link-local is so on the link it came by, and ::1 on `lo` (`rt6_need_strict`).
+    let strict = matches!(dst, IpAddr::V6(dst) if dst.is_unicast_link_local() || dst.is_loopback());
+    let oif = strict.then_some(dev);
     let key = FibKey { dst, src: Some(src), mark, iif: Some(dev), oif };
     let forwarding = ns.sysctl.forwarding(dev, ip.family());
     let Some(route) = ns.fib.lookup(&key) else { return no_route(forwarding, Notice::NoRoute) };

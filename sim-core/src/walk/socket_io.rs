@@ -11,7 +11,7 @@ use crate::netns::Netns;
 use crate::netns::socket::{PmtuDiscovery, Socket};
 
 pub(crate) use datagram::{send_icmp_echo, send_udp, udp_bind, udp_connect};
-pub(crate) use stream::{flush_tcp, tcp_connect, tcp_error, tcp_receive, tcp_timer};
+pub(crate) use stream::{TcpError, flush_tcp, tcp_connect, tcp_error, tcp_receive, tcp_timer};
 
 /// Takes the sockets of all kinds something happened to.
 pub(crate) fn take_woken(ns: &mut Netns) -> Vec<Socket> {

@@ -46,7 +46,7 @@ impl Taps {
 }
 
 impl Ctx<'_> {
-    /// The frame passes `dev`. An incoming frame bears the stamp of its hand-over.
+    /// The frame passes `dev`. An incoming frame bears the stamp of its hand-over, unless that is no time of receipt.
     pub(super) fn tap(&mut self, ns: &Netns, dev: DevId, direction: Direction, packet: &Packet) {
         let out = &mut *self.out;
         out.hop_count += 1;
@@ -54,7 +54,7 @@ impl Ctx<'_> {
             return;
         }
         let stamp = match direction {
-            Direction::In if packet.stamp != 0 => packet.stamp,
+            Direction::In if packet.stamp != 0 && !packet.timed => packet.stamp,
             _ => out.stamp(),
         };
         let decisions = out.taps.take(packet.id);
@@ -71,6 +71,13 @@ impl Ctx<'_> {
             frame: Bytes::copy_from_slice(packet.data()),
             decisions,
         }));
+    }
+
+    /// The packet is for this host: what said when it may leave says when it came (`skb_clear_delivery_time`).
+    pub(super) fn arrived(&mut self, packet: &mut Packet) {
+        if std::mem::take(&mut packet.timed) {
+            packet.stamp = self.out.stamp();
+        }
     }
 
     /// Something was decided about a packet. `what` is asked only if taps are on.

@@ -124,6 +124,8 @@ pub struct Content {
     pub flow_hash: u32,
     /// Order stamp of the capture tap (`skb->tstamp`); 0 is none. See `walk`.
     pub stamp: u64,
+    /// Its stamp says when it may leave, not when it was received: a TCP segment on its way (`skb->tstamp_type`).
+    pub timed: bool,
     /// Whether it came over `lo` with the route its sender chose, so that it is not routed again
     /// (`skb_dst_force`, drivers/net/loopback.c).
     pub looped: bool,
@@ -161,6 +163,7 @@ impl Packet {
             bridge: None,
             flow_hash: 0,
             stamp: 0,
+            timed: false,
             looped: false,
             trace: false,
             csum_partial: false,

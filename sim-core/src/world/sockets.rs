@@ -151,7 +151,9 @@ impl World {
     pub fn tcp_send(&mut self, netns: NetnsId, socket: SocketId, data: &[u8]) -> Result<usize, Errno> {
         self.call(netns, Some(socket), data);
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.send(now, socket, data))?
+        let taken = self.walk(netns, |ns, _| ns.tcp.send(now, socket, data))?;
+        self.out.sending = (!self.queue.is_settled()).then_some((netns, socket));
+        taken
     }
 
     /// Reads at most `max` bytes; none is the end of the stream.

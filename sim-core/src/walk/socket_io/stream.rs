@@ -68,20 +68,33 @@ fn path(dst: &Dst) -> Path {
     Path { mtu: dst.mtu, advmss: dst.advmss, locked: dst.mtu_locked }
 }
 
-/// An ICMP error about a segment of ours (`tcp_v4_err`).
-pub(crate) fn tcp_error(
-    ns: &mut Netns,
-    now: Instant,
-    (local, remote): (SocketAddr, SocketAddr),
-    seq: u32,
-    header: IcmpHeader,
-    told: SocketError,
-) {
+/// An ICMP error about a segment of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TcpError {
+    /// This host's end of the connection, and the other.
+    pub ends: (SocketAddr, SocketAddr),
+    /// The sequence number of the quoted segment.
+    pub seq: u32,
+    /// The message.
+    pub header: IcmpHeader,
+    /// What the socket is told.
+    pub told: SocketError,
+}
+
+/// An ICMP error about a segment of ours (`tcp_v4_err`). A path MTU waits for a `send()` that is under way
+/// (`TCP_MTU_REDUCED_DEFERRED`).
+pub(crate) fn tcp_error(ns: &mut Netns, ctx: &mut Ctx<'_>, message: TcpError) {
+    let TcpError { ends: (local, remote), seq, header, told } = message;
     let Some(error) = IcmpError::of(Family::of(remote.ip()), header) else { return };
+    let sending = ctx.out.sending.filter(|(netns, _)| *netns == ns.id);
+    let is_busy = sending.is_some_and(|(_, socket)| ns.tcp.endpoints(socket) == Some(message.ends));
+    if is_busy && matches!(error, IcmpError::TooBig { .. }) {
+        return ctx.out.told_late.push((ns.id, message));
+    }
     ns.sockets.tcp_told((local, remote), told);
-    if let Some(path) = ns.tcp.on_icmp_error(now, local, remote, seq, error) {
+    if let Some(path) = ns.tcp.on_icmp_error(ctx.now, local, remote, seq, error) {
         ns.pmtu.learn(remote.ip(), told.mtu);
-        ns.tcp.set_path(now, remote.ip(), path);
+        ns.tcp.set_path(ctx.now, remote.ip(), path);
     }
 }
 
@@ -131,7 +144,9 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };
     let options = out.segment.options.to_bytes();
     let mut packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
-    // What answers in no socket's name is summed up by hand (`ip_send_unicast_reply`), but a SYN-ACK.
+    // What answers in no socket's name is summed up by hand (`ip_send_unicast_reply`) and leaves when it is made, but a
+    // SYN-ACK.
     packet.csum_partial = out.socket.is_some() || out.segment.has(SYN);
+    packet.timed = packet.csum_partial;
     run(ns, ctx, Stage::LocalOut(route, packet));
 }

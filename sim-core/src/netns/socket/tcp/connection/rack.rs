@@ -67,7 +67,8 @@ impl Connection {
             }
         }
         let min = if self.rtt.min == u64::MAX { 0 } else { self.rtt.min };
-        (min / 4 * u64::from(self.recovery.rack.steps.max(1))).min(self.rtt.srtt8 >> 3)
+        // A path that takes no time here takes some on any machine.
+        (min / 4 * u64::from(self.recovery.rack.steps.max(1))).min(self.rtt.srtt8 >> 3).max(1)
     }
 
     /// Microseconds until a chunk is taken for lost; zero or less: it is (`tcp_rack_skb_timeout`).
