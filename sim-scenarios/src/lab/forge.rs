@@ -2,12 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use sim_core::wire::checksum::Sum;
-use sim_core::wire::eth::{ETHERTYPE_ARP, ETHERTYPE_IPV4, EthHeader};
-use sim_core::wire::ip::{ICMP, TCP, UDP};
+use sim_core::wire::eth::{ETHERTYPE_ARP, EthHeader};
+use sim_core::wire::ext::{self, FRAGMENT};
+use sim_core::wire::ip::{Family, TCP, UDP};
+use sim_core::wire::{self, checksum::Sum};
 
 use super::decode::FLAGS;
-use super::spec::{Body, Forge, Icmp, IcmpBody, Ip, L4, L4Checksum, RawFrame, Tcp, Udp};
+use super::spec::{Body, Chain, Ext, Forge, Header, Icmp, Ip, L4, L4Checksum, RawFrame, Single, Tcp, Udp};
 
 /// What a wrong checksum differs by from the right one.
 pub(super) const WRONG: u16 = 0x5555;
@@ -20,7 +21,7 @@ pub fn frame(raw: &RawFrame) -> Vec<u8> {
                 sim_core::wire::arp::Arp { op: arp.op, sha: arp.sha, spa: v4(arp.spa), tha: arp.tha, tpa: v4(arp.tpa) };
             (ETHERTYPE_ARP, message.to_bytes().to_vec())
         }
-        Body::Ip(packet) => (ETHERTYPE_IPV4, ip(packet)),
+        Body::Ip(packet) => (Family::of(packet.dst).ethertype(), ip(packet)),
     };
     let mut out = EthHeader { src: raw.eth[0], dst: raw.eth[1], ethertype }.to_bytes().to_vec();
     out.extend(body);
@@ -54,32 +55,59 @@ fn ip(packet: &Ip) -> Vec<u8> {
     let (proto, mut l4) = match &packet.l4 {
         L4::Udp(header) => (UDP, udp(header, packet, &data)),
         L4::Tcp(header) => (TCP, tcp(header, packet, &data)),
-        L4::Icmp(message) => (ICMP, icmp(message, &data)),
+        L4::Icmp(message) => (Family::of(packet.dst).icmp(), icmp(message, packet, &data)),
         L4::None(proto) => (*proto, data),
     };
     if let Some([from, to]) = packet.cut {
         let to = to.min(l4.len());
         l4 = l4[from.min(to)..to].to_vec();
     }
-    let mut out = header(packet, proto, l4.len());
+    let mut out = match &packet.header {
+        Header::V4(header) => single(packet, header, proto, l4.len()),
+        Header::V6(header) => chain(packet, header, proto, l4.len()),
+    };
     out.extend(l4);
     out
 }
 
-fn header(packet: &Ip, proto: u8, payload: usize) -> Vec<u8> {
-    let len = 20 + packet.options.len();
+fn single(packet: &Ip, header: &Single, proto: u8, payload: usize) -> Vec<u8> {
+    let len = 20 + header.options.len();
     let total = packet.len.unwrap_or((len + payload).min(usize::from(u16::MAX)) as u16);
-    let flags = u16::from(packet.df) << 14 | u16::from(packet.mf) << 13 | (packet.off / 8) & 0x1fff;
+    let flags = u16::from(header.df) << 14 | u16::from(header.mf) << 13 | (header.off / 8) & 0x1fff;
     let mut b = vec![0x40 | (len / 4) as u8, packet.tos];
     b.extend(total.to_be_bytes());
-    b.extend(packet.id.to_be_bytes());
+    b.extend(header.id.to_be_bytes());
     b.extend(flags.to_be_bytes());
     b.extend([packet.ttl, proto, 0, 0]);
     b.extend(v4(packet.src).octets());
     b.extend(v4(packet.dst).octets());
-    b.extend(&packet.options);
-    let check = Sum::default().bytes(&b).finish() ^ if packet.bad_checksum { WRONG } else { 0 };
+    b.extend(&header.options);
+    let check = Sum::default().bytes(&b).finish() ^ if header.bad_checksum { WRONG } else { 0 };
     b[10..12].copy_from_slice(&check.to_be_bytes());
+    b
+}
+
+/// The IPv6 header and its extension headers.
+fn chain(packet: &Ip, header: &Chain, proto: u8, payload: usize) -> Vec<u8> {
+    let (mut chain, mut next) = (Vec::new(), proto);
+    for extension in header.ext.iter().rev() {
+        let (kind, mut bytes) = match extension {
+            Ext::Any { kind, body } => (*kind, [&[next, ((body.len() + 2) / 8 - 1) as u8], &body[..]].concat()),
+            Ext::Fragment(fragment) => (FRAGMENT, ext::fragment_bytes(next, *fragment).to_vec()),
+        };
+        bytes.extend(chain);
+        (chain, next) = (bytes, kind);
+    }
+    let total = packet.len.map_or(ext::IPV6_LEN + chain.len() + payload, usize::from);
+    let mut b = (6 << 28 | u32::from(packet.tos) << 20 | header.flow & 0xf_ffff).to_be_bytes().to_vec();
+    b.extend((total.saturating_sub(ext::IPV6_LEN).min(usize::from(u16::MAX)) as u16).to_be_bytes());
+    b.extend([next, packet.ttl]);
+    for addr in [packet.src, packet.dst] {
+        if let IpAddr::V6(addr) = addr {
+            b.extend(addr.octets());
+        }
+    }
+    b.extend(chain);
     b
 }
 
@@ -118,22 +146,14 @@ fn tcp(tcp: &Tcp, packet: &Ip, data: &[u8]) -> Vec<u8> {
     b
 }
 
-fn icmp(icmp: &Icmp, data: &[u8]) -> Vec<u8> {
+fn icmp(icmp: &Icmp, packet: &Ip, data: &[u8]) -> Vec<u8> {
     let mut b = vec![icmp.kind, icmp.code, 0, 0];
-    match &icmp.body {
-        IcmpBody::Echo { id, seq } => {
-            b.extend(id.to_be_bytes());
-            b.extend(seq.to_be_bytes());
-            b.extend(data);
-        }
-        IcmpBody::Quote { packet, len, mtu } => {
-            b.extend([0, 0]);
-            b.extend(mtu.to_be_bytes());
-            let quoted = ip(packet);
-            b.extend(&quoted[..quoted.len().min(*len)]);
-        }
+    b.extend(icmp.rest);
+    match &icmp.quote {
+        None => b.extend(data),
+        Some((quoted, len)) => b.extend(ip(quoted).iter().take(*len)),
     }
-    let right = Sum::default().bytes(&b).finish();
+    let right = wire::icmp::checksum(packet.src, packet.dst, &b);
     b[2..4].copy_from_slice(&spoiled(right, icmp.checksum).to_be_bytes());
     b
 }
@@ -142,7 +162,7 @@ fn spoiled(right: u16, how: L4Checksum) -> u16 {
     if how == L4Checksum::Bad { right ^ WRONG } else { right }
 }
 
-/// Specs hold IPv4 addresses only: the reader refuses others.
+/// ARP and IPv4 hold IPv4 addresses only: the reader refuses others.
 fn v4(addr: IpAddr) -> Ipv4Addr {
     match addr {
         IpAddr::V4(addr) => addr,

@@ -1,10 +1,12 @@
 //! Raw frames of a spec, as they are written there; [`crate::lab::forge`] makes bytes of them.
 
+mod ip6;
+
 use std::net::IpAddr;
 
 use sim_core::wire::eth::MacAddr;
-
-use sim_core::wire::ip::DEFAULT_TTL;
+use sim_core::wire::ext::Fragment;
+use sim_core::wire::ip::{DEFAULT_TTL, Family};
 
 use super::object::{Node, Object, SpecError};
 use super::read_addr;
@@ -43,31 +45,21 @@ pub struct Arp {
     pub tpa: IpAddr,
 }
 
-/// An IPv4 packet; fields that are `None` get the right value.
+/// An IP packet; fields that are `None` get the right value.
 #[derive(Clone, Debug)]
 pub struct Ip {
     /// Source.
     pub src: IpAddr,
-    /// Destination.
+    /// Destination, of the same family.
     pub dst: IpAddr,
-    /// TTL.
+    /// TTL or hop limit.
     pub ttl: u8,
-    /// Identification.
-    pub id: u16,
-    /// Don't fragment.
-    pub df: bool,
-    /// More fragments.
-    pub mf: bool,
-    /// Offset of this fragment in bytes.
-    pub off: u16,
-    /// Type of service.
+    /// Type of service or traffic class.
     pub tos: u8,
-    /// Options, a multiple of four bytes.
-    pub options: Vec<u8>,
-    /// Total length, if it is to lie.
+    /// Length with the header, if it is to lie.
     pub len: Option<u16>,
-    /// Whether the header checksum is wrong.
-    pub bad_checksum: bool,
+    /// What only a header of its family has.
+    pub header: Header,
     /// Which bytes of the L4 part this fragment carries.
     pub cut: Option<[usize; 2]>,
     /// The L4 part.
@@ -80,6 +72,55 @@ pub struct Ip {
     pub size: Option<usize>,
 }
 
+/// The part of an IP header that only its family has.
+#[derive(Clone, Debug)]
+pub enum Header {
+    /// Of IPv4.
+    V4(Single),
+    /// Of IPv6.
+    V6(Chain),
+}
+
+/// What only IPv4 has: one header that says all.
+#[derive(Clone, Debug)]
+pub struct Single {
+    /// Identification.
+    pub id: u16,
+    /// Don't fragment.
+    pub df: bool,
+    /// More fragments.
+    pub mf: bool,
+    /// Offset of this fragment in bytes.
+    pub off: u16,
+    /// Options, a multiple of four bytes.
+    pub options: Vec<u8>,
+    /// Whether the header checksum is wrong.
+    pub bad_checksum: bool,
+}
+
+/// What only IPv6 has: a chain of headers.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    /// Flow label.
+    pub flow: u32,
+    /// Extension headers.
+    pub ext: Vec<Ext>,
+}
+
+/// An extension header of IPv6.
+#[derive(Clone, Debug)]
+pub enum Ext {
+    /// Any but a fragment header.
+    Any {
+        /// Its number.
+        kind: u8,
+        /// What follows its length.
+        body: Vec<u8>,
+    },
+    /// A fragment header.
+    Fragment(Fragment),
+}
+
 /// An L4 header.
 #[derive(Clone, Debug)]
 pub enum L4 {
@@ -87,7 +128,7 @@ pub enum L4 {
     Udp(Udp),
     /// TCP.
     Tcp(Tcp),
-    /// ICMP.
+    /// ICMP of the packet's family.
     Icmp(Icmp),
     /// None: the data is everything; the protocol number.
     None(u8),
@@ -143,31 +184,12 @@ pub struct Icmp {
     pub kind: u8,
     /// Code.
     pub code: u8,
-    /// The rest.
-    pub body: IcmpBody,
+    /// The rest of its header: identifier and sequence number, MTU, flags.
+    pub rest: [u8; 4],
+    /// The packet an error is about, and how many bytes of it are quoted; of other messages the packet's data follows.
+    pub quote: Option<(Box<Ip>, usize)>,
     /// Its checksum; `None` counts as right.
     pub checksum: L4Checksum,
-}
-
-/// The rest of an ICMP message.
-#[derive(Clone, Debug)]
-pub enum IcmpBody {
-    /// Identifier and sequence number; the packet's data follows.
-    Echo {
-        /// Identifier.
-        id: u16,
-        /// Sequence number.
-        seq: u16,
-    },
-    /// The packet an error is about.
-    Quote {
-        /// The quoted packet.
-        packet: Box<Ip>,
-        /// How many bytes of it are quoted.
-        len: usize,
-        /// Next-hop MTU.
-        mtu: u16,
-    },
 }
 
 /// The identification of packets that name none.
@@ -183,10 +205,10 @@ impl RawFrame {
     }
 
     fn read_at(o: &mut Object<'_>, arp: Option<Node<'_>>, cluster: &Cluster, depth: usize) -> Result<Self, SpecError> {
-        o.refuse_unsupported(&["ip6", "icmp6", "nd"])?;
         let eth = read_eth(o, cluster)?;
         let body = match arp {
             Some(node) => Body::Arp(Arp::read(node.object()?, cluster)?),
+            None if o.has("ip6") => Body::Ip(Box::new(Ip::read6(o, cluster, depth)?)),
             None => Body::Ip(Box::new(Ip::read(o, cluster, depth)?)),
         };
         Ok(Self { eth, body })
@@ -198,9 +220,9 @@ impl Arp {
         let arp = Self {
             op: o.read("op")?,
             sha: read_mac(&o.need("sha")?, cluster)?,
-            spa: read_addr(&o.need("spa")?, cluster)?,
+            spa: read_addr_of(&mut o, "spa", Family::V4, cluster)?,
             tha: o.take("tha").map_or(Ok(MacAddr::ZERO), |n| read_mac(&n, cluster))?,
-            tpa: read_addr(&o.need("tpa")?, cluster)?,
+            tpa: read_addr_of(&mut o, "tpa", Family::V4, cluster)?,
         };
         o.end()?;
         Ok(arp)
@@ -210,18 +232,14 @@ impl Arp {
 impl Ip {
     /// A whole packet with the lab's defaults.
     pub fn new(src: IpAddr, dst: IpAddr, l4: L4, data: Vec<u8>) -> Self {
+        let v4 = Single { id: DEFAULT_ID, df: false, mf: false, off: 0, options: Vec::new(), bad_checksum: false };
         Self {
             src,
             dst,
             ttl: DEFAULT_TTL,
-            id: DEFAULT_ID,
-            df: false,
-            mf: false,
-            off: 0,
             tos: 0,
-            options: Vec::new(),
             len: None,
-            bad_checksum: false,
+            header: if dst.is_ipv4() { Header::V4(v4) } else { Header::V6(Chain::default()) },
             cut: None,
             l4,
             data,
@@ -237,18 +255,21 @@ impl Ip {
         }
         let mut ip = o.need("ip")?.object()?;
         let proto = ip.or("p", 253)?;
-        let packet = Self {
-            src: read_addr(&ip.need("s")?, cluster)?,
-            dst: read_addr(&ip.need("d")?, cluster)?,
-            ttl: ip.or("ttl", DEFAULT_TTL)?,
+        let header = Single {
             id: ip.or("id", DEFAULT_ID)?,
             df: read_flag(&mut ip, "df")?,
             mf: read_flag(&mut ip, "mf")?,
             off: ip.or("off", 0)?,
-            tos: ip.or("tos", 0)?,
             options: read_options(&mut ip)?,
-            len: ip.optional("len")?,
             bad_checksum: ip.or("ck", L4Checksum::Ok)? == L4Checksum::Bad,
+        };
+        let packet = Self {
+            src: read_addr_of(&mut ip, "s", Family::V4, cluster)?,
+            dst: read_addr_of(&mut ip, "d", Family::V4, cluster)?,
+            ttl: ip.or("ttl", DEFAULT_TTL)?,
+            tos: ip.or("tos", 0)?,
+            len: ip.optional("len")?,
+            header: Header::V4(header),
             cut: ip.optional("cut")?,
             l4: read_l4(o, cluster, proto, depth)?,
             data: read_data(o)?,
@@ -300,19 +321,36 @@ fn read_l4(o: &mut Object<'_>, cluster: &Cluster, proto: u8, depth: usize) -> Re
 
 impl Icmp {
     fn read(mut o: Object<'_>, cluster: &Cluster, depth: usize) -> Result<Self, SpecError> {
-        let body = match o.take("quote") {
+        let (rest, quote) = match o.take("quote") {
             Some(node) => {
                 let mut quote = node.object()?;
                 let packet = Box::new(Ip::read(&mut quote, cluster, depth + 1)?);
                 quote.end()?;
-                IcmpBody::Quote { packet, len: o.or("quote_len", 28)?, mtu: o.or("mtu", 0)? }
+                (halves(0, o.or("mtu", 0)?), Some((packet, o.or("quote_len", 28)?)))
             }
-            None => IcmpBody::Echo { id: o.or("id", 1)?, seq: o.or("seq", 1)? },
+            None => (halves(o.or("id", 1)?, o.or("seq", 1)?), None),
         };
-        let icmp = Self { kind: o.read("type")?, code: o.read("code")?, body, checksum: o.or("ck", L4Checksum::Ok)? };
+        let checksum = o.or("ck", L4Checksum::Ok)?;
+        let icmp = Self { kind: o.read("type")?, code: o.read("code")?, rest, quote, checksum };
         o.end()?;
         Ok(icmp)
     }
+}
+
+/// A pod's name or an address, of this family.
+fn read_addr_of(o: &mut Object<'_>, key: &'static str, family: Family, cluster: &Cluster) -> Result<IpAddr, SpecError> {
+    let node = o.need(key)?;
+    let addr = read_addr(&node, cluster)?;
+    if Family::of(addr) == family {
+        Ok(addr)
+    } else {
+        Err(node.error(format!("{addr} is an address of the other family")))
+    }
+}
+
+/// Two numbers of two bytes.
+const fn halves(first: u16, second: u16) -> [u8; 4] {
+    ((first as u32) << 16 | second as u32).to_be_bytes()
 }
 
 /// `[source, destination]`, each `netns/dev`, `bcast` or digits.

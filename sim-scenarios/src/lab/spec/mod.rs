@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use self::client::{Client, ManyUdp, Payload, Ping, Sets};
 pub use self::common::{Common, Wanted};
-pub use self::frame::{Arp, Body, Icmp, IcmpBody, Ip, L4, L4Checksum, RawFrame, Tcp, Udp};
+pub use self::frame::{Arp, Body, Chain, Ext, Header, Icmp, Ip, L4, L4Checksum, RawFrame, Single, Tcp, Udp};
 pub use self::object::{Place, SpecError};
 pub use self::script::{Call, PEER, POD, PeerError, PeerOptions, PeerSegment, ROUTER, Script, ScriptStep, SetOption};
 pub use self::server::{Mode, Proto, Server};
