@@ -1,5 +1,7 @@
 //! `everyhop parity`: specs of the reference lab, run here and compared with what the kernel did, or does now.
 
+mod random;
+
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -23,18 +25,19 @@ use crate::terminal::{complain, printable, say};
 /// What `everyhop parity` is told.
 #[derive(Clone, Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  everyhop parity golden/cross_node_vxlan.json\n  everyhop parity specs/*.json --emit out --json\n\n\
+    after_help = "Examples:\n  everyhop parity golden/cross_node_vxlan.json\n  everyhop parity specs/*.json --emit out --json\n  \
+    everyhop parity --random 100 --seed 7 --out found\n\n\
     A file is a spec of the reference lab, or a golden: a spec with the kernel's result.\n\
-    --live needs Linux and root; it uses network namespaces of its own and leaves nothing behind.\n\
+    --live and --random need Linux and root; they use network namespaces of their own and leave nothing behind.\n\
     Exit codes: 0 all that hold a result agree, 1 some differ, 2 bad input or usage,\n\
     3 skipped: specs cannot be run on this machine's kernel"
 )]
 pub(crate) struct ParityArgs {
     /// Specs or goldens
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "cases", conflicts_with = "cases", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Writes each file's result to DIR/NAME.json in the lab's form
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "files")]
     emit: Option<PathBuf>,
     /// Runs the specs on this machine's kernel as well: the emulator, and a result in FILE, must agree with it
     #[arg(long)]
@@ -42,9 +45,11 @@ pub(crate) struct ParityArgs {
     /// Writes the spec with what this machine's kernel did to FILE; for one spec
     #[arg(long, value_name = "FILE", requires = "live")]
     record: Option<PathBuf>,
-    /// Prints a list of {file, ok, compared, first_difference, record_difference, error}
+    /// Prints a list of {file, ok, compared, first_difference, record_difference, error}; of random specs what was found
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    random: random::RandomArgs,
 }
 
 /// What is random in the kernel is shown as what it stands for: any seed must do.
@@ -70,6 +75,9 @@ enum Outcome {
 /// # Errors
 /// Why it ended before the last file.
 pub(crate) fn execute(args: &ParityArgs, interrupt: &Interrupt) -> Result<u8, Problem> {
+    if let Some(cases) = args.random.cases {
+        return random::execute(&args.random, cases, args.json, interrupt);
+    }
     let names = output_names(args)?;
     if args.record.is_some() && args.files.len() > 1 {
         return Err(

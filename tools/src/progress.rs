@@ -8,39 +8,57 @@ use sim_scenarios::run::Run;
 
 use crate::terminal::complain;
 
-/// A line on stderr that is written over and over; nothing where stderr is no terminal.
+/// A line on stderr that is written over and over; nothing where stderr is no terminal. Gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Line {
+    shown: bool,
+}
+
+impl Line {
+    /// An empty one.
+    pub(crate) fn new() -> Self {
+        Self { shown: stderr().is_terminal() }
+    }
+
+    /// Shows `text` in place of what was there.
+    pub(crate) fn show(&self, text: &str) {
+        if self.shown {
+            complain(&format!("\r{text}\x1b[K"));
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.show("");
+    }
+}
+
+/// How far a run has come.
 #[derive(Debug)]
 pub(crate) struct Progress {
     what: &'static str,
     until: Duration,
-    shown: bool,
+    line: Line,
 }
 
 impl Progress {
     /// Of a run whose calls are begun within `until` of simulated time.
     pub(crate) fn new(what: &'static str, until: Duration) -> Self {
-        Self { what, until, shown: stderr().is_terminal() }
+        Self { what, until, line: Line::new() }
     }
 
     /// The run has come so far.
     pub(crate) fn at(&self, run: &Run) {
-        if !self.shown {
+        if !self.line.shown {
             return;
         }
         let now = run.world().now();
         let seconds =
             |since: Instant| format!("{}.{:03} s", now.since(since).as_secs(), now.since(since).as_millis() % 1000);
-        complain(&match run.began() {
-            None => format!("\r{}: the cluster comes up, {}\x1b[K", self.what, seconds(Instant::START)),
-            Some(began) => format!("\r{}: {} of {}\x1b[K", self.what, seconds(began), self.until),
+        self.line.show(&match run.began() {
+            None => format!("{}: the cluster comes up, {}", self.what, seconds(Instant::START)),
+            Some(began) => format!("{}: {} of {}", self.what, seconds(began), self.until),
         });
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown {
-            complain("\r\x1b[K");
-        }
     }
 }

@@ -59,6 +59,27 @@ fn what_the_kernel_does_is_recorded_and_the_emulator_does_the_same() {
     assert_eq!(text(&compared.stdout), "agrees   golden.json\n");
 }
 
+/// What they are is the business of `sim-scenarios`; whether they agree that of the tests with more of them.
+#[test]
+fn random_specs_are_run_counted_and_told_with_the_command_that_shows_a_difference_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = ["parity", "--random", "4", "--seed", "3", "--case", "10", "--shrink", "3", "--out", "found", "--json"];
+    let Some(ran) = live(folder.path(), &words) else { return };
+    let told: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", text(&ran.stderr)));
+    let count = |key: &str| told[key].as_array().map_or(0, Vec::len) as u64;
+    let differ = told["differ"].as_u64().unwrap();
+    assert_eq!((&told["seed"], &told["first_case"], &told["cases"]), (&json!(3), &json!(10), &json!(4)));
+    assert_eq!(told["agree"].as_u64().unwrap() + differ + count("unsteady") + count("refused"), 4, "{told:#}");
+    assert_eq!(ran.status.code(), Some(i32::from(differ + count("refused") > 0)), "{told:#}");
+    for difference in told["differences"].as_array().unwrap() {
+        let file = difference["file"].as_str().unwrap();
+        assert_eq!(difference["command"], json!(format!("everyhop parity --live {file}")));
+        let golden: Value = serde_json::from_slice(&fs::read(folder.path().join(file)).unwrap()).unwrap();
+        assert_eq!(golden["spec"], difference["spec"]);
+    }
+    assert!(told["coverage"]["hook"]["PREROUTING"].as_u64() > Some(0), "{told:#}");
+}
+
 #[test]
 fn a_record_that_this_kernel_does_not_confirm_is_told_beside_the_emulators_agreement() {
     let folder = folder(&[]);

@@ -74,11 +74,13 @@ fn bad_usage_runs_nothing_and_exits_with_2() {
     fs::create_dir(folder.path().join("other")).unwrap();
     fs::copy(folder.path().join("ping.json"), folder.path().join("other/ping.json")).unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["parity"], "<FILE>..."),
         (&["parity", "ping.json", "--emti", "x"], "--emit"),
         (&["parity", "ping.json", "--emit", "file"], "cannot write file"),
         (&["parity", "ping.json", "other/ping.json", "--emit", "out"], "would both be written to out/ping.json"),
+        (&["parity", "ping.json", "--seed", "7"], "cannot be used with"),
+        (&["parity", "ping.json", "--random", "7"], "cannot be used with"),
         (&["parity", "no\u{1b}[31m.json"], r"cannot read no\u{1b}[31m.json"),
     ];
     for (words, part) in cases {

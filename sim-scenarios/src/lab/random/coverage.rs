@@ -42,12 +42,15 @@ const STATES: &[&str] = &[
     "udp UNREPLIED",
 ];
 
+/// Targets that are no more than a verdict.
+const VERDICTS: &[&str] = &["ACCEPT", "DROP", "RETURN"];
+
 impl Default for Coverage {
     fn default() -> Self {
         let named = |kind: &'static str, names: &[&str]| names.iter().map(|name| (kind, (*name).to_owned())).collect();
         let hooks: Vec<&str> = Hook::ALL.iter().map(|hook| hook.chain()).collect();
         let reasons: Vec<&str> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
-        let targets = [Action::NAMES, &["ACCEPT", "DROP", "RETURN", "jump", "goto"]].concat();
+        let targets = [Action::NAMES, VERDICTS, &["jump", "goto"]].concat();
         let kinds: [Vec<Thing>; 5] = [
             named("match", Match::NAMES),
             named("target", &targets),
@@ -132,14 +135,17 @@ fn of_rule(line: &str, things: &mut BTreeSet<Thing>) {
                 match *pair {
                     ["-m", name] => things.insert(("match", name.to_owned())),
                     ["-g", _] => things.insert(("target", "goto".to_owned())),
-                    ["-j", chain] if chain.starts_with("U-") => things.insert(("target", "jump".to_owned())),
-                    ["-j", name] => things.insert(("target", name.to_owned())),
+                    ["-j", name] => things.insert(("target", if is_chain(name) { "jump" } else { name }.to_owned())),
                     _ => false,
                 };
             }
         }
         _ => {}
     }
+}
+
+fn is_chain(name: &str) -> bool {
+    !Action::NAMES.contains(&name) && !VERDICTS.contains(&name)
 }
 
 fn state(entry: &Value) -> String {

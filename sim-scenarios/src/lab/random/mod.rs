@@ -5,11 +5,13 @@
 //! where they differ, [`shrink`] finds the smallest spec that still does, and [`coverage`] tells what was met on the way.
 //!
 //! Reading order: [`Case::spec`], `scene` (the cluster), `rules`, `matches`, `targets` (what nodes do), `traffic`
-//! and `frames` (what is sent), then what is made of it: [`trial`], [`shrink`], [`coverage`].
+//! and `frames` (what is sent), then what is made of it: [`trial`], [`shrink`],
+//! [`coverage`], and [`hunt`], which does it all.
 
 pub mod coverage;
 mod dice;
 mod frames;
+pub mod hunt;
 mod matches;
 mod rules;
 mod scene;

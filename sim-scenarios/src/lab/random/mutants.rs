@@ -69,7 +69,7 @@ fn a_mistake_shrinks_to_one_packet() {
     };
     let specs = (0..20).map(|number| Case { seed: Seed(1), number }.spec());
     let found = specs.into_iter().find(|spec| differs(spec)).unwrap();
-    let small = smallest(found, 400, &mut differs);
+    let small = smallest(found, &mut differs);
     assert_eq!(small["steps"].as_array().map(Vec::len), Some(1), "{small:#}");
     assert_eq!((small.get("rules"), small.get("sysctl"), small.get("servers")), (None, None, None));
 }

@@ -52,7 +52,7 @@ fn udp(dice: &mut Dice, scene: &Scene, sport: u32) -> Value {
     // Port 0 is refused by the call itself.
     let mut step = json!({ "op": "udp", "ns": scene.sender(dice), "sport": sport, "dst": dst, "dport": dport.max(1) });
     step["timeout"] = 0.1.into();
-    sometimes(dice, &mut step, "size", &[0, 600, scene.fits().0, scene.fits().0 + 1, 1472, 4000]);
+    sometimes(dice, &mut step, "size", &[0, 600, scene.fits().0, scene.fits().0 + 1, 1472, 3900]);
     sometimes(dice, &mut step, "ttl", &[1, 2, 3]);
     sometimes(dice, &mut step, "pmtu", &["do", "dont", "want", "probe"]);
     step

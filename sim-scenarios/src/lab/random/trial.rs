@@ -1,11 +1,11 @@
 //! One spec on two kernels, and what kind of difference there is between them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::lab::compare::{At, Difference, What, first_diff, mask};
+use crate::lab::compare::{At, Difference, What, first_diff};
 use crate::lab::kernel::Kernel;
 use crate::lab::run::RunError;
-use crate::lab::spec::{Asked, Document};
+use crate::lab::spec::Document;
 
 /// What two kernels did with one spec.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub enum Trial {
     Agree,
     /// Not the same.
     Differ(Box<Differing>),
-    /// Neither could run it.
+    /// Neither could run it, or what happened could not be watched.
     Refused(String),
 }
 
@@ -50,7 +50,7 @@ impl Differing {
 /// Runs `spec` on both. A refusal counts as a result: if only one side refuses, that is the difference.
 ///
 /// # Errors
-/// [`RunError::Interrupted`] if `stop` said true.
+/// [`RunError::Interrupted`] if `stop` said true, [`RunError::Watch`] if a side could not see all that happened.
 pub fn run(
     spec: &Value,
     kernel: &mut dyn Kernel,
@@ -66,42 +66,18 @@ pub fn run(
     if let (Err(ours), Err(_)) = (&ours, &theirs) {
         return Ok(Trial::Refused(ours.clone()));
     }
-    let [kernel, everyhop] = [theirs, ours].map(|told| masked(&document.asked, told));
+    let result = |told: Result<Value, String>| told.unwrap_or_else(|why| json!({ "refused": why }));
+    let (kernel, everyhop) = document.asked.compared(&result(theirs), &result(ours));
     Ok(match first_diff(&kernel, &everyhop) {
         None => Trial::Agree,
         Some(at) => Trial::Differ(Box::new(Differing { kernel, everyhop, at })),
     })
 }
 
-/// Whether both sides repeat what they did: what a kernel does by its timing, and what we draw, says nothing.
-///
-/// # Errors
-/// [`RunError::Interrupted`] if `stop` said true.
-pub fn is_steady(
-    spec: &Value,
-    found: &Differing,
-    kernel: &mut dyn Kernel,
-    everyhop: &mut dyn Kernel,
-    stop: &dyn Fn() -> bool,
-) -> Result<bool, RunError> {
-    Ok(match run(spec, kernel, everyhop, stop)? {
-        Trial::Differ(again) => again.kernel == found.kernel && again.everyhop == found.everyhop,
-        Trial::Agree | Trial::Refused(_) => false,
-    })
-}
-
 fn told(result: Result<Value, RunError>) -> Result<Result<Value, String>, RunError> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(RunError::Interrupted) => Err(RunError::Interrupted),
+        Err(error @ (RunError::Interrupted | RunError::Watch(_))) => Err(error),
         Err(refused) => Ok(Err(refused.to_string())),
-    }
-}
-
-fn masked(asked: &Asked, told: Result<Value, String>) -> Value {
-    match (told, asked) {
-        (Ok(result), Asked::Steps(spec)) => mask(&result, &spec.ignore),
-        (Ok(result), Asked::Script(_)) => result,
-        (Err(why), _) => serde_json::json!({ "refused": why }),
     }
 }
