@@ -260,6 +260,11 @@ impl World {
         self.out.taps.on = on;
     }
 
+    /// Has the taps told of each rule that was looked at, as [`Decision::Asked`](crate::capture::Decision::Asked). Default off.
+    pub fn capture_rules(&mut self, on: bool) {
+        self.out.taps.rules = on;
+    }
+
     /// Takes what the taps saw since the last call.
     pub fn drain_seen(&mut self) -> Vec<Seen> {
         std::mem::take(&mut self.out.taps.seen)

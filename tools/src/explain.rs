@@ -28,7 +28,7 @@ use crate::{input, replay, run};
     everyhop explain examples/shop outside shop/front --faults examples/faults/shop.yaml --at 12s\n\n\
     DIR is a folder that `everyhop run --out` or `--capture` wrote: its run is replayed. With PATHs a cluster is brought up, \
     and the call is tried when it has settled. FROM is a pod, a workload, a node or `outside`; TO is a Service, a pod, a node, \
-    a name or an address.\n\n\
+    a name or an address; `:53/udp` calls by UDP.\n\n\
     Exit codes: 0 it got where it should, 1 it did not, 2 bad input or usage"
 )]
 pub(crate) struct ExplainArgs {
@@ -56,6 +56,9 @@ pub(crate) struct ExplainArgs {
     /// Shows routes, neighbours, FDB and conntrack entries, too, as they stood
     #[arg(long)]
     tables: bool,
+    /// Shows each rule that was looked at, too, and whether it fitted
+    #[arg(long)]
+    rules: bool,
     /// Writes the walk as a picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -148,7 +151,7 @@ fn list(film: &Film<'_>, flow: &str, json: bool) -> Result<u8, Problem> {
     }
     for (number, connection) in found.iter().enumerate() {
         let ended = if connection.answered { "answered" } else { "not answered" };
-        say(&format!("{:>5}  {} s  {}  {ended}\n", number + 1, connection.begun(), connection.ends));
+        say(&format!("{:>5}  {} s  {}  {ended}\n", number + 1, connection.begun(), printable(&connection.to_string())));
     }
     Ok(FINE)
 }
@@ -173,6 +176,10 @@ fn show(args: &ExplainArgs, explanation: &Explanation) -> Result<(), Problem> {
         if args.tables {
             let lines: String = explanation.tables.iter().map(ToString::to_string).collect();
             say(&printable(&format!("Tables as they stood:\n{lines}")));
+        }
+        if args.rules {
+            let lines: String = explanation.rules.iter().map(ToString::to_string).collect();
+            say(&printable(&format!("Rules that were looked at:\n{lines}")));
         }
     }
     Ok(())

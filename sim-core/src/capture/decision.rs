@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::arena::DevId;
 use crate::netfilter::conntrack::Dir;
 use crate::netfilter::hooks::Hook;
-use crate::netfilter::rules::{Chain, CtState, TableName, Verdict};
+use crate::netfilter::rules::{Chain, CtState, TableName, TraceStep, Verdict};
 use crate::wire::l4;
 use crate::wire::packet::Packet;
 
@@ -17,6 +17,8 @@ pub enum Decision {
     Tracked(Hook, CtState, Option<Dir>),
     /// A table gave its verdict, or changed the packet's mark.
     Ruled(Ruled),
+    /// Which rules a table looked at on its way to a verdict, if the taps are to know.
+    Asked(Asked),
     /// NAT changed an address or port.
     Translated(Translated),
     /// The connection's entry went into the conntrack table.
@@ -56,6 +58,17 @@ pub struct Ruled {
     pub verdict: Verdict,
     /// The packet's mark before and after, if the table changed it.
     pub mark: Option<(u32, u32)>,
+}
+
+/// The way of a packet through a table.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// At which hook.
+    pub hook: Hook,
+    /// Which table.
+    pub table: TableName,
+    /// What was seen, and the chain, as it stood. What stands between two steps in one chain did not fit.
+    pub steps: Vec<(Arc<Chain>, TraceStep)>,
 }
 
 /// What NAT changed.

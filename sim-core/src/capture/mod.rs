@@ -18,7 +18,7 @@ use crate::engine::trail::DropPlace;
 use crate::wire::eth::MacAddr;
 use crate::wire::packet::{PacketId, PacketType};
 
-pub use decision::{Decision, End, Ruled, Translated};
+pub use decision::{Asked, Decision, End, Ruled, Translated};
 pub use filter::{Filter, FilterError};
 
 /// Which way a frame passed a device.

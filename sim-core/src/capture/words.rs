@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Decision, End, Names, Ruled, Translated};
+use super::{Asked, Decision, End, Names, Ruled, Translated};
 use crate::engine::arena::NetnsId;
 use crate::netfilter::conntrack::Dir;
 use crate::netfilter::rules::{CtState, Verdict};
@@ -24,6 +24,7 @@ fn write(out: &mut String, decision: &Decision, netns: NetnsId, names: &dyn Name
             write!(out, "{} conntrack: {}{reply}", hook.chain(), state_name(*state))
         }
         Decision::Ruled(ruled) => write_ruled(out, ruled),
+        Decision::Asked(Asked { hook, table, steps }) => write!(out, "{} {table}: {} steps", hook.chain(), steps.len()),
         Decision::Translated(Translated { hook, source, before, after }) => {
             let end = if *source { "source" } else { "destination" };
             write!(out, "{} nat: {end} {before} → {after}", hook.chain())

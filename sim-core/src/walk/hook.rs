@@ -8,14 +8,14 @@ mod nat;
 mod reject;
 
 use super::{After, Ctx, HookWalk, Next, Stage, after_hook, fragment, output};
-use crate::capture::{Decision, Ruled};
+use crate::capture::{Asked, Decision, Ruled};
 use crate::engine::arena::DevId;
 use crate::engine::mutant::{Mutant, Planted};
 use crate::engine::trail::DropReason;
 use crate::netfilter::conntrack::{Conntrack, Status, Verdict as Tracked, Zone};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::ct::CtTemplate;
-use crate::netfilter::rules::{self, CtFacts, Decider, TableName, TraceStep, Verdict};
+use crate::netfilter::rules::{self, CtFacts, Decider, TableName, TraceStep, Trail, Verdict};
 use crate::netns::Netns;
 use crate::netns::frag::USER_CONNTRACK;
 use crate::wire::edit;
@@ -188,7 +188,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
     let ct = CtFacts::of(&ns.conntrack, &walk.packet);
     let types = facts::Addresses { fib: &ns.fib, devs: &ns.devs };
     let ports = walk.packet.bridge.unwrap_or_default();
-    let mut steps: Vec<TraceStep> = Vec::new();
+    let mut trail = Trail { whole: ctx.out.taps.rules, steps: Vec::new() };
     let mut asked = rules::RulePacket {
         ip,
         l4: walk.packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]),
@@ -211,10 +211,12 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
         mss: None,
     };
     let (verdict, decider) =
-        rules::evaluate(table, &mut ns.rules[walk.family].state, walk.hook, &mut asked, Some(&mut steps));
+        rules::evaluate(table, &mut ns.rules[walk.family].state, walk.hook, &mut asked, &mut trail);
     let (mark, traced, connmark) = (asked.mark, asked.traced, asked.ct.mark);
     let (template, mss, asked_ip) = (asked.template, asked.mss, asked.ip);
-    let group = (!steps.is_empty()).then(|| group(ns, table, walk, &steps, mark));
+    ctx.decided(walk.packet.id, || looked_at(table, walk.hook, &trail));
+    trail.steps.retain(|step| step.traced);
+    let group = (!trail.steps.is_empty()).then(|| group(ns, table, walk, &trail.steps, mark));
     let before = std::mem::replace(&mut walk.packet.mark, mark);
     ctx.decided(walk.packet.id, || ruled(table, walk, decider?, verdict, (before, mark)));
     walk.packet.trace = traced;
@@ -253,6 +255,13 @@ fn ruled(
     let decided = by_rule || verdict != Verdict::Accept || mark.is_some();
     let (hook, table, number) = (walk.hook, table.name, decider.number);
     decided.then_some(Decision::Ruled(Ruled { hook, table, chain, number, verdict, mark }))
+}
+
+/// Which rules a table looked at, for who wants to know.
+fn looked_at(table: &rules::Table, hook: Hook, trail: &Trail) -> Option<Decision> {
+    let chain = |step: &TraceStep| Some((table.chains.get(step.chain.index())?.clone()?, *step));
+    let steps = || trail.steps.iter().filter_map(chain).collect();
+    trail.whole.then(|| Decision::Asked(Asked { hook, table: table.name, steps: steps() }))
 }
 
 /// The packet of a trace is shown with the first step, whose target has acted by then (`nft_trace_notify`).

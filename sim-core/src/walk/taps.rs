@@ -21,6 +21,8 @@ const WAITING: usize = 4096;
 pub(crate) struct Taps {
     /// Whether they are on. What is off costs nothing.
     pub on: bool,
+    /// Whether they are told of each rule that was looked at.
+    pub rules: bool,
     /// The number of the event that is happening.
     pub event: u64,
     pub seen: Vec<Seen>,

@@ -42,4 +42,4 @@ pub use resolver::{
     Action, ClusterDns, Failure, Libc, Lookup, PORT, ResolvConf, Resolver, SocketFailure, Source, sort,
 };
 pub use server::{Client, FORWARD_ATTEMPTS, FORWARD_TIMEOUT, MAX_CONCURRENT, Output, READ_TIMEOUT, Server};
-pub use show::{Reply, dig, reply};
+pub use show::{Reply, dig, question, reply};

@@ -21,6 +21,11 @@ pub struct Reply {
     pub status: String,
 }
 
+/// The name that the message in `bytes` asks for, or answers about; `None` if it is no message.
+pub fn question(bytes: &[u8]) -> Option<String> {
+    Message::from_vec(bytes).ok()?.queries.first().map(|query| query.name().to_ascii())
+}
+
 /// What the message in `bytes` answers; `None` if it is no answer.
 pub fn reply(bytes: &[u8]) -> Option<Reply> {
     let message = Message::from_vec(bytes).ok().filter(|message| message.message_type == MessageType::Response)?;

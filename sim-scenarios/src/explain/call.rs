@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Duration;
-use sim_k8s::api::ObjectKey;
-use sim_k8s::cluster::{Cluster, Pod, Service};
+use sim_k8s::api::{ObjectKey, Protocol};
+use sim_k8s::cluster::{Cluster, Pod, Service, ServicePort};
 use sim_k8s::manifest::shown;
 
 use crate::run::Run;
@@ -20,7 +20,7 @@ const HTTP: u16 = 80;
 pub struct Call {
     /// A pod, a workload (one of its pods), a node, or `outside`.
     pub from: String,
-    /// A Service, a pod, a node, a name that is looked up, or an address; `:PORT` after it.
+    /// A Service, a pod, a node, a name that is looked up, or an address; `:PORT` after it, and `/udp` after that.
     pub to: String,
     /// When, counted from when the cluster has settled.
     pub at: Duration,
@@ -48,14 +48,18 @@ impl Call {
     /// What a session carries out.
     pub(super) fn command(&self, run: &Run) -> Result<String, NoCall> {
         let caller = caller(run, &self.from)?;
-        let (host, port) = host_and_port(&self.to);
+        let to = Target::read(&self.to);
         let in_names = |c: char| c.is_ascii_alphanumeric() || "-._/:".contains(c);
-        if host.is_empty() || host.starts_with('-') || !host.chars().all(in_names) {
+        if to.host.is_empty() || to.host.starts_with('-') || !to.host.chars().all(in_names) {
             let what = format!("\"{}\" is nobody's name", shown(&self.to));
-            return Err(NoCall { what, help: "write a Service, pod, DNS name or address, and :PORT".into() });
+            return Err(NoCall {
+                what,
+                help: "write a Service, pod, DNS name or address, and :PORT or :PORT/udp".into(),
+            });
         }
-        let (host, port) = target(run.cluster(), &caller, host, port)?;
-        Ok(format!("{}: nc -zv -w {PATIENCE} {host} {port}", caller.place))
+        let (host, port, protocol) = address(run.cluster(), &caller, to)?;
+        let udp = if protocol == Protocol::Udp { " -u" } else { "" };
+        Ok(format!("{}: nc -zv{udp} -w {PATIENCE} {host} {port}", caller.place))
     }
 
     /// The netns it is made from.
@@ -65,10 +69,31 @@ impl Call {
     }
 }
 
-/// `HOST:PORT`, the port if there is one.
-pub(super) fn host_and_port(text: &str) -> (&str, Option<u16>) {
-    let parted = text.rsplit_once(':').filter(|(host, _)| !host.contains(':'));
-    parted.and_then(|(host, port)| Some((host, Some(port.parse().ok()?)))).unwrap_or((text, None))
+/// `HOST[:PORT[/udp]]`: who is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Target<'t> {
+    pub(super) host: &'t str,
+    pub(super) port: Option<u16>,
+    /// TCP, unless the port is one of a Service that speaks UDP.
+    pub(super) protocol: Option<Protocol>,
+}
+
+impl<'t> Target<'t> {
+    pub(super) fn read(text: &'t str) -> Self {
+        let protocols = [("/udp", Protocol::Udp), ("/tcp", Protocol::Tcp)];
+        let written = protocols.into_iter().find_map(|(end, protocol)| Some((text.strip_suffix(end)?, protocol)));
+        let (text, protocol) = written.map_or((text, None), |(text, protocol)| (text, Some(protocol)));
+        let parted = text.rsplit_once(':').filter(|(host, _)| !host.contains(':'));
+        let parted = parted.and_then(|(host, port)| Some((host, Some(port.parse().ok()?))));
+        let (host, port) = parted.unwrap_or((text, None));
+        Self { host, port, protocol }
+    }
+}
+
+/// What is looked up for a host: `shop/cart` is cart.shop.
+pub(super) fn dns_name(host: &str) -> String {
+    let name = host.split_once('/').map_or_else(|| host.to_owned(), |(namespace, name)| format!("{name}.{namespace}"));
+    name.trim_end_matches('.').to_owned()
 }
 
 /// `namespace/name`; a name alone is one of `namespace`.
@@ -106,61 +131,81 @@ pub(super) fn places(cluster: &Cluster) -> String {
     names.join(", ") + &more
 }
 
-/// What is called, and at which port. A pod calls a Service by its name, as programs do; who has no cluster DNS, by address.
-fn target(cluster: &Cluster, caller: &Caller<'_>, host: &str, port: Option<u16>) -> Result<(String, u16), NoCall> {
+/// What is called: a host, a port of it, and how. A pod calls a Service by its name, as programs do; who has no cluster DNS,
+/// by address.
+fn address(cluster: &Cluster, caller: &Caller<'_>, to: Target<'_>) -> Result<(String, u16, Protocol), NoCall> {
+    let Target { host, port, .. } = to;
+    let protocol = to.protocol.unwrap_or(Protocol::Tcp);
     if host.parse::<IpAddr>().is_ok() {
         let help = || format!("write {host}:80, or whatever it is");
         let port = port.ok_or_else(|| NoCall { what: format!("which port of {host}?"), help: help() })?;
-        return Ok((host.to_owned(), port));
+        return Ok((host.to_owned(), port, protocol));
     }
     let namespace = caller.pod.map_or("default", |pod| pod.key.namespace.as_str());
     let key = key(host, namespace);
     if let Some(service) = cluster.service(&key) {
-        return service_target(cluster, caller, &service, port);
+        return service_address(cluster, caller, &service, to);
     }
     if let Some(pod) = cluster.pod(&key) {
-        let declared = pod.template.containers.iter().flat_map(|container| &container.ports).map(|port| port.port);
-        return Ok((pod.ip().to_string(), port.or(declared.into_iter().next()).unwrap_or(HTTP)));
+        let mut declared = pod.template.containers.iter().flat_map(|container| &container.ports);
+        let declared = declared.find(|own| port.is_none_or(|port| port == own.port));
+        let protocol = to.protocol.or(declared.map(|own| own.protocol)).unwrap_or(Protocol::Tcp);
+        return Ok((pod.ip().to_string(), port.or(declared.map(|own| own.port)).unwrap_or(HTTP), protocol));
     }
     if let Some(node) = cluster.nodes.iter().find(|node| node.name == host) {
         let ip = if caller.outside { node.public_ip() } else { node.ip() };
-        return Ok((ip.to_string(), port.unwrap_or(HTTP)));
+        return Ok((ip.to_string(), port.unwrap_or(HTTP), protocol));
     }
-    // `shop/cart` is nobody: as a name it would be cart.shop.
-    let name = host.split_once('/').map_or_else(|| host.to_owned(), |(namespace, name)| format!("{name}.{namespace}"));
-    Ok((name, port.unwrap_or(HTTP)))
+    Ok((dns_name(host), port.unwrap_or(HTTP), protocol))
 }
 
-fn service_target(
+fn service_address(
     cluster: &Cluster,
     caller: &Caller<'_>,
     service: &Service,
-    port: Option<u16>,
-) -> Result<(String, u16), NoCall> {
-    let ports: Vec<String> = service.ports.iter().map(|port| port.port.to_string()).collect();
-    let which = || NoCall {
-        what: format!("Service {} has several ports", service.key),
-        help: format!("write one of them after it: {}", ports.join(", ")),
-    };
-    let number = match (port, service.ports.as_slice()) {
-        (Some(port), _) => port,
-        (None, [one]) => one.port,
-        (None, []) => HTTP,
-        (None, _) => return Err(which()),
-    };
-    let (key, same) = (&service.key, caller.pod.is_some_and(|pod| pod.key.namespace == service.key.namespace));
-    let by_name = if same { key.name.clone() } else { format!("{}.{}", key.name, key.namespace) };
+    to: Target<'_>,
+) -> Result<(String, u16, Protocol), NoCall> {
+    let key = &service.key;
+    let (port, protocol) = service_port(service, to)?;
     if caller.outside {
-        let node_port = service.ports.iter().find(|port| port.port == number).and_then(|port| port.node_port);
-        let external = service.external_ips.first().map(|ip| (ip.to_string(), number));
-        let by_node = || Some((cluster.nodes.first()?.public_ip().to_string(), node_port?));
+        let node_port = service.ports.iter().find(|own| own.port == port && own.protocol == protocol);
+        let node_port = node_port.and_then(|own| own.node_port);
+        let external = service.external_ips.first().map(|ip| (ip.to_string(), port, protocol));
+        let by_node = || Some((cluster.nodes.first()?.public_ip().to_string(), node_port?, protocol));
         return external.or_else(by_node).ok_or_else(|| NoCall {
             what: format!("nothing outside the cluster reaches Service {key}"),
             help: "call one of type NodePort or LoadBalancer, or call from a pod".into(),
         });
     }
+    let same = caller.pod.is_some_and(|pod| pod.key.namespace == key.namespace);
+    let by_name = if same { key.name.clone() } else { format!("{}.{}", key.name, key.namespace) };
     match (caller.pod, service.cluster_ip()) {
-        (None, Some(ip)) => Ok((ip.to_string(), number)),
-        _ => Ok((by_name, number)),
+        (None, Some(ip)) => Ok((ip.to_string(), port, protocol)),
+        _ => Ok((by_name, port, protocol)),
+    }
+}
+
+/// A port as it is written after a name.
+fn written(port: &ServicePort) -> String {
+    let udp = if port.protocol == Protocol::Udp { "/udp" } else { "" };
+    format!("{}{udp}", port.port)
+}
+
+/// The port that is called, and its protocol: what is written, or what the Service has.
+fn service_port(service: &Service, to: Target<'_>) -> Result<(u16, Protocol), NoCall> {
+    let fits = |own: &&ServicePort| {
+        to.port.is_none_or(|port| port == own.port) && to.protocol.is_none_or(|protocol| protocol == own.protocol)
+    };
+    let mut fitting = service.ports.iter().filter(fits);
+    match (fitting.next(), fitting.next(), to.port) {
+        (Some(own), None, _) if own.protocol != Protocol::Sctp => Ok((own.port, own.protocol)),
+        // Also a port that the Service does not have can be called, and of two protocols TCP is the usual one.
+        (_, _, Some(port)) => Ok((port, to.protocol.unwrap_or(Protocol::Tcp))),
+        (None, ..) => Ok((HTTP, to.protocol.unwrap_or(Protocol::Tcp))),
+        (Some(_), ..) => {
+            let ports: Vec<String> = service.ports.iter().map(written).collect();
+            let what = format!("Service {} has several ports", service.key);
+            Err(NoCall { what, help: format!("write one of them after it: {}", ports.join(", ")) })
+        }
     }
 }

@@ -1,19 +1,19 @@
 //! What became of a packet, a connection or a call, put together.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 use sim_core::capture::{Direction, Seen};
 use sim_core::engine::arena::NetnsId;
-use sim_core::engine::time::{Duration, Instant};
-use sim_core::engine::trail::DropReason;
+use sim_core::engine::time::Instant;
 use sim_core::wire::packet::PacketId;
 
-use super::call::{Call, NoCall};
+use super::call::NoCall;
 use super::film::{Film, NoFilm};
-use super::flow::{Connection, Found, Wanted, is_dns, resets};
+use super::flow::{is_for_another, resets};
 use super::lookup;
+use super::rules::{self, TableWalk};
+use super::scene::{Scene, Subject};
 use super::tables::{self, Tables};
 use super::walk::{PacketWalk, Walk};
 use super::why::Why;
@@ -23,28 +23,6 @@ use crate::run::Run;
 const TOLD: usize = 3;
 /// Lines of others.
 const LINES: usize = 40;
-
-/// What is to be explained.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Subject {
-    /// The packet of this id.
-    Packet(u64),
-    /// A connection: `namespace/pod → host:port`, and which one of them.
-    Flow(String, Which),
-    /// The call of the film.
-    Call,
-}
-
-/// Which of several connections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Which {
-    /// The first that was not answered, or the first if all were.
-    Failed,
-    /// The first, the second …, counted from 1.
-    Nth(usize),
-    /// The first that began at this time after the cluster had settled, or later.
-    At(Duration),
-}
 
 /// What became of it. Serialized it is what `--json` prints.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -62,6 +40,8 @@ pub struct Explanation {
     /// What the tables on the way said about the packet that failed, or else the first, as they stood when it failed or was
     /// seen first.
     pub tables: Vec<Tables>,
+    /// Which rules were looked at for the same packet, as they stood then.
+    pub rules: Vec<TableWalk>,
     /// Other packets of it, a line each.
     pub others: Vec<String>,
     /// The hash of everything that happened in the run.
@@ -79,18 +59,6 @@ pub enum NoExplanation {
     Nothing(#[from] NoCall),
 }
 
-/// What is looked at: some packets, and whose they are.
-struct Scene {
-    title: String,
-    packets: BTreeSet<PacketId>,
-    /// Where the client is.
-    client: Option<NetnsId>,
-    answered: bool,
-    /// The run at its end.
-    told: String,
-    fingerprint: String,
-}
-
 /// Where it went wrong.
 struct Trouble {
     packet: PacketId,
@@ -105,11 +73,7 @@ struct Trouble {
 /// # Errors
 /// There is nothing of the kind; what there is, is told.
 pub fn explain(film: &Film<'_>, subject: &Subject) -> Result<Explanation, NoExplanation> {
-    let scene = match subject {
-        Subject::Packet(packet) => packet_scene(film, *packet)?,
-        Subject::Flow(text, which) => flow_scene(film, text, *which)?,
-        Subject::Call => call_scene(film)?,
-    };
+    let scene = Scene::of(film, subject)?;
     let (seen, trouble, first) = look_closely(film, &scene)?;
     let mut order: Vec<PacketId> = Vec::new();
     for packet in seen.iter().map(Seen::packet) {
@@ -117,13 +81,14 @@ pub fn explain(film: &Film<'_>, subject: &Subject) -> Result<Explanation, NoExpl
             order.push(packet);
         }
     }
-    let ok = scene.client.map_or(trouble.is_none(), |_| scene.answered);
+    let ok = scene.answered.unwrap_or(trouble.is_none());
     let run = trouble.as_ref().map_or(&first, |trouble| &trouble.run);
     let told = told_packets(&order, &seen, trouble.as_ref(), scene.client);
     let others = order.iter().filter(|packet| !told.contains(packet));
     let others = others.take(LINES).map(|packet| line(&PacketWalk::of(*packet, &seen, run))).collect();
     let packet = trouble.as_ref().map(|trouble| trouble.packet).or(order.first().copied());
     let tables = packet.map_or_else(Vec::new, |packet| tables::of(packet, &seen, run));
+    let rules = packet.map_or_else(Vec::new, |packet| rules::of(packet, &seen, run));
     let walk = Walk::of(scene.title.clone(), &told, &seen, run);
     let mut why = match &trouble {
         Some(trouble) if !ok => {
@@ -138,123 +103,14 @@ pub fn explain(film: &Film<'_>, subject: &Subject) -> Result<Explanation, NoExpl
         why.date(film, trouble.as_ref().map_or(Instant::NEVER, |trouble| trouble.run.world().now()))?;
     }
     let told = (!scene.told.is_empty()).then_some(scene.told);
-    Ok(Explanation { title: scene.title, ok, told, why, walk, tables, others, fingerprint: scene.fingerprint })
-}
-
-/// The connections that were found, a line each, without explaining one.
-///
-/// # Errors
-/// As [`explain`].
-pub fn connections(film: &Film<'_>, flow: &str) -> Result<Vec<Connection>, NoExplanation> {
-    find(film, flow).map(|(connections, _)| connections)
-}
-
-fn find(film: &Film<'_>, flow: &str) -> Result<(Vec<Connection>, Run), NoExplanation> {
-    let ended = film.play(&mut |_, _| {})?.run;
-    let wanted = Wanted::read(flow, &ended)?;
-    let mut found = Found::default();
-    film.play(&mut |_, seen| found.see(seen, &wanted))?;
-    let others: Vec<String> = found.others.iter().cloned().collect();
-    let connections = found.connections();
-    if connections.is_empty() {
-        let what = format!("nobody made the flow {}", sim_k8s::manifest::shown(flow));
-        let help = match others.as_slice() {
-            [] => "it made none at all".to_owned(),
-            others => format!("it called {}", others.join(", ")),
-        };
-        return Err(NoCall { what, help }.into());
-    }
-    Ok((connections, ended))
-}
-
-fn flow_scene(film: &Film<'_>, flow: &str, which: Which) -> Result<Scene, NoExplanation> {
-    let (connections, ended) = find(film, flow)?;
-    let count = connections.len();
-    let began = ended.began().unwrap_or(Instant::START);
-    let last = connections.last().map_or(Duration::ZERO, |connection| connection.begun().since(began));
-    let chosen = match which {
-        Which::Failed => {
-            let failed = connections.iter().position(|connection| !connection.answered);
-            connections.into_iter().nth(failed.unwrap_or(0))
-        }
-        Which::Nth(number) => connections.into_iter().nth(number.saturating_sub(1)),
-        Which::At(time) => connections.into_iter().find(|connection| connection.begun() >= began + time),
-    };
-    let connection = chosen.ok_or_else(|| NoCall {
-        what: "there is no such connection".into(),
-        help: format!("there were {count}; the last began {last} after the cluster had settled"),
-    })?;
-    Ok(Scene {
-        title: format!("{flow}, {}", connection.ends),
-        packets: connection.packets,
-        client: Some(connection.client),
-        answered: connection.answered,
-        told: String::new(),
-        fingerprint: fingerprint(&ended),
-    })
-}
-
-fn packet_scene(film: &Film<'_>, id: u64) -> Result<Scene, NoExplanation> {
-    let (packet, mut last, mut there) = (PacketId(id), 0, false);
-    let ended = film.play(&mut |_, seen| {
-        for seen in seen {
-            last = last.max(seen.packet().0);
-            there |= seen.packet() == packet;
-        }
-    })?;
-    if !there {
-        let help = format!("packets are 1 to {last}, as frame.packet_id of the capture has them");
-        return Err(NoCall { what: format!("no device saw a packet {id}"), help }.into());
-    }
-    Ok(Scene {
-        title: format!("packet {id}"),
-        packets: [packet].into(),
-        client: None,
-        answered: false,
-        told: String::new(),
-        fingerprint: fingerprint(&ended.run),
-    })
-}
-
-fn call_scene(film: &Film<'_>) -> Result<Scene, NoExplanation> {
-    let call: &Call = film.call.expect("a film of a call");
-    let ended = film.play(&mut |_, _| {})?;
-    let began = ended.run.began().unwrap_or(Instant::START) + call.at;
-    let client = call.client(&ended.run)?;
-    let mut found = Found::default();
-    let wanted = Wanted::all_of(client);
-    let mut looked_up = BTreeSet::new();
-    film.play(&mut |run, seen| {
-        if run.world().now() >= began {
-            found.see(seen, &wanted);
-            let dns = seen.iter().filter(|seen| seen.tap().0 == client && is_dns(seen.frame()));
-            looked_up.extend(dns.map(Seen::packet));
-        }
-    })?;
-    let connection = found.connections().into_iter().next();
-    let (packets, answered) = match connection {
-        Some(connection) => (connection.packets, connection.answered),
-        None => (looked_up, false),
-    };
-    Ok(Scene {
-        title: format!("{} → {}", call.from, call.to),
-        packets,
-        client: Some(client),
-        answered,
-        told: ended.told,
-        fingerprint: fingerprint(&ended.run),
-    })
-}
-
-fn fingerprint(run: &Run) -> String {
-    format!("{:016x}", run.world().fingerprint().value())
+    Ok(Explanation { title: scene.title, ok, told, why, walk, tables, rules, others, fingerprint: scene.fingerprint })
 }
 
 /// Plays the film once more, for all that was seen of these packets, and the run as it stood when it went wrong, and when
 /// they were seen first.
 fn look_closely(film: &Film<'_>, scene: &Scene) -> Result<(Vec<Seen>, Option<Trouble>, Run), NoFilm> {
     let (mut all, mut trouble, mut first) = (Vec::new(), None, None);
-    let ended = film.play(&mut |run, seen| {
+    let ended = film.play_closely(&mut |run, seen| {
         for seen in seen.iter().filter(|seen| scene.packets.contains(&seen.packet())) {
             first.get_or_insert_with(|| run.clone());
             if trouble.is_none() && is_trouble(seen, scene.client) {
@@ -269,7 +125,7 @@ fn look_closely(film: &Film<'_>, scene: &Scene) -> Result<(Vec<Seen>, Option<Tro
 /// Whether the packet ended there, or a connection with it. A copy of a flooded frame that is nobody's there is no loss.
 fn is_trouble(seen: &Seen, client: Option<NetnsId>) -> bool {
     match seen {
-        Seen::Loss(loss) => loss.place.reason != DropReason::OtherHost,
+        Seen::Loss(_) => !is_for_another(seen),
         Seen::Hop(hop) => {
             hop.direction == Direction::Out && client.is_some_and(|client| client != hop.netns) && resets(&hop.frame)
         }

@@ -42,7 +42,17 @@ pub(super) struct Played {
 impl Film<'_> {
     /// Plays it to its end. After each event `look` is shown the run, and what the taps saw.
     pub(super) fn play(&self, look: &mut dyn FnMut(&Run, &[Seen])) -> Result<Played, NoFilm> {
-        let run = self.scenario.run(true)?;
+        self.play_run(self.scenario.run(true)?, look)
+    }
+
+    /// As [`Self::play`]; what the taps saw names each rule that was looked at.
+    pub(super) fn play_closely(&self, look: &mut dyn FnMut(&Run, &[Seen])) -> Result<Played, NoFilm> {
+        let mut run = self.scenario.run(true)?;
+        run.capture_rules();
+        self.play_run(run, look)
+    }
+
+    fn play_run(&self, run: Run, look: &mut dyn FnMut(&Run, &[Seen])) -> Result<Played, NoFilm> {
         let mut watch = |run: &mut Run| {
             let seen = run.take_seen();
             look(run, &seen);

@@ -1,6 +1,7 @@
 //! Connections as their client's netns sees them: which packets belong together.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -8,16 +9,18 @@ use sim_core::capture::layers::layers;
 use sim_core::capture::{Direction, End, Seen};
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
+use sim_core::engine::trail::DropReason;
 use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::icmp::is_error;
 use sim_core::wire::ip::{Family, IpHeader, TCP, UDP};
 use sim_core::wire::l4::{self, RST, TcpHeader};
 use sim_core::wire::packet::PacketId;
+use sim_k8s::api::Protocol;
 use sim_k8s::cloud::Plan;
-use sim_k8s::dns::outside_address;
+use sim_k8s::dns::{outside_address, question, reply};
 use sim_k8s::manifest::shown;
 
-use super::call::{NoCall, host_and_port, key};
+use super::call::{NoCall, Target, dns_name, key};
 use crate::run::Run;
 
 /// Connections that are remembered, and others that are told if none is found.
@@ -26,6 +29,9 @@ const OTHERS: usize = 64;
 /// The port of name servers.
 const DNS: u16 = 53;
 
+/// Lookups of one resolution follow each other within this time, in ns.
+const SAME_LOOKUP: u64 = 1_000_000;
+
 /// A connection, or whatever a protocol without connections has in its place.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Connection {
@@ -33,8 +39,18 @@ pub struct Connection {
     pub begun_ns: u64,
     /// Client and server, as the client knows them.
     pub ends: String,
-    /// Whether an answer came to the client that was no refusal.
+    /// Whose address the server's is, if it is somebody's at the run's end: `catalog.shop.svc`.
+    pub server: Option<String>,
+    /// Whether it asks a name server for the address that then would have been called.
+    pub lookup: bool,
+    /// Whether an answer came to the client that was no refusal; to a lookup, one with an address.
     pub answered: bool,
+    #[serde(skip)]
+    pub(super) proto: u8,
+    #[serde(skip)]
+    ended_ns: u64,
+    #[serde(skip)]
+    server_ip: IpAddr,
     #[serde(skip)]
     pub(super) client: NetnsId,
     #[serde(skip)]
@@ -47,6 +63,9 @@ pub(super) struct Wanted {
     clients: BTreeSet<NetnsId>,
     servers: BTreeSet<IpAddr>,
     port: Option<u16>,
+    proto: Option<u8>,
+    /// The name that is looked up, without a dot at its end; empty for an address.
+    name: String,
 }
 
 /// Protocol, client and server.
@@ -59,7 +78,7 @@ pub(super) struct Found {
     /// What came to these clients: what they send in return is an answer.
     came: BTreeSet<(NetnsId, Tuple)>,
     /// Whom else these clients called.
-    pub(super) others: BTreeSet<String>,
+    others: BTreeSet<(IpAddr, Option<u16>)>,
 }
 
 impl Wanted {
@@ -71,20 +90,29 @@ impl Wanted {
             help: "write \"namespace/pod -> host:port\"".into(),
         })?;
         let clients = clients(run, from.trim())?;
-        let (host, port) = host_and_port(to.trim());
+        let Target { host, port, protocol } = Target::read(to.trim());
         let namespace = from.trim().split_once('/').map_or("default", |(namespace, _)| namespace);
-        Ok(Self { clients, servers: addresses(run, host, namespace), port })
+        let proto = protocol.map(|protocol| if protocol == Protocol::Udp { UDP } else { TCP });
+        let name = if host.parse::<IpAddr>().is_ok() { String::new() } else { dns_name(host) };
+        Ok(Self { clients, servers: addresses(run, host, namespace), port, proto, name })
     }
 
     /// All connections from this place, but for lookups.
     pub(super) fn all_of(client: NetnsId) -> Self {
-        Self { clients: [client].into(), servers: BTreeSet::new(), port: None }
+        Self { clients: [client].into(), servers: BTreeSet::new(), port: None, proto: None, name: String::new() }
     }
 
-    fn wants(&self, (proto, _, _, server, port): Tuple) -> bool {
-        let lookup = proto == UDP && port == Some(DNS);
-        (self.servers.is_empty() && !lookup || self.servers.contains(&server))
+    fn wants(&self, (proto, _, _, server, port): Tuple, frame: &[u8]) -> bool {
+        (self.servers.is_empty() && asked(frame).is_none() || self.servers.contains(&server))
             && (self.port.is_none() || port == self.port)
+            && self.proto.is_none_or(|wanted| wanted == proto)
+    }
+
+    /// Whether a frame looks up the name, be it with a domain of the search list behind it.
+    fn looks_up(&self, frame: &[u8]) -> bool {
+        let Some(asked) = asked(frame) else { return false };
+        let rest = asked.strip_prefix(&self.name).filter(|_| !self.name.is_empty());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 }
 
@@ -142,9 +170,20 @@ fn addresses(run: &Run, host: &str, namespace: &str) -> BTreeSet<IpAddr> {
 }
 
 impl Found {
+    /// Whom these clients called and nobody asked about, by name where they have one.
+    pub(super) fn others(&self, run: &Run) -> Vec<String> {
+        let names = run.names();
+        let shown = |(ip, port): &(IpAddr, Option<u16>)| match (names.get(ip), port) {
+            (Some(name), Some(port)) => format!("{name}:{port}"),
+            (Some(name), None) => name.clone(),
+            (None, port) => End { ip: *ip, port: *port }.to_string(),
+        };
+        self.others.iter().map(shown).collect()
+    }
+
     /// Takes note of what the taps saw.
     pub(super) fn see(&mut self, seen: &[Seen], wanted: &Wanted) {
-        for seen in seen.iter().filter(|seen| wanted.clients.contains(&seen.tap().0)) {
+        for seen in seen.iter().filter(|seen| wanted.clients.contains(&seen.tap().0) && !is_for_another(seen)) {
             let Some((tuple, about, reset)) = tuple(seen.frame()) else { continue };
             let outgoing = !matches!(seen, Seen::Hop(hop) if hop.direction == Direction::In);
             if outgoing && !about {
@@ -155,8 +194,8 @@ impl Found {
             // An ICMP error is about a packet of the client's.
             let incoming = if about { tuple } else { turned(tuple) };
             if let Some(connection) = self.connections.get_mut(&(seen.tap().0, incoming)) {
-                connection.packets.insert(seen.packet());
-                connection.answered |= !outgoing && !about && !reset;
+                connection.see(seen);
+                connection.answered |= !outgoing && !about && !reset && connection.is_answered_by(seen.frame());
             }
         }
     }
@@ -164,29 +203,32 @@ impl Found {
     fn sent(&mut self, seen: &Seen, tuple: Tuple, wanted: &Wanted) {
         let key = (seen.tap().0, tuple);
         if let Some(connection) = self.connections.get_mut(&key) {
-            connection.packets.insert(seen.packet());
-            return;
+            return connection.see(seen);
         }
         // What answers a connection begins none.
         if self.came.contains(&(seen.tap().0, turned(tuple))) {
             return;
         }
-        let (_, client, client_port, server, port) = tuple;
+        let (proto, client, client_port, server, port) = tuple;
         let [from, to] = [End { ip: client, port: client_port }, End { ip: server, port }];
-        if !wanted.wants(tuple) {
+        let called = wanted.wants(tuple, seen.frame());
+        let lookup = !called && wanted.looks_up(seen.frame());
+        if !called && !lookup {
             if self.others.len() < OTHERS {
-                self.others.insert(to.to_string());
+                self.others.insert((server, port));
             }
             return;
         }
         if self.connections.len() < REMEMBERED {
-            let begun = match seen {
-                Seen::Hop(hop) => hop.at,
-                Seen::Loss(loss) => loss.at,
-            };
+            let begun_ns = at(seen);
             let connection = Connection {
-                begun_ns: begun.as_nanos(),
+                begun_ns,
+                ended_ns: begun_ns,
                 ends: format!("{from} → {to}"),
+                server: None,
+                proto,
+                server_ip: server,
+                lookup,
                 answered: false,
                 client: seen.tap().0,
                 packets: [seen.packet()].into(),
@@ -195,10 +237,16 @@ impl Found {
         }
     }
 
-    /// The connections, in the order in which they began.
-    pub(super) fn connections(self) -> Vec<Connection> {
+    /// The connections, and lookups that gave no address, in the order in which they began.
+    pub(super) fn connections(self, run: &Run) -> Vec<Connection> {
+        let names = run.names();
         let mut found: Vec<Connection> = self.connections.into_values().collect();
         found.sort_by_key(|connection| (connection.begun_ns, connection.packets.first().copied()));
+        found.dedup_by(|next, before| before.goes_on_with(next));
+        found.retain(|connection| !connection.lookup || !connection.answered);
+        for connection in &mut found {
+            connection.server = names.get(&connection.server_ip).cloned();
+        }
         found
     }
 }
@@ -207,6 +255,50 @@ impl Connection {
     /// When it began.
     pub fn begun(&self) -> Instant {
         Instant::from_nanos(self.begun_ns)
+    }
+
+    fn see(&mut self, seen: &Seen) {
+        self.packets.insert(seen.packet());
+        self.ended_ns = at(seen);
+    }
+
+    /// Whether what came is what was asked for: of a lookup, an address.
+    fn is_answered_by(&self, frame: &[u8]) -> bool {
+        !self.lookup || datagram(frame).and_then(reply).is_some_and(|reply| reply.status == "NOERROR")
+    }
+
+    /// Takes in the next lookup if both are of one resolution: that of the next name of a search list.
+    fn goes_on_with(&mut self, next: &Self) -> bool {
+        let lookups = self.lookup && next.lookup;
+        let same = lookups && self.client == next.client && next.begun_ns <= self.ended_ns + SAME_LOOKUP;
+        if same {
+            self.ended_ns = self.ended_ns.max(next.ended_ns);
+            self.packets.extend(&next.packets);
+            self.answered |= next.answered;
+        }
+        same
+    }
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ends, server, lookup, .. } = self;
+        let what = if *lookup { "lookup " } else { "" };
+        write!(f, "{what}{ends}")?;
+        server.iter().try_for_each(|server| write!(f, " ({server})"))
+    }
+}
+
+/// Whether it is a copy of a flooded frame that is nobody's there.
+pub(super) fn is_for_another(seen: &Seen) -> bool {
+    matches!(seen, Seen::Loss(loss) if loss.place.reason == DropReason::OtherHost)
+}
+
+/// When it was seen, in ns.
+fn at(seen: &Seen) -> u64 {
+    match seen {
+        Seen::Hop(hop) => hop.at.as_nanos(),
+        Seen::Loss(loss) => loss.at.as_nanos(),
     }
 }
 
@@ -241,6 +333,11 @@ pub(super) fn ends(frame: &[u8]) -> Option<[End; 2]> {
     layers(frame).first()?.ends
 }
 
+/// The protocol of a frame's packet.
+pub(super) fn protocol(frame: &[u8]) -> Option<u8> {
+    tuple(frame).map(|((proto, ..), ..)| proto)
+}
+
 /// Whether a frame ends a connection by force.
 pub(super) fn resets(frame: &[u8]) -> bool {
     tuple(frame).is_some_and(|(_, _, reset)| reset)
@@ -249,4 +346,16 @@ pub(super) fn resets(frame: &[u8]) -> bool {
 /// Whether a frame is sent to or by a name server.
 pub(super) fn is_dns(frame: &[u8]) -> bool {
     ends(frame).is_some_and(|ends| ends.iter().any(|end| end.port == Some(DNS)))
+}
+
+/// The name that a frame asks a name server for.
+fn asked(frame: &[u8]) -> Option<String> {
+    datagram(frame).filter(|_| is_dns(frame)).and_then(question)
+}
+
+/// What a UDP datagram holds.
+pub(super) fn datagram(frame: &[u8]) -> Option<&[u8]> {
+    let l3 = frame.get(ETH_LEN..)?;
+    let ip = IpHeader::read(l3).filter(|ip| ip.proto == UDP)?;
+    l3.get(usize::from(ip.header_len) + 8..)
 }

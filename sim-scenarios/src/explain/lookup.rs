@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use sim_core::capture::{Direction, Seen};
 use sim_core::engine::arena::NetnsId;
-use sim_core::wire::eth::ETH_LEN;
-use sim_core::wire::ip::{IpHeader, UDP};
 use sim_k8s::dns::{Reply, reply};
 
-use super::flow::{ends, is_dns};
+use super::flow::{datagram, ends, is_dns};
 use super::why::Why;
 use crate::run::Run;
 
@@ -65,11 +63,4 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-/// What a UDP datagram holds.
-fn datagram(frame: &[u8]) -> Option<&[u8]> {
-    let l3 = frame.get(ETH_LEN..)?;
-    let ip = IpHeader::read(l3).filter(|ip| ip.proto == UDP)?;
-    l3.get(usize::from(ip.header_len) + 8..)
 }

@@ -9,9 +9,11 @@
 //! | `film` | a run, played as often as it is looked at |
 //! | `flow` | which packets are of one connection |
 //! | `call` | a call that is tried |
+//! | `scene` | which packets are looked at |
 //! | `explanation` | what became of a packet, a connection, a call |
 //! | `why` | why it failed, since when, and whose work that is |
 //! | `tables` | what the tables on the way said about it |
+//! | `rules` | which rules were looked at |
 //! | `lookup` | the same of a name that could not be resolved |
 
 mod call;
@@ -21,6 +23,8 @@ mod film;
 mod flow;
 mod lookup;
 mod mermaid;
+mod rules;
+mod scene;
 mod svg;
 mod tables;
 mod text;
@@ -28,10 +32,12 @@ mod walk;
 mod why;
 
 pub use call::{Call, NoCall};
-pub use explanation::{Explanation, NoExplanation, Subject, Which, connections, explain};
+pub use explanation::{Explanation, NoExplanation, explain};
 pub use film::{Film, NoFilm};
 pub use flow::Connection;
 pub use mermaid::mermaid;
+pub use rules::{LookedAt, TableWalk};
+pub use scene::{Subject, Which, connections};
 pub use svg::svg;
 pub use tables::Tables;
 pub(crate) use walk::is_arp;

@@ -10,13 +10,16 @@ mod failures;
 
 const TOUR: &str = include_str!("../../../examples/tour/tour.yaml");
 
-/// What was seen of one command in the settled cluster of the tour.
+/// What was seen of commands in the settled cluster of the tour; of each rule that was looked at, too.
 fn seen(command: &str, check: impl FnOnce(&[Seen], &Run)) {
     let loaded = load(&[SourceFile { name: "tour.yaml".into(), text: TOUR.into() }]).unwrap();
     let config = RunConfig { cluster: ClusterConfig { nodes: 2, ..ClusterConfig::default() }, ..RunConfig::default() };
     let mut session = Session::new(&loaded.objects, &Plan::default(), config, &|| false).unwrap();
     session.settle();
     session.take_seen();
+    let mut run = session.into_run();
+    run.capture_rules();
+    let mut session = Session::of(run, &|| false, None);
     session.line(command, &mut |_| {});
     let seen = session.take_seen();
     check(&seen, session.run());
@@ -51,6 +54,27 @@ fn of_a_flooded_frame_each_copy_comes_from_the_device_that_sent_it() {
         assert_eq!(came("n2/eth0"), "ul/p-n2");
         assert_eq!(came("gw/eth0"), "ul/p-gw");
         assert_eq!(came("ul/p-n2"), "ul/p-n1");
+    });
+}
+
+#[test]
+fn rules_behind_a_return_or_a_goto_were_not_looked_at() {
+    let rules = "-N outer; -N inner; -A outer -p tcp -j DROP; -A outer -g inner; -A outer -j DROP; -A inner -p tcp -j DROP; \
+        -A inner -j RETURN; -A inner -j DROP; -I OUTPUT -p icmp -j inner; -I OUTPUT -p icmp -j outer";
+    let rules: Vec<String> = rules.split("; ").map(|rule| format!("n1: iptables {rule}")).collect();
+    seen(&format!("{}; n1: ping -c 1 -W 1 10.240.0.12", rules.join("; ")), |seen, run| {
+        let packet = seen.iter().find(|seen| !is_arp(seen.frame())).unwrap().packet();
+        let walks = super::rules::of(packet, seen, run);
+        let filter = walks.iter().find(|walk| (walk.hook, walk.table.as_str()) == ("OUTPUT", "filter")).unwrap();
+        let looked: Vec<String> = filter
+            .rules
+            .iter()
+            .take(8)
+            .map(|rule| format!("{} {} {}", rule.chain, rule.number, if rule.fits { "yes" } else { "no" }))
+            .collect();
+        let inner = ["inner 1 no", "inner 2 yes"];
+        assert_eq!(looked[..5], [&["OUTPUT 1 yes", "outer 1 no", "outer 2 yes"], &inner[..]].concat());
+        assert_eq!(looked[5..], [&["OUTPUT 2 yes"], &inner[..]].concat());
     });
 }
 

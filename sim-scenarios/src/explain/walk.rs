@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sim_core::capture::layers::{Layer, layers};
-use sim_core::capture::{Direction, Names, Seen};
+use sim_core::capture::{Decision, Direction, Names, Seen};
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::wire::arp::{Arp, REQUEST};
 use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP};
@@ -119,9 +119,14 @@ fn frame(seen: &[&Seen], index: usize, run: &Run) -> Frame {
         way,
         ends: ends(this.frame()),
         after: came_of(&seen[..index], (netns, dev), way, run),
-        decided: this.decisions().iter().map(|decision| decision.words(netns, world)).collect(),
+        decided: this.decisions().iter().filter(is_told).map(|decision| decision.words(netns, world)).collect(),
         lost,
     }
+}
+
+/// What a table looked at on its way is told elsewhere; here only what it decided.
+fn is_told(decision: &&Decision) -> bool {
+    !matches!(decision, Decision::Asked(_))
 }
 
 /// Of the frames before, the one that this one came of: what was received comes from the other end of its wire, all else

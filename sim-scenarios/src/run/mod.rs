@@ -242,6 +242,11 @@ impl Run {
         std::mem::take(&mut self.seen)
     }
 
+    /// Has what the taps see name each rule that was looked at, from now on.
+    pub fn capture_rules(&mut self) {
+        self.world.capture_rules(true);
+    }
+
     /// Keeps a journal of what the control plane does from now on.
     pub fn keep_journal(&mut self) {
         self.cluster.control_plane().keep_journal();

@@ -14,6 +14,7 @@ mod ipset;
 mod iptables;
 mod kubectl;
 mod line;
+mod nc;
 mod probe;
 pub mod session;
 mod ss;

@@ -1,23 +1,18 @@
-//! `ping` and `nc`: what takes time, so that the world goes on meanwhile.
+//! `ping`, which takes time, so that the world goes on meanwhile.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
-use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::netns::socket::{ErrorOrigin, SocketError};
 use sim_core::wire::icmp::echo_reply;
 use sim_core::wire::ip::Family;
-
-use sim_k8s::dns::{Failure, Resolution, Resolved};
-use sim_k8s::manifest::shown;
 
 use super::session::Network;
 use super::{Answer, NotUnderstood, Output};
 
 pub(super) const PING_USAGE: &[&str] = &["ping [-c N] [-s BYTES] [-t TTL] [-i SECONDS] [-W SECONDS] ADDR"];
-pub(super) const NC_USAGE: &[&str] = &["nc -zv [-w SECONDS] HOST PORT"];
 
 /// Echo requests sent if nothing is said: a shell without Ctrl-C has to end by itself.
 const COUNT: u16 = 4;
@@ -246,110 +241,4 @@ fn round_trips(trips: &[u64]) -> String {
     let deviation = squares.saturating_sub(u128::from(average) * u128::from(average)).isqrt() as u64;
     let shown = [*min, average, *max, deviation].map(|us| format!("{}.{:03}", us / 1000, us % 1000));
     format!("rtt min/avg/max/mdev = {} ms\n", shown.join("/"))
-}
-
-pub(super) fn nc(net: &mut Network<'_>, netns: NetnsId, words: &[&str]) -> Answer {
-    let bad = |word: &str| NotUnderstood::word(word, NC_USAGE[0]);
-    let (mut scan, mut patience, mut rest) = (false, None, Vec::new());
-    let mut left = words.iter();
-    while let Some(word) = left.next() {
-        match *word {
-            "-z" | "-zv" | "-vz" => scan = true,
-            "-v" => {}
-            "-w" => {
-                let seconds = left.next().ok_or_else(|| bad(""))?;
-                patience = Some(Duration::from_secs(seconds.parse().map_err(|_| bad(seconds))?));
-            }
-            option if option.starts_with('-') => return Err(bad(option)),
-            word => rest.push(word),
-        }
-    }
-    let ([host, port], true) = (rest.as_slice(), scan) else { return Err(bad(rest.first().unwrap_or(&""))) };
-    let port: u16 = port.parse().map_err(|_| bad(port))?;
-    let ip = match resolve(net, netns, host) {
-        Ok(ip) => ip,
-        Err(failure) => {
-            let why = message(failure);
-            let message = format!("nc: getaddrinfo for host \"{}\" port {port}: {why}", shown(host));
-            return Ok(Output::refused(1, message));
-        }
-    };
-    let peer = if host.parse::<IpAddr>().is_ok() { ip.to_string() } else { format!("{} ({ip})", shown(host)) };
-    let local = (Family::of(ip).unspecified(), 0).into();
-    let options = SocketOptions::default();
-    let connected = net.world_mut().tcp_connect(netns, local, SocketAddr::new(ip, port), options);
-    let connected = connected.and_then(|socket| {
-        let deadline = patience.map_or(Instant::NEVER, |patience| net.world().now() + patience);
-        let connected = wait(net, netns, socket, deadline);
-        net.world_mut().tcp_close(netns, socket);
-        connected
-    });
-    Ok(match connected {
-        Ok(()) => Output::default().remark(format!("Connection to {peer} {port} port [tcp/*] succeeded!")),
-        Err(Errno::EINPROGRESS) => {
-            Output::refused(1, format!("nc: connect to {peer} port {port} (tcp) timed out: Operation now in progress"))
-        }
-        Err(errno) => {
-            Output::refused(1, format!("nc: connect to {peer} port {port} (tcp) failed: {}", errno.message()))
-        }
-    })
-}
-
-/// The first IPv4 address of a host, by the resolver of the place, which the programs of a pod share.
-fn resolve(net: &mut Network<'_>, netns: NetnsId, host: &str) -> Result<IpAddr, Failure> {
-    let pod = net.cluster().running().find(|pod| pod.netns == netns && !pod.template.host_network);
-    let resolver = net.cluster().resolver(pod);
-    let draws = net.world().seed().stream("shell-resolver", net.next_probe().into());
-    let resolved = match Resolution::begin(net.world_mut(), netns, &resolver, host, draws) {
-        Err(resolved) => resolved,
-        Ok(mut resolution) => {
-            let resolved = answer(net, &mut resolution);
-            resolution.close(net.world_mut());
-            resolved
-        }
-    };
-    resolved?.into_iter().find(IpAddr::is_ipv4).ok_or(Failure::NoData)
-}
-
-/// Lets time pass until a lookup has its answer.
-fn answer(net: &mut Network<'_>, resolution: &mut Resolution) -> Resolved {
-    loop {
-        for socket in resolution.sockets().collect::<Vec<_>>() {
-            if let Some(resolved) = resolution.woken(net.world_mut(), socket) {
-                return resolved;
-            }
-        }
-        if net.step(resolution.until()) {
-            continue;
-        }
-        if net.is_stopped() {
-            return Err(Failure::TimedOut);
-        }
-        if let Some(resolved) = resolution.timed_out(net.world_mut()) {
-            return resolved;
-        }
-    }
-}
-
-/// glibc, `gai_strerror`.
-fn message(failure: Failure) -> &'static str {
-    match failure {
-        Failure::NameError => "Name or service not known",
-        Failure::NoData => "No address associated with hostname",
-        Failure::ServerFailure | Failure::TimedOut | Failure::Unreachable => "Temporary failure in name resolution",
-        Failure::Unrecoverable => "Non-recoverable failure in name resolution",
-    }
-}
-
-/// Waits for a connection to be there, or not.
-fn wait(net: &mut Network<'_>, netns: NetnsId, socket: SocketId, deadline: Instant) -> Result<(), Errno> {
-    loop {
-        let ready = net.world().tcp_readiness(netns, socket);
-        if ready.writable || ready.error || ready.hangup {
-            return net.world_mut().tcp_take_error(netns, socket).map_or(Ok(()), Err);
-        }
-        if !net.step(deadline) {
-            return Err(Errno::EINPROGRESS);
-        }
-    }
 }

@@ -11,7 +11,7 @@ use sim_k8s::manifest::shown;
 use sim_k8s::workload::Plan;
 
 use super::line::{self, Command};
-use super::{Answer, NotUnderstood, Output, TOOLS, exec, kubectl, probe};
+use super::{Answer, NotUnderstood, Output, TOOLS, exec, kubectl, nc, probe};
 use crate::run::{Run, RunConfig};
 
 /// The exit status of words that are not understood.
@@ -174,7 +174,7 @@ impl<'s> Session<'s> {
             "ls" => self.list(rest),
             "help" => Ok(Output::lines(help())),
             "ping" => probe::ping(&mut self.net, place, rest),
-            "nc" => probe::nc(&mut self.net, place, rest),
+            "nc" => nc::nc(&mut self.net, place, rest),
             "kubectl" => kubectl::run(&mut self.net, rest),
             first if TOOLS.iter().all(|tool| tool.name != first) => {
                 let tools = TOOLS.iter().map(|tool| tool.name);
@@ -230,7 +230,7 @@ fn not_understood(error: &NotUnderstood) -> Output {
 
 fn help() -> Vec<String> {
     let tools = TOOLS.iter().flat_map(|tool| tool.usage);
-    let probes = probe::PING_USAGE.iter().chain(probe::NC_USAGE).chain(kubectl::USAGE);
+    let probes = probe::PING_USAGE.iter().chain(nc::NC_USAGE).chain(kubectl::USAGE);
     let own = [
         "ls [nodes|pods] · use PLACE · PLACE: WORDS (for one line) · run 5s (time passes) · exit",
         "A place is a node (n1), a pod (default/web-0), gw, ul or world. Several commands of a line are parted by ;",

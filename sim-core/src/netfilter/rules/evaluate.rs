@@ -7,7 +7,7 @@ use super::state::{ChainState, MatchMemory, RuleState};
 use super::table::{ChainId, Policy, Table};
 use super::targets::nat::Nat;
 use super::targets::reject::RejectWith;
-use super::trace::{Step, TraceStep};
+use super::trace::{Step, TraceStep, Trail};
 use crate::engine::mutant::Mutant;
 use crate::netfilter::hooks::Hook;
 
@@ -40,20 +40,20 @@ pub struct Decider {
 /// Asks `table` at `hook` about a packet; says who decided.
 ///
 /// MARK, CONNMARK, CT, TCPMSS and TRACE write into `packet`; counters and memories of `state` move on. A table
-/// without built-in chain for the hook accepts, and nobody decided. Steps are written to `trace` while the packet is traced.
+/// without built-in chain for the hook accepts, and nobody decided. Steps are written to `trail`.
 pub fn evaluate(
     table: &Table,
     state: &mut RuleState,
     hook: Hook,
     packet: &mut RulePacket<'_>,
-    trace: Option<&mut Vec<TraceStep>>,
+    trail: &mut Trail,
 ) -> (Verdict, Option<Decider>) {
     let Some(base) = table.base_chain(hook) else { return (Verdict::Accept, None) };
     let states = &mut state.tables[table.name.index()];
     if states.len() < table.chains.len() {
         states.resize_with(table.chains.len(), ChainState::default);
     }
-    let (verdict, decider) = Walk { table, state, packet, trace, stack: [(base, 0); MAX_DEPTH], depth: 0 }.run(base);
+    let (verdict, decider) = Walk { table, state, packet, trail, stack: [(base, 0); MAX_DEPTH], depth: 0 }.run(base);
     (verdict, Some(decider))
 }
 
@@ -71,7 +71,7 @@ struct Walk<'w, 'a> {
     table: &'w Table,
     state: &'w mut RuleState,
     packet: &'w mut RulePacket<'a>,
-    trace: Option<&'w mut Vec<TraceStep>>,
+    trail: &'w mut Trail,
     /// Where to go on after the end of a chain.
     stack: [(ChainId, usize); MAX_DEPTH],
     depth: usize,
@@ -101,7 +101,10 @@ impl Walk<'_, '_> {
             match self.ask(at, number, &entry.rule) {
                 Answer::Yes => {}
                 Answer::No => continue,
-                Answer::Hotdrop => return Leave::Verdict(Verdict::Drop, number),
+                Answer::Hotdrop => {
+                    self.note(at, number, Step::Hotdrop);
+                    return Leave::Verdict(Verdict::Drop, number);
+                }
             }
             self.note(at, number, Step::Rule);
             match &entry.rule.target {
@@ -177,14 +180,10 @@ impl Walk<'_, '_> {
 
     /// Writes a step, with the mark before the rule's target has acted.
     fn note(&mut self, chain: ChainId, number: usize, step: Step) {
-        if let (true, Some(trace)) = (self.packet.traced, &mut self.trace) {
-            trace.push(TraceStep {
-                table: self.table.name,
-                chain,
-                number: number as u32,
-                step,
-                mark: self.packet.mark,
-            });
+        let (mark, traced) = (self.packet.mark, self.packet.traced);
+        if traced || self.trail.whole {
+            let table = self.table.name;
+            self.trail.steps.push(TraceStep { table, chain, number: number as u32, step, mark, traced });
         }
     }
 }

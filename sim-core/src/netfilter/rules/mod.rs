@@ -31,4 +31,4 @@ pub use packet::{AddrType, AddrTypes, CtFacts, CtState, RulePacket};
 pub use rule::{Cond, Counters, Rule, Target};
 pub use state::RuleState;
 pub use table::{Chain, ChainId, Policy, Ruleset, Table, TableName};
-pub use trace::{Step, TraceStep};
+pub use trace::{Step, TraceStep, Trail};

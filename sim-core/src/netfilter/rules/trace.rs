@@ -13,6 +13,8 @@ pub enum Step {
     Return,
     /// The policy of a built-in chain decided.
     Policy(Policy),
+    /// A match of the rule dropped the packet by itself (`hotdrop`). No trace of the kernel shows it.
+    Hotdrop,
 }
 
 /// One step of the trail.
@@ -28,6 +30,17 @@ pub struct TraceStep {
     pub step: Step,
     /// The packet's mark at that moment, before the rule's target acted.
     pub mark: u32,
+    /// Whether TRACE had marked the packet: what the kernel would show.
+    pub traced: bool,
+}
+
+/// The steps of a packet through one table.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Trail {
+    /// Whether each step is noted, not only those of a packet that TRACE has marked. Default no.
+    pub whole: bool,
+    /// The steps, in order.
+    pub steps: Vec<TraceStep>,
 }
 
 impl TraceStep {
@@ -37,7 +50,7 @@ impl TraceStep {
         let chain = table.chain(self.chain)?;
         let place = format!("{} {}", self.table, chain.name);
         match self.step {
-            Step::Return => None,
+            Step::Return | Step::Hotdrop => None,
             Step::Policy(policy) => Some(format!("{place} policy {policy}")),
             Step::Rule => {
                 let rule = &chain.rules.get(self.number as usize)?.rule;
@@ -54,6 +67,9 @@ impl TraceStep {
     /// any condition that ends or leaves the chain is shown as if it were the chain's end
     /// (net/ipv4/netfilter/ip_tables.c, `get_chainname_rulenum`).
     pub fn legacy(&self, table: &Table) -> Option<String> {
+        if self.step == Step::Hotdrop {
+            return None;
+        }
         let chain = table.chain(self.chain)?;
         let end = if chain.base.is_some() { "policy" } else { "return" };
         let rule = chain.rules.get(self.number as usize).map(|e| &*e.rule);

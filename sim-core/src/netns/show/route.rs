@@ -20,6 +20,11 @@ impl Netns {
         route.is_some_and(|route| route.dst == dst && route.via == Some(via))
     }
 
+    /// The network of the route that leads to `ip`; `None` if there is none.
+    pub fn route_network(&self, ip: IpAddr) -> Option<IpNet> {
+        self.fib.lookup(&FibKey::to(ip)).map(|route| route.dst)
+    }
+
     /// Lines of `ip route show table N`, or with `-6`.
     pub fn show_routes(&self, family: Family, table: u32) -> Vec<String> {
         self.fib.routes(family, table).iter().map(|r| self.show_route(r, table, "")).collect()

@@ -7,8 +7,17 @@ use sim_core::kernel::Kernel;
 
 /// The cluster of the tour, to which this is added, and to which this is done.
 fn scenario(more: &str, faults: &str) -> Scenario {
+    recipe(more, faults, None).scenario().unwrap().without_calls()
+}
+
+/// The same with calls of its own.
+fn scenario_with_calls(calls: &str, faults: &str) -> Scenario {
+    recipe("", faults, Some(calls)).scenario().unwrap()
+}
+
+fn recipe(more: &str, faults: &str, calls: Option<&str>) -> Recipe {
     let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
-    let recipe = Recipe {
+    Recipe {
         version: VERSION.into(),
         cluster: ClusterOptions {
             seed: 1,
@@ -21,13 +30,12 @@ fn scenario(more: &str, faults: &str) -> Scenario {
             random_fully: true,
             load_balancer: Balancer::Passthrough,
         },
-        duration_ns: std::num::NonZeroU64::MIN,
+        duration_ns: std::num::NonZeroU64::new(8_000_000_000).unwrap(),
         manifests: vec![file("tour.yaml", TOUR), file("more.yaml", more)],
-        traffic: None,
+        traffic: calls.map(|calls| file("calls.yaml", calls)),
         faults: (!faults.is_empty()).then(|| file("faults.yaml", faults)),
         fingerprint: None,
-    };
-    recipe.scenario().unwrap().without_calls()
+    }
 }
 
 fn tried(scenario: &Scenario, from: &str, to: &str, at: u64) -> Result<Explanation, NoExplanation> {
@@ -52,6 +60,50 @@ fn each_failure_is_told_like_this() {
     insta::assert_snapshot!("no-such-port-of-the-service", why(&quiet, "client", "far:81", 0));
     insta::assert_snapshot!("nobody-listens", why(&quiet, "client", "green:81", 0));
     insta::assert_snapshot!("nobody-has-the-address", why(&quiet, "client", "10.244.2.99:80", 0));
+}
+
+/// A datagram is taken for delivered until somebody says otherwise, which the client may not hear.
+#[test]
+fn datagrams_are_tried_too() {
+    let quiet = scenario("", "");
+    let dns = tried(&quiet, "client", "kube-system/kube-dns:53/udp", 0).unwrap();
+    assert!(dns.ok && dns.walk.packets[0].what == "UDP", "{dns}");
+    insta::assert_snapshot!("no-such-protocol-of-the-service", why(&quiet, "client", "far:80/udp", 0));
+    insta::assert_snapshot!("nobody-takes-the-datagram", why(&quiet, "client", "green:80/udp", 0));
+    let which = tried(&quiet, "client", "kube-system/kube-dns", 0).unwrap_err();
+    let NoExplanation::Film(NoFilm::Call(which)) = which else { panic!("{which}") };
+    assert_eq!(which.help, "write one of them after it: 53/udp, 53, 9153");
+}
+
+#[test]
+fn a_way_that_a_node_does_not_know_is_told_with_who_should_have_made_it() {
+    let lost = |command: &str| {
+        let mut told = String::new();
+        seen(command, |seen, run| {
+            let lost = seen.iter().position(|seen| matches!(seen, Seen::Loss(_)) && !is_arp(seen.frame())).unwrap();
+            let packet = seen[lost].packet();
+            let of_it: Vec<Seen> = seen[..=lost].iter().filter(|seen| seen.packet() == packet).cloned().collect();
+            told = Why::of(&of_it, run).unwrap().to_string();
+        });
+        told
+    };
+    let ping = "client: ping -c 1 -W 5 10.244.2.2";
+    insta::assert_snapshot!("no-route", lost(&format!("n1: ip route del 10.244.2.0/24; {ping}")));
+    insta::assert_snapshot!("no-neighbour", lost(&format!("n1: ip neigh del 10.244.2.0 dev flannel.1; {ping}")));
+}
+
+#[test]
+fn a_call_of_a_run_whose_name_was_not_resolved_is_explained_by_its_lookup() {
+    let calls = "- {from: client, to: far, count: 3, every: 3s}\n";
+    let film = scenario_with_calls(calls, "- {at: 10ms, do: scale deployment kube-system/coredns 0}\n");
+    let film = Film { scenario: &film, call: None, stop: &|| false };
+    let flow = "client -> far:80";
+    let list: Vec<String> = connections(&film, flow).unwrap().iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(list.join("\n"));
+    let explained = explain(&film, &Subject::Flow(flow.into(), Which::Failed)).unwrap();
+    assert!(!explained.ok && explained.title.starts_with("client -> far:80, lookup "), "{explained}");
+    let why = explained.why.unwrap().to_string();
+    assert!(why.contains("→ Deployment kube-system/coredns would make such pods; it is scaled to 0"), "{why}");
 }
 
 #[test]
@@ -105,6 +157,13 @@ fn a_packet_that_is_too_big_is_told_with_the_device_that_would_not_take_it() {
 fn tables_on_the_way_are_shown_as_they_stood() {
     let explanation = tried(&scenario("", ""), "client", "nobody", 0).unwrap();
     let lines: String = explanation.tables.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(lines);
+}
+
+#[test]
+fn each_rule_that_was_looked_at_is_shown() {
+    let explanation = tried(&scenario("", ""), "client", "nobody", 0).unwrap();
+    let lines: String = explanation.rules.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(lines);
 }
 

@@ -36,6 +36,8 @@ pub(super) enum Condition {
     Deaf(NetnsId, SocketAddr),
     /// The pod is on its way out, or gone.
     Leaving(ObjectKey),
+    /// No route leads there but the default route.
+    NoRoute(NetnsId, IpAddr),
 }
 
 /// Since when something is so.
@@ -73,6 +75,10 @@ impl Condition {
                 found.is_some_and(|dev| dev.mtu == *mtu)
             }
             Self::Deaf(netns, at) => !listens(run, *netns, *at),
+            Self::NoRoute(netns, ip) => {
+                let network = world.find_netns(*netns).and_then(|netns| netns.route_network(*ip));
+                network.is_none_or(|network| network.prefix_len() == 0)
+            }
             Self::Leaving(key) => cluster.objects().pods.get(key).is_none_or(|pod| pod.is_terminating()),
         }
     }

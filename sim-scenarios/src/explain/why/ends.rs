@@ -1,12 +1,15 @@
 //! Whose addresses a packet bore when it ended.
 
 use sim_core::capture::{Decision, End, Seen};
+use sim_core::dev::DevKind;
 use sim_core::engine::arena::NetnsId;
-use sim_k8s::api::{self, Labels, ObjectKey, Selector};
-use sim_k8s::cluster::{Node, Service};
+use sim_core::wire::ip::{SCTP, TCP, UDP};
+use sim_k8s::api::{self, Labels, ObjectKey, Protocol, Selector};
+use sim_k8s::cluster::{Node, Pod, Service, ServicePort};
 
 use super::condition::Condition;
 use super::{Fact, Why, place};
+use crate::explain::flow;
 use crate::run::Run;
 
 /// Pods that are told one by one.
@@ -18,7 +21,10 @@ pub(super) fn destination(why: &mut Why, dst: End, (seen, netns): (&[Seen], Netn
     let services = cluster.services();
     let is_of = |service: &&Service| service.cluster_ips.contains(&dst.ip) || service.external_ips.contains(&dst.ip);
     if let Some(service) = services.iter().find(is_of) {
-        return of_service(why, service, dst, netns, run);
+        let node = seen.iter().find_map(|seen| cluster.nodes.iter().find(|node| node.netns == seen.tap().0));
+        let by = node.map_or_else(|| run.world().netns_name(netns), |node| &node.name);
+        let protocol = seen.last().and_then(|seen| protocol(seen.frame()));
+        return of_service(why, service, (dst, protocol), by, run);
     }
     let pod = cluster.pods.iter().rfind(|pod| pod.ips.contains(&dst.ip) && !pod.template.host_network);
     // The wire at which it was lost has been told of.
@@ -27,7 +33,7 @@ pub(super) fn destination(why: &mut Why, dst: End, (seen, netns): (&[Seen], Netn
     why.because.extend(wire.filter(|fact| !why.because.contains(fact)));
     let there = run.world().addresses().any(|(_, _, ip)| ip == dst.ip);
     match pod {
-        Some(pod) if pod.ended.is_none() && there => {}
+        Some(pod) if pod.ended.is_none() && there => way(why, pod, dst, seen, run),
         Some(pod) => gone(why, (&pod.key, dst), seen, run),
         None if config.service_networks.iter().any(|net| net.contains(&dst.ip)) => {
             why.because.push(Fact::new(format!("{} is an address for Services, but no Service has it", dst.ip)));
@@ -38,6 +44,49 @@ pub(super) fn destination(why: &mut Why, dst: End, (seen, netns): (&[Seen], Netn
         }
         None => {}
     }
+}
+
+/// What a pod's packets are, as Services know them.
+fn protocol(frame: &[u8]) -> Option<Protocol> {
+    match flow::protocol(frame)? {
+        TCP => Some(Protocol::Tcp),
+        UDP => Some(Protocol::Udp),
+        SCTP => Some(Protocol::Sctp),
+        _ => None,
+    }
+}
+
+/// It went to a pod that is there: did its first node know the way?
+fn way(why: &mut Why, pod: &Pod, dst: End, seen: &[Seen], run: &Run) {
+    let cluster = run.cluster();
+    let first = seen.iter().find_map(|seen| cluster.nodes.iter().find(|node| node.netns == seen.tap().0));
+    let (Some(from), to) = (first, &cluster.nodes[pod.node]) else { return };
+    let no_route = Condition::NoRoute(from.netns, dst.ip);
+    if from == to {
+        return;
+    }
+    if at_tunnel(seen, run) {
+        why.whose = Some(format!("flannel {} should have told its tunnel where {} is", from.name, to.name));
+        return;
+    }
+    if !no_route.holds(run) {
+        return;
+    }
+    let says = format!("{} has no route to the pods of {} but its default route", from.name, to.name);
+    why.because.push(Fact::when(says, no_route));
+    why.whose = Some(if run.config().cluster.pod_routes {
+        format!("the cloud's route to the pods of {} is missing", to.name)
+    } else {
+        format!("flannel {} should have made one", from.name)
+    });
+}
+
+/// Whether it was lost at the mouth of a tunnel.
+fn at_tunnel(seen: &[Seen], run: &Run) -> bool {
+    let Some(Seen::Loss(loss)) = seen.last() else { return false };
+    let netns = run.world().find_netns(loss.place.netns);
+    let dev = netns.and_then(|netns| netns.devs().get(loss.place.dev?));
+    dev.is_some_and(|dev| matches!(dev.kind, DevKind::Vxlan(_)))
 }
 
 /// It went to a pod that is no more.
@@ -74,26 +123,26 @@ fn gone(why: &mut Why, (pod, dst): (&ObjectKey, End), seen: &[Seen], run: &Run) 
     }
 }
 
-/// It never became anything else than the Service's own address.
-fn of_service(why: &mut Why, service: &Service, dst: End, netns: NetnsId, run: &Run) {
+/// It never became anything else than the Service's own address. `by` is the node that should have seen to that.
+fn of_service(why: &mut Why, service: &Service, (dst, protocol): (End, Option<Protocol>), by: &str, run: &Run) {
     let key = &service.key;
-    let name = run.world().netns_name(netns);
-    let ports: Vec<String> = service.ports.iter().map(|port| port.port.to_string()).collect();
-    let Some(port) = service.ports.iter().find(|port| dst.port.is_none_or(|number| number == port.port)) else {
-        why.because.push(Fact::new(format!(
-            "Service {key} has port {}, not {}",
-            ports.join(", "),
-            dst.port.unwrap_or_default()
-        )));
+    let is_called = |port: &&ServicePort| {
+        dst.port.is_none_or(|number| number == port.port) && protocol.is_none_or(|protocol| protocol == port.protocol)
+    };
+    let Some(port) = service.ports.iter().find(is_called) else {
+        let ports: Vec<String> =
+            service.ports.iter().map(|port| format!("{}/{}", port.port, port.protocol.in_rules())).collect();
+        let called = format!("{}/{}", dst.port.unwrap_or_default(), protocol.map_or("tcp", Protocol::in_rules));
+        why.because.push(Fact::new(format!("Service {key} has port {}, not {called}", ports.join(", "))));
         why.whose = Some("whoever made the call, or wrote the Service".into());
         return;
     };
     let objects = run.cluster().objects();
     let ready = objects.slices_of(key).any(|slice| slice.endpoints.iter().any(|endpoint| endpoint.ready));
     if ready && !port.endpoints.is_empty() {
-        let says = format!("Service {key} has endpoints, but the rules of {name} did not send it to one");
+        let says = format!("Service {key} has endpoints, but the rules of {by} did not send it to one");
         why.because.push(Fact::when(says, Condition::Endpoint(key.clone())));
-        why.whose = Some(format!("kube-proxy {name} should have rules for them"));
+        why.whose = Some(format!("kube-proxy {by} should have rules for them"));
         return;
     }
     why.because
@@ -177,7 +226,8 @@ pub(super) fn source(why: &mut Why, src: End, netns: NetnsId, run: &Run) {
     let Some(pod) = cluster.pods.iter().rfind(|pod| pod.ips.contains(&src.ip) && !pod.template.host_network) else {
         return;
     };
-    if inside || !config.pod_networks.iter().any(|net| net.contains(&src.ip)) {
+    // A packet that is lost on the way to another pod is there for another reason.
+    if inside || why.whose.is_some() || !config.pod_networks.iter().any(|net| net.contains(&src.ip)) {
         return;
     }
     let node = &cluster.nodes[pod.node].name;

@@ -10,7 +10,9 @@ mod walk;
 
 use std::net::IpAddr;
 
-use super::{AddrType, AddrTypes, CtFacts, RulePacket, RuleState, Ruleset, TableName, TraceStep, Verdict, evaluate};
+use super::{
+    AddrType, AddrTypes, CtFacts, RulePacket, RuleState, Ruleset, TableName, TraceStep, Trail, Verdict, evaluate,
+};
 use crate::engine::mutant::Planted;
 use crate::engine::rng::{Seed, Stream};
 use crate::engine::time::{Duration, Instant};
@@ -130,12 +132,12 @@ impl Bench {
             template: None,
             mss: None,
         };
-        let mut trace = Vec::new();
+        let mut trail = Trail::default();
         let table = self.rules.table(at.table).unwrap();
-        let (verdict, _) = evaluate(table, &mut self.state, at.hook, &mut seen, Some(&mut trace));
+        let (verdict, _) = evaluate(table, &mut self.state, at.hook, &mut seen, &mut trail);
         let (mark, ct_mark, template, mss) = (seen.mark, seen.ct.mark, seen.template, seen.mss);
         let ttl_tos = (seen.ip.ttl, seen.ip.tos);
-        After { verdict, mark, ct_mark, template, mss, ttl_tos, trace }
+        After { verdict, mark, ct_mark, template, mss, ttl_tos, trace: trail.steps }
     }
 
     /// Whether a packet passes FORWARD.
