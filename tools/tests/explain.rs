@@ -75,7 +75,7 @@ fn what_is_not_in_the_run_is_refused_with_what_is() {
         (&["out", "--packet", "-1"], "unexpected argument"),
         (
             &["out", "--flow", "shop/front -> nowhere:1"],
-            "nobody made the flow shop/front -> nowhere:1\n  help: it called catalog.shop.svc:7000",
+            "nobody made the flow shop/front -> nowhere:1\n  help: it called kube-dns.kube-system.svc:53, catalog.shop.svc:7000",
         ),
         // It answers, and calls nobody.
         (
