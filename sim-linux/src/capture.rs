@@ -41,7 +41,6 @@ mod at {
 
 /// The ring of one netns.
 pub(crate) struct Ring {
-    netns: NetnsId,
     socket: OwnedFd,
     memory: MmapRegion<()>,
     next: usize,
@@ -49,7 +48,7 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Captures every device of the netns the thread is in, those to come included.
-    pub(crate) fn open(netns: NetnsId) -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Packet, SockType::Raw, flags, SockProtocol::EthAll)?;
         // Received packets are stamped on arrival only while somebody on the machine asks for it: ask, so that the order
@@ -66,14 +65,14 @@ impl Ring {
         let file = FileOffset::new(File::from(socket.try_clone()?), 0);
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let memory = MmapRegion::build(Some(file), SLOT * SLOTS, access, libc::MAP_SHARED).map_err(io::Error::other)?;
-        Ok(Self { netns, socket, memory, next: 0 })
+        Ok(Self { socket, memory, next: 0 })
     }
 
-    /// Takes the frames that came since the last call, in order.
+    /// Takes the frames that came since the last call, in order, as hops of `netns`.
     ///
     /// # Errors
     /// Frames were lost: more than the ring holds came at once, or one that is too long.
-    pub(crate) fn drain(&mut self, stamps: Stamps, hops: &mut Vec<Hop>) -> io::Result<()> {
+    pub(crate) fn drain(&mut self, netns: NetnsId, stamps: Stamps, hops: &mut Vec<Hop>) -> io::Result<()> {
         let memory = self.memory.as_volatile_slice();
         loop {
             let slot = memory.subslice(self.next * SLOT, SLOT).map_err(io::Error::other)?;
@@ -81,7 +80,7 @@ impl Ring {
             if status & libc::TP_STATUS_USER == 0 {
                 return Ok(());
             }
-            hops.push(hop(&slot, self.netns, stamps)?);
+            hops.push(hop(&slot, netns, stamps)?);
             slot.write_obj(libc::TP_STATUS_KERNEL, at::STATUS).map_err(io::Error::other)?;
             self.next = (self.next + 1) % SLOTS;
             if status & libc::TP_STATUS_LOSING != 0 {

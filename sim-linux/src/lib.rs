@@ -11,7 +11,8 @@
 //! | room | what it is |
 //! | --- | --- |
 //! | [`guard`] | what a spec may not ask of this machine |
-//! | `sandbox` | the thread's own namespaces, and the netns made in them |
+//! | `sandbox` | the thread's own namespaces, and the names of netns in them |
+//! | `stock` | netns made ahead, and thrown away behind |
 //! | `tools` | child processes, with an end |
 //! | `clock` | the machine's clock in the lab's words |
 //! | `capture` | a packet ring per netns |
@@ -44,6 +45,8 @@ mod pod;
 mod sandbox;
 #[cfg(target_os = "linux")]
 mod sockets;
+#[cfg(target_os = "linux")]
+mod stock;
 #[cfg(target_os = "linux")]
 mod tools;
 #[cfg(target_os = "linux")]

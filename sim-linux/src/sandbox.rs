@@ -6,6 +6,8 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
@@ -13,6 +15,7 @@ use nix::sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, setns
 use nix::unistd::Pid;
 
 use crate::Unavailable;
+use crate::stock::{Netns, Stock};
 
 /// The thread's own namespaces. Only the thread that entered may use it.
 pub(crate) struct Sandbox {
@@ -20,14 +23,9 @@ pub(crate) struct Sandbox {
     names: PathBuf,
     /// The empty netns that the thread is in between two specs.
     home: File,
+    stock: Stock,
     /// What is entered belongs to the thread.
     thread: std::marker::PhantomData<*const ()>,
-}
-
-/// A netns; it goes when this and all that is open in it is dropped.
-pub(crate) struct Netns {
-    file: File,
-    link: PathBuf,
 }
 
 impl Sandbox {
@@ -48,9 +46,11 @@ impl Sandbox {
             .map_err(|e| failed("a private /run")(e.into()))?;
         let names = run.join("netns");
         fs::create_dir(&names).map_err(failed("a private /run/netns"))?;
+        // The threads of the stock may be on any CPU.
+        let stock = Stock::open();
         stay_on_one_cpu(worker).map_err(|e| failed("staying on one CPU")(e.into()))?;
         let home = File::open("/proc/thread-self/ns/net").map_err(failed("its own netns"))?;
-        Ok(Self { names, home, thread: std::marker::PhantomData })
+        Ok(Self { names, home, stock, thread: std::marker::PhantomData })
     }
 
     /// Moves the thread out of whatever netns it is in.
@@ -59,28 +59,20 @@ impl Sandbox {
         let _ = setns(&self.home, CloneFlags::CLONE_NEWNET);
     }
 
-    /// Makes a netns that tools find by `name`, and moves the thread there.
+    /// Takes a netns that tools find by `name` from now on, and moves the thread there.
     pub(crate) fn add(&self, name: &str) -> io::Result<Netns> {
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        let file = File::open("/proc/thread-self/ns/net")?;
-        let link = self.names.join(name);
-        let target = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&file));
-        std::os::unix::fs::symlink(Path::new(&target), &link)?;
-        Ok(Netns { file, link })
+        let netns = self.stock.take()?;
+        let target = format!("/proc/{}/fd/{}", std::process::id(), netns.file.as_raw_fd());
+        symlink(Path::new(&target), self.names.join(name))?;
+        netns.enter()?;
+        Ok(netns)
     }
-}
 
-impl Netns {
-    /// Moves the thread there. What it opens and starts from now on is inside.
-    pub(crate) fn enter(&self) -> io::Result<()> {
-        Ok(setns(&self.file, CloneFlags::CLONE_NEWNET)?)
-    }
-}
-
-impl Drop for Netns {
-    fn drop(&mut self) {
+    /// Lets go of the netns that tools find by `name`. The thread is not there.
+    pub(crate) fn remove(&self, name: &str, netns: Netns) {
         // A link that cannot be removed goes with the thread's mounts.
-        let _ = fs::remove_file(&self.link);
+        let _ = fs::remove_file(self.names.join(name));
+        self.stock.give_back(netns);
     }
 }
 

@@ -84,14 +84,26 @@ pub(crate) fn execute(args: &ParityArgs, interrupt: &Interrupt) -> Result<u8, Pr
             Problem::bad_input("--record writes one file, and several are given").help("record them one by one")
         );
     }
-    if let Err(why) = if args.live { sim_linux::with_kernel(0, |_| ()) } else { Ok(()) } {
-        complain(&format!("skipped: {}\n", printable(&why.to_string())));
-        return Ok(SKIPPED);
+    if !args.live {
+        return compare(args, &names, None, interrupt);
     }
+    sim_linux::with_kernel(0, |kernel| compare(args, &names, Some(kernel), interrupt)).unwrap_or_else(|why| {
+        complain(&format!("skipped: {}\n", printable(&why.to_string())));
+        Ok(SKIPPED)
+    })
+}
+
+/// Runs the specs one by one, on `live` as well if there is one; the exit code.
+fn compare(
+    args: &ParityArgs,
+    names: &[Option<PathBuf>],
+    mut live: Option<&mut dyn Kernel>,
+    interrupt: &Interrupt,
+) -> Result<u8, Problem> {
     let mut all = Vec::new();
     let mut exit = FINE;
     for (file, name) in args.files.iter().zip(names) {
-        let outcome = match one(args, file, name.as_deref(), interrupt) {
+        let outcome = match one(args, file, name.as_deref(), &mut live, interrupt) {
             _ if interrupt.pressed() => return Err(interrupted()),
             Ok(outcome) => outcome,
             Err(problem) => Outcome::Refused(problem),
@@ -133,10 +145,16 @@ fn output_names(args: &ParityArgs) -> Result<Vec<Option<PathBuf>>, Problem> {
     Ok(names)
 }
 
-fn one(args: &ParityArgs, file: &Path, emit: Option<&Path>, interrupt: &Interrupt) -> Result<Outcome, Problem> {
+fn one(
+    args: &ParityArgs,
+    file: &Path,
+    emit: Option<&Path>,
+    live: &mut Option<&mut dyn Kernel>,
+    interrupt: &Interrupt,
+) -> Result<Outcome, Problem> {
     let source = read(file)?;
     let document = Document::read(&source.text).map_err(|e| Problem::in_spec(&source.name, &source.text, &e))?;
-    let live = if args.live { Some(run_live(&document, &source, interrupt)?) } else { None };
+    let live = live.as_mut().map(|kernel| run_on(*kernel, &document, &source, interrupt)).transpose()?;
     if let (Some(path), Some(live)) = (&args.record, &live) {
         let record = json!({ "made_with": sim_linux::versions(), "spec": document.source, "result": live });
         write_whole(path, compact(&record).as_bytes())?;
@@ -160,12 +178,6 @@ fn one(args: &ParityArgs, file: &Path, emit: Option<&Path>, interrupt: &Interrup
         first_diff(&live, &record).map(|at| at.to_string())
     });
     Ok(Outcome::Compared { emulator, record })
-}
-
-/// What this machine's kernel does with a spec.
-fn run_live(document: &Document, source: &SourceFile, interrupt: &Interrupt) -> Result<Value, Problem> {
-    let result = sim_linux::with_kernel(0, |kernel| run_on(kernel, document, source, interrupt));
-    result.map_err(|why| Problem::failed(why.to_string()))?
 }
 
 fn run_on(

@@ -114,7 +114,7 @@ pub trait Sockets {
 
 /// A network of netns on which a spec runs.
 pub trait Bench: Sockets {
-    /// Makes a netns that holds `lo`, down.
+    /// Makes a netns that holds `lo`, down; IPv6 is off until a sysctl says otherwise.
     fn add_netns(&mut self, name: &str) -> Result<(), Refused>;
     /// Lines as for `ip -batch`, up to the first that is refused. `netns NAME` in one names another netns of the bench.
     fn ip(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused>;

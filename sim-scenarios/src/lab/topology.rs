@@ -59,10 +59,10 @@ pub fn setup(spec: &Spec) -> Vec<Setup> {
     }
     underlay(&mut out, topo, cluster);
     for number in 0..cluster.nodes.len() {
-        node(&mut out, topo, cluster, number);
+        node(&mut out, spec, number);
     }
     for name in cluster.pods.keys() {
-        pod(&mut out, spec, name);
+        pod(&mut out, cluster, name);
     }
     if topo.world {
         world(&mut out, topo, cluster);
@@ -156,9 +156,6 @@ pub fn sysctl_key(key: &str) -> String {
 
 /// What makes runs of the kernel repeatable. What the emulator does not have does not disturb it.
 pub(super) const EVERYWHERE: &[(&str, &str)] = &[
-    ("net.ipv6.conf.all.disable_ipv6", "1"),
-    ("net.ipv6.conf.default.disable_ipv6", "1"),
-    ("net.ipv6.conf.lo.disable_ipv6", "1"),
     ("net.ipv4.icmp_ratelimit", "0"),
     ("net.ipv4.ip_local_port_range", "32768\t60999"),
     ("net.ipv4.tcp_timestamps", "0"),
@@ -212,7 +209,8 @@ fn underlay(out: &mut Vec<Setup>, topo: &Topo, cluster: &Cluster) {
     ip(out, "ul", lines);
 }
 
-fn node(out: &mut Vec<Setup>, topo: &Topo, cluster: &Cluster, index: usize) {
+fn node(out: &mut Vec<Setup>, spec: &Spec, index: usize) {
+    let (topo, cluster) = (&spec.topo, &spec.cluster);
     let node = &cluster.nodes[index];
     let peers: Vec<_> = cluster.nodes.iter().filter(|peer| peer.number != node.number).collect();
     let mut lines =
@@ -242,6 +240,13 @@ fn node(out: &mut Vec<Setup>, topo: &Topo, cluster: &Cluster, index: usize) {
             lines.push(format!("route replace {addr}/24 via {addr} dev flannel.1 onlink"));
         }
     }
+    let pods: Vec<_> = cluster.pods.iter().filter(|(_, pod)| pod.node == node.number).map(|(name, _)| name).collect();
+    for name in &pods {
+        let port = format!("veth-{name}");
+        let (port_mac, pod_mac) = (mac(cluster, &node.name, &port), mac(cluster, name, "eth0"));
+        lines.push(veth_line(&port, &port_mac, topo.pod_mtu, "eth0", &pod_mac, name));
+        lines.push(format!("link set {port} master cni0 up"));
+    }
     ip(out, &node.name, lines);
     if !topo.no_vxlan {
         out.extend(peers.iter().map(|peer| {
@@ -249,22 +254,15 @@ fn node(out: &mut Vec<Setup>, topo: &Topo, cluster: &Cluster, index: usize) {
             Setup::Bridge(node.name.clone(), line)
         }));
     }
+    if spec.hairpin {
+        let line = |name: &str| format!("link set dev veth-{name} hairpin on");
+        out.extend(pods.iter().map(|name| Setup::Bridge(node.name.clone(), line(name))));
+    }
 }
 
-fn pod(out: &mut Vec<Setup>, spec: &Spec, name: &str) {
-    let (cluster, mtu) = (&spec.cluster, spec.topo.pod_mtu);
+fn pod(out: &mut Vec<Setup>, cluster: &Cluster, name: &str) {
     let pod = &cluster.pods[name];
     let node = &cluster.nodes[usize::from(pod.node) - 1];
-    let port = format!("veth-{name}");
-    let (port_mac, pod_mac) = (mac(cluster, &node.name, &port), mac(cluster, name, "eth0"));
-    ip(
-        out,
-        &node.name,
-        [veth_line(&port, &port_mac, mtu, "eth0", &pod_mac, name), format!("link set {port} master cni0 up")],
-    );
-    if spec.hairpin {
-        out.push(Setup::Bridge(node.name.clone(), format!("link set dev {port} hairpin on")));
-    }
     let gateway = node.bridge_addr();
     ip(
         out,
