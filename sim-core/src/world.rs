@@ -72,6 +72,8 @@ pub enum Happened {
 pub struct World {
     seed: Seed,
     planted: Planted,
+    /// The rest of a system call that waits for softirqs.
+    waiting: Option<(NetnsId, Vec<Stage>)>,
     queue: Queue<Event>,
     /// By id; `None`: removed.
     netns: Vec<Option<Arc<Netns>>>,
@@ -93,6 +95,7 @@ impl World {
         Self {
             seed,
             planted: Planted::default(),
+            waiting: None,
             queue: Queue::default(),
             netns: Vec::new(),
             gone: removal::Names::default(),
@@ -185,6 +188,10 @@ impl World {
         if self.queue.is_settled() {
             let out = &mut self.out;
             out.traces.append(&mut out.late_traces);
+            if let Some((netns, stages)) = self.waiting.take() {
+                self.out.in_syscall = true;
+                self.go_on(None, netns, stages);
+            }
             self.end_send();
         }
         Some(happened)
@@ -358,8 +365,9 @@ impl World {
             }
         }
         self.schedule_left_behind(netns, now, cpu);
-        if let Some(cpu) = cpu {
-            self.suspend(cpu, netns);
+        match cpu {
+            Some(cpu) => self.suspend(cpu, netns),
+            None => self.waiting = self.out.take_waiting().map(|stages| (netns, stages)).or(self.waiting.take()),
         }
         Ok(done)
     }

@@ -86,7 +86,7 @@ impl Default for Frags {
 }
 
 impl Frags {
-    /// Takes one fragment. An exact duplicate is ignored, an overlap drops the whole packet (RFC 5722 for both
+    /// Takes one fragment. What is there already is ignored, an overlap drops the whole packet (RFC 5722 for both
     /// families; `inet_frag_queue_insert`).
     pub fn gather(&mut self, packet: Packet, ip: &IpHeader, user: u8, deadline: Instant) -> Gathered {
         let key = Key::of(ip, user);
@@ -180,8 +180,8 @@ enum Fit {
 
 impl Partial {
     fn fit(&mut self, start: usize, end: usize, more: bool) -> Fit {
-        let same = self.pieces.get(&(start as u16)).is_some_and(|p| start + p.len() == end);
-        if same {
+        let within = |(at, p): (&u16, &Vec<u8>)| usize::from(*at) <= start && end <= usize::from(*at) + p.len();
+        if self.pieces.iter().any(within) {
             return Fit::Duplicate;
         }
         let overlaps = |(at, p): (&u16, &Vec<u8>)| usize::from(*at) < end && start < usize::from(*at) + p.len();
@@ -201,16 +201,15 @@ impl Partial {
     fn join(self) -> Option<Packet> {
         let first = self.first?;
         let mut header = first.ip()?;
-        let sizes = self.pieces.values().map(|piece| piece.len() as u16).collect();
+        let pieces = self.pieces.values().map(|piece| piece.len() as u16).collect();
         let payload: Vec<u8> = self.pieces.into_values().flatten().collect();
         header.mf = false;
         let mut whole = match ext::fragment(first.l3()) {
             None => build::ip(first.id, header, &payload),
             Some(header) => Packet::new(first.id, &without(first.l3(), &header, &payload)),
         };
-        if header.family() == Family::V6 {
-            (whole.pieces, whole.ignore_df) = (sizes, true);
-        }
+        whole.pieces = pieces;
+        whole.ignore_df = header.family() == Family::V6;
         whole.mark = first.mark;
         whole.iif = first.iif;
         whole.pkt_type = first.pkt_type;

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use super::route::{self, InputRoute};
-use super::{After, Next, Stage, hook};
+use super::{After, Ctx, Next, Stage, hook};
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
+use crate::netfilter::conntrack::Verdict;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::fib::RouteKind;
@@ -100,6 +101,15 @@ pub(super) fn forward(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
     let bridge = bridge_of(ns, port);
     packet.iif = bridge;
     Next::Go(hook::begin(Hook::Forward, (bridge, bridge), After::BridgeForward(port), packet))
+}
+
+/// A frame for the host itself (`br_pass_frame_up`). One that others were to get as well is not for INPUT to confirm
+/// (`br_nf_local_in`).
+pub(super) fn up(ns: &mut Netns, ctx: &Ctx<'_>, bridge: DevId, mut packet: Packet) -> Next {
+    if packet.pkt_type != PacketType::Host && ns.conntrack.confirm(ctx.now, &mut packet) == Verdict::Drop {
+        return Next::Drop(DropReason::ConntrackDrop, packet);
+    }
+    Next::Go(Stage::Receive(bridge, packet))
 }
 
 /// To IP hooks a bridged frame is addressed to this host (`setup_pre_routing`, `br_nf_forward_ip`) …

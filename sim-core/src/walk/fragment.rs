@@ -52,8 +52,8 @@ pub(super) fn finish_bridged(ns: &mut Netns, port: DevId, packet: Packet) -> Nex
 }
 
 /// Cuts a packet into fragments of at most `mtu` bytes, and none larger than those it came in; the payload of all but the
-/// last is a multiple of eight (RFC 791 3.2, RFC 8200 4.5). What came in fragments of IPv6 that all fit leaves in the
-/// same ones, under another identification.
+/// last is a multiple of eight (RFC 791 3.2, RFC 8200 4.5). What came in fragments that all fit leaves in the
+/// same ones, of IPv6 under another identification.
 fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, mtu: u32) -> Vec<Packet> {
     let came_in = if packet.frag_max == 0 { mtu } else { packet.frag_max };
     let (from, limit, id) = match ip.family() {

@@ -125,6 +125,7 @@ pub(crate) enum Stage {
         port: DevId,
         packet: Packet,
     },
+    BridgeUp(DevId, Packet),
     BridgeXmit(DevId, Packet),
     ArpReceive(DevId, Packet),
     IpReceive(DevId, Family, Packet),
@@ -146,6 +147,7 @@ impl Stage {
             Self::BridgeInput(..) => "bridge",
             Self::Switch(..) => "switch",
             Self::BridgeForward { .. } => "bridge_forward",
+            Self::BridgeUp(..) => "bridge_up",
             Self::BridgeXmit(..) => "bridge_xmit",
             Self::ArpReceive(..) => "arp",
             Self::IpReceive(..) => "ip_receive",
@@ -172,6 +174,7 @@ impl Stage {
             | Self::BridgeInput(_, p)
             | Self::Switch(_, p)
             | Self::BridgeForward { packet: p, .. }
+            | Self::BridgeUp(_, p)
             | Self::BridgeXmit(_, p)
             | Self::ArpReceive(_, p)
             | Self::IpReceive(_, _, p)
@@ -254,7 +257,7 @@ pub(crate) struct Outbox {
     pub drops: DropCounters,
     worklist: Worklist,
     pub hop_count: u64,
-    /// The packet of this host that OUTPUT dropped last, and what its sender is told.
+    /// The packet that OUTPUT or POSTROUTING dropped last, and what its sender is told.
     output_drop: Option<(PacketId, Errno)>,
     last_packet: u64,
     last_stamp: u64,
@@ -267,7 +270,7 @@ impl Outbox {
         PacketId(self.last_packet)
     }
 
-    /// What the sender of this packet is told at once, if OUTPUT dropped it (`nf_hook_slow`).
+    /// What the sender of this packet is told at once, if OUTPUT or POSTROUTING dropped it (`nf_hook_slow`).
     pub(crate) fn take_output_drop(&mut self, id: PacketId) -> Option<Errno> {
         self.output_drop.take().filter(|(dropped, _)| *dropped == id).map(|(_, errno)| errno)
     }
@@ -303,7 +306,7 @@ fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
         tracing::trace!(packet = stage.packet().map(|p| p.id.0), stage = stage.name());
         let (name, packet) = (stage.name(), stage.packet());
         let (dev, id) = (packet.and_then(|p| p.iif), packet.map(|p| p.id));
-        let at_output = matches!(&stage, Stage::Hook(h) if h.hook == Hook::Output);
+        let at_output = matches!(&stage, Stage::Hook(h) if matches!(h.hook, Hook::Output | Hook::Postrouting));
         let (reason, packet) = match step(ns, ctx, stage) {
             Next::Go(stage) => {
                 worklist.push(stage);
@@ -322,6 +325,10 @@ fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
                     ctx.out.taps.delivered(id);
                 }
                 continue;
+            }
+            Next::Held | Next::Transmitted if ctx.softirqs_go_first(&worklist) => {
+                preempt::suspend(ns, &worklist);
+                break;
             }
             Next::Held | Next::Transmitted => continue,
             Next::Drop(reason, packet) => (reason, packet),
@@ -345,6 +352,7 @@ fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, stage: Stage) -> Next {
         Stage::BridgeInput(port, packet) => bridge_hooks::input(ns, port, packet),
         Stage::Switch(port, packet) => switch::switch(ns, ctx, port, packet),
         Stage::BridgeForward { port, packet } => bridge_hooks::forward(ns, port, packet),
+        Stage::BridgeUp(bridge, packet) => bridge_hooks::up(ns, ctx, bridge, packet),
         Stage::BridgeXmit(bridge, packet) => switch::bridge_xmit(ns, ctx, bridge, packet),
         Stage::ArpReceive(dev, packet) => arp::receive(ns, ctx, dev, packet),
         Stage::IpReceive(dev, family, packet) => receive::ip_receive(ns, ctx, dev, family, packet),

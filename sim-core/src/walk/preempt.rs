@@ -33,6 +33,13 @@ impl Ctx<'_> {
         };
         draws.below(RARITY) == 0 && !worklist.iter().any(in_output)
     }
+
+    /// Whether the rest of a system call waits for softirqs: between two fragments they may run (`__dev_queue_xmit`,
+    /// `rcu_read_unlock_bh`), so one arrives before the next is sent.
+    pub(super) fn softirqs_go_first(&self, worklist: &[Stage]) -> bool {
+        let fragments = !worklist.is_empty() && worklist.iter().all(|stage| matches!(stage, Stage::Resolve(..)));
+        self.out.in_syscall && self.preempt.is_none() && fragments && !self.out.frames.is_empty()
+    }
 }
 
 /// The conntrack entries of suspended packets are kept for them.
@@ -55,6 +62,11 @@ pub(crate) fn resume(ns: &mut Netns, ctx: &mut Ctx<'_>, stages: Vec<Stage>) {
 }
 
 impl Outbox {
+    /// The rest of a system call that waits for softirqs, if there is any.
+    pub(crate) fn take_waiting(&mut self) -> Option<Vec<Stage>> {
+        Some(std::mem::take(&mut self.worklist.0)).filter(|stages| !stages.is_empty())
+    }
+
     /// The walk that was suspended, if one was.
     pub(crate) fn take_suspended(&mut self, draws: &mut Stream) -> Option<Suspended> {
         if self.worklist.0.is_empty() {

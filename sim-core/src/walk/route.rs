@@ -108,17 +108,19 @@ fn before_lookup(ns: &Netns, ip: &IpHeader, dev: DevId) -> Option<InputRoute> {
             (false, false) => None,
         };
     }
-    if src.is_multicast() || is_limited_broadcast(src) || (is_zeronet(src) && !src.is_unspecified()) {
-        return Some(InputRoute::Drop(DropReason::IpMartianSource));
-    }
-    let localnet = ns.sysctl.route_localnet(dev) || dev == Devices::LO;
-    if src.is_loopback() && !localnet {
-        return Some(InputRoute::Drop(DropReason::IpMartianSource));
+    let martian = Some(InputRoute::Drop(DropReason::IpMartianSource));
+    if src.is_multicast() || is_limited_broadcast(src) {
+        return martian;
     }
     if is_limited_broadcast(dst) || (src.is_unspecified() && dst.is_unspecified()) {
-        return Some(InputRoute::Local);
+        let refused = source_refused(ns, src, dev).filter(|_| !is_zeronet(src));
+        return Some(refused.map_or(InputRoute::Local, InputRoute::Drop));
     }
-    let nowhere = is_zeronet(dst) || src.is_unspecified() || (dst.is_loopback() && !localnet) || dst.is_multicast();
+    let localnet = ns.sysctl.route_localnet(dev) || dev == Devices::LO;
+    if is_zeronet(src) || (src.is_loopback() && !localnet) {
+        return martian;
+    }
+    let nowhere = is_zeronet(dst) || (dst.is_loopback() && !localnet) || dst.is_multicast();
     nowhere.then_some(InputRoute::Drop(DropReason::IpInvalidDest))
 }
 

@@ -28,10 +28,10 @@ pub(super) fn switch(ns: &mut Netns, ctx: &mut Ctx<'_>, port: DevId, packet: Pac
         return flood(ns, ctx, bridge, Some(port), packet, true);
     }
     if eth.dst == own {
-        return Next::Go(up(bridge, packet));
+        return Next::Go(Stage::BridgeUp(bridge, packet));
     }
     match table.lookup(eth.dst, ctx.now).map(|e| e.port) {
-        Some(None) => Next::Go(up(bridge, packet)),
+        Some(None) => Next::Go(Stage::BridgeUp(bridge, packet)),
         Some(Some(to)) => one_port(ns, ctx, to, Some(port), packet),
         None => flood(ns, ctx, bridge, Some(port), packet, false),
     }
@@ -67,10 +67,6 @@ fn resume_bridged_dnat(mut packet: Packet, src: crate::wire::eth::MacAddr) -> Ne
     Next::Go(Stage::Switch(port, packet))
 }
 
-fn up(bridge: DevId, packet: Packet) -> Stage {
-    Stage::Receive(bridge, packet)
-}
-
 /// May a frame leave by `to` (`should_deliver`)? Not by the port it came in by, unless that is a hairpin port.
 fn may_leave(ns: &Netns, to: DevId, from: Option<DevId>) -> bool {
     let Some(dev) = ns.devs.get(to).filter(|d| d.up) else { return false };
@@ -85,6 +81,13 @@ fn one_port(ns: &Netns, ctx: &mut Ctx<'_>, to: DevId, from: Option<DevId>, packe
     Next::Go(Stage::BridgeForward { port: to, packet })
 }
 
+/// A copy shares its data with the packet, so it cannot be cut along its old fragments (`skb_cloned` in `ip_do_fragment`).
+fn copy(packet: &Packet) -> Packet {
+    let mut copy = packet.clone();
+    copy.pieces.clear();
+    copy
+}
+
 /// To every port, newest first, then up to the host if `and_up` (`br_flood`, then `br_pass_frame_up`).
 fn flood(ns: &Netns, ctx: &mut Ctx<'_>, bridge: DevId, from: Option<DevId>, packet: Packet, and_up: bool) -> Next {
     let id = packet.id;
@@ -93,9 +96,12 @@ fn flood(ns: &Netns, ctx: &mut Ctx<'_>, bridge: DevId, from: Option<DevId>, pack
     };
     let ports = table.ports.iter().filter(|p| may_leave(ns, **p, from));
     let mut stages: Vec<Stage> =
-        ports.map(|port| Stage::BridgeForward { port: *port, packet: packet.clone() }).collect();
+        ports.map(|port| Stage::BridgeForward { port: *port, packet: copy(&packet) }).collect();
+    if let (false, Some(Stage::BridgeForward { packet: last, .. })) = (and_up, stages.last_mut()) {
+        last.pieces.clone_from(&packet.pieces);
+    }
     if and_up {
-        stages.push(up(bridge, packet));
+        stages.push(Stage::BridgeUp(bridge, packet));
     } else if stages.is_empty() {
         return Next::Drop(DropReason::BridgeNoPort, packet);
     }

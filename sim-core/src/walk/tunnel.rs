@@ -12,7 +12,7 @@ use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
 use crate::wire::eth::{ETH_LEN, EthHeader, MacAddr};
-use crate::wire::ip::{IpHeader, UDP};
+use crate::wire::ip::{Family, IpHeader, UDP};
 use crate::wire::packet::Packet;
 use crate::wire::{build, edit, l4, vxlan};
 
@@ -41,7 +41,8 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     inner.iif = Some(dev);
     inner.nested += 1;
     let inner_tos = inner.ip().map_or(0, |ip| ip.tos);
-    let mut outer = outer_packet(inner, src, remote, (src_port, port), vni);
+    let ttl = ns.default_ttl(Family::of(remote), dst.dev);
+    let mut outer = outer_packet(inner, (src, remote, ttl), (src_port, port), vni);
     if ns.planted.is(Mutant::TunnelTosCopied) {
         edit::set_tos(outer.l3_mut(), inner_tos);
     }
@@ -51,12 +52,13 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     Next::Go(Stage::LocalOut(dst, outer))
 }
 
-/// UDP, IP and VXLAN headers around the frame: TTL 64, no flow label, DF clear, checksum present, of the inner type of
+/// UDP, IP and VXLAN headers around the frame: no flow label, DF clear, checksum present, of the inner type of
 /// service only ECN, and that never as "congestion experienced" (net/ipv4/ip_tunnel_core.c, `INET_ECN_encapsulate`).
-fn outer_packet(mut packet: Packet, src: IpAddr, dst: IpAddr, ports: (u16, u16), vni: u32) -> Packet {
+fn outer_packet(mut packet: Packet, (src, dst, ttl): (IpAddr, IpAddr, u8), ports: (u16, u16), vni: u32) -> Packet {
     let inner_tos = packet.ip().map_or(0, |ip| ip.tos);
     packet.push_l3(&vxlan::header(vni));
     let mut header = IpHeader::new(src, dst, UDP, packet.len() + 8);
+    header.ttl = ttl;
     header.tos = match inner_tos & 3 {
         3 => 2,
         ecn => ecn,

@@ -136,8 +136,8 @@ pub struct Content {
     pub csum_partial: bool,
     /// The largest fragment this packet was reassembled from (`IPCB(skb)->frag_max_size`); 0 if it was not.
     pub frag_max: u32,
-    /// The payloads of the IPv6 fragments it was reassembled from, which it is cut into again (the list of fragments
-    /// in net/ipv6/ip6_output.c, `ip6_fragment`); empty if it was not.
+    /// The payloads of the fragments it was reassembled from, which it is cut into again (the list of fragments in
+    /// net/ipv4/ip_output.c, `ip_do_fragment`; net/ipv6/ip6_output.c, `ip6_fragment`); empty if it was not.
     pub pieces: Vec<u16>,
     /// This host may cut it although routers must not (`skb->ignore_df`).
     pub ignore_df: bool,

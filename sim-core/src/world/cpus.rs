@@ -183,16 +183,16 @@ impl World {
     fn advance(&mut self, cpu: CpuId) {
         let this = self.machines.cpu(cpu);
         if let Some((netns, stages)) = this.suspended.take() {
-            self.go_on(cpu, netns, stages);
+            self.go_on(Some(cpu), netns, stages);
         } else if let Some((netns, dev, packet)) = this.backlog.pop_front() {
             self.receive(netns, dev, packet, Some(cpu));
         }
     }
 
     /// Goes on with a walk; what was on its way in a netns that was removed is lost.
-    fn go_on(&mut self, cpu: CpuId, netns: NetnsId, stages: Vec<Stage>) {
+    pub(super) fn go_on(&mut self, cpu: Option<CpuId>, netns: NetnsId, stages: Vec<Stage>) {
         if self.find_netns(netns).is_some() {
-            self.walk_on(Some(cpu), netns, |ns, ctx| walk::resume(ns, ctx, stages)).expect("the netns is there");
+            self.walk_on(cpu, netns, |ns, ctx| walk::resume(ns, ctx, stages)).expect("the netns is there");
             return;
         }
         let now = self.now();

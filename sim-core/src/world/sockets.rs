@@ -19,6 +19,11 @@ const CALL: u8 = 7;
 
 impl World {
     fn call(&mut self, netns: NetnsId, socket: Option<SocketId>, data: &[u8]) {
+        // The call before is over, whatever it was waiting for.
+        self.out.in_syscall = false;
+        if let Some((netns, stages)) = self.waiting.take() {
+            self.go_on(None, netns, stages);
+        }
         self.out.in_syscall = true;
         self.record(CALL, &[u64::from(netns.0), socket.map_or(0, |s| u64::from(s.0))], data);
     }

@@ -108,6 +108,19 @@ impl Conntrack {
         }
     }
 
+    /// Somebody has reset a TCP connection in the name of an end (`nf_conntrack_tcp_set_closing`).
+    pub fn set_closing(&mut self, now: Instant, id: CtId) {
+        let lifetime = self.config.tcp_timeout_close;
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.is_confirmed()) else { return };
+        let fixed = entry.status.has(Status::FIXED_TIMEOUT);
+        if let Proto::Tcp(tcp) = &mut entry.proto
+            && tcp.close()
+            && !fixed
+        {
+            entry.timeout = now + lifetime;
+        }
+    }
+
     /// The entry of a packet and how the packet relates to it.
     pub fn of(&self, packet: &Packet) -> Option<(CtId, CtInfo, &Entry)> {
         let CtRef::Entry(id, info) = packet.ct else { return None };

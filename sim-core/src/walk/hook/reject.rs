@@ -15,7 +15,7 @@ use crate::wire::eth::EthHeader;
 use crate::wire::icmp::{HOST_UNREACH, Notice};
 use crate::wire::ip::{IpHeader, TCP};
 use crate::wire::l4::{self, ACK, RST, TcpHeader};
-use crate::wire::packet::Packet;
+use crate::wire::packet::{CtRef, Packet};
 
 /// Drops the packet and sends what `with` says. The answer goes out before the rule's verdict is final, so a
 /// trace shows the rule itself after the answer's walk (net/netfilter/nf_tables_core.c, `nft_do_chain`).
@@ -83,6 +83,9 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
     let mut answer = build::tcp(ctx.out.packet_id(), header, head, &[], &[]);
     answer.csum_partial = true;
     attach_related(&walk.packet, &mut answer);
+    if let CtRef::Entry(id, _) = walk.packet.ct {
+        ns.conntrack.set_closing(ctx.now, id);
+    }
     if let Some(port) = walk.packet.bridge.and_then(|b| b.physin).filter(|_| walk.hook != Hook::Output) {
         return swap_back(&walk.packet, port, answer);
     }

@@ -11,16 +11,13 @@ use crate::engine::time::Instant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
-use crate::netns::socket::tcp::{IcmpError, OutSegment, Path, Segment, SocketOptions};
+use crate::netns::socket::tcp::{ECN, IcmpError, OutSegment, Path, Segment, SocketOptions};
 use crate::netns::socket::{Socket, SocketError};
 use crate::wire::icmp::IcmpHeader;
 use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::l4::SYN;
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, l4};
-
-/// The bits of the type of service that are for congestion (RFC 3168 5).
-const ECN: u8 = 3;
 
 /// Begins a connection: the route chooses the source address and bounds the segments (`tcp_v4_connect`).
 ///
@@ -53,7 +50,7 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
         return Next::Drop(DropReason::TcpCsum, packet);
     }
     let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
-    let segment = Segment { ecn: ip.tos & ECN, ..segment };
+    let segment = Segment { tos: ip.tos, ..segment };
     let path = path_to(ns, ip.dst, ip.src);
     ns.tcp.on_segment(ctx.now, &segment, path);
     Next::Delivered
@@ -138,7 +135,7 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     let family = Family::of(dst);
     let mut header = IpHeader::new(src, dst, TCP, 0);
     header.df = out.df;
-    header.tos = (out.tos & !ECN) | out.segment.ecn;
+    header.tos = (out.tos & !ECN) | out.segment.tos;
     header.ttl = out.ttl.unwrap_or(ns.default_ttl(family, route.dev));
     header.flow = flow_label(ns, &header, (out.segment.src.port(), out.segment.dst.port()));
     header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };

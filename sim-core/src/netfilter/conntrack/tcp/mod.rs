@@ -215,6 +215,11 @@ impl Tcp {
         self.state >= TcpState::TimeWait && after(newer.orig.end, self.orig.end)
     }
 
+    /// Ends the connection; false if it had ended.
+    pub(super) fn close(&mut self) -> bool {
+        std::mem::replace(&mut self.state, TcpState::Close) != TcpState::Close
+    }
+
     fn side(&self, dir: Dir) -> &Side {
         match dir {
             Dir::Orig => &self.orig,

@@ -234,6 +234,13 @@ pub(crate) fn needs_proto(selector: &Selector, protos: &[u8], spelled: &str) -> 
 }
 
 impl Question<'_, '_> {
+    /// Bytes of the L4 header as nft's payload expressions load them: those of a later fragment are not there, nor is
+    /// what was cut (net/netfilter/nft_payload.c). A rule that asks for them does not fit.
+    pub(crate) fn l4_bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let l4 = Some(self.packet.l4).filter(|_| self.packet.ip.frag_offset == 0)?;
+        l4.get(at..at + N)?.try_into().ok()
+    }
+
     /// Source and destination port of a packet whose L4 header has at least `header` bytes; else the answer:
     /// no for a later fragment, hotdrop for a cut header.
     pub(crate) fn ports(&self, header: usize) -> Result<(u16, u16), Answer> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Question;
 use crate::netfilter::rules::rule::Cond;
 use crate::netfilter::text::{Given, TextError};
 
@@ -91,6 +92,15 @@ impl PortPair {
         let cond = given.cond(Ports::read)?;
         *slot = Some(cond).filter(|c| c.invert || c.value != Ports::ALL);
         Ok(true)
+    }
+
+    /// Whether a packet fits, as nft's own expressions ask.
+    pub(crate) fn fit_loaded(&self, question: &Question<'_, '_>) -> bool {
+        let says = |cond: &Option<Cond<Ports>>, at| {
+            let port = || question.l4_bytes(at).map(u16::from_be_bytes);
+            cond.is_none_or(|cond| port().is_some_and(|port| cond.says(cond.value.has(port))))
+        };
+        says(&self.sport, 0) && says(&self.dport, 2)
     }
 
     /// Whether a packet with these ports fits.

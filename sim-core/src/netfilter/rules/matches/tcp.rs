@@ -13,6 +13,9 @@ use crate::wire::l4::{ACK, FIN, PSH, RST, SYN, TcpHeader, URG};
 /// The flags by name, in the order they are printed. ECN's two have no name here, as in iptables.
 const FLAGS: [(&str, u8); 6] = [("FIN", FIN), ("SYN", SYN), ("RST", RST), ("PSH", PSH), ("ACK", ACK), ("URG", URG)];
 
+/// Where the flags stand in the header.
+const FLAGS_AT: usize = 13;
+
 /// Of the flags in `mask`, exactly those in `set` are set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TcpFlags {
@@ -64,7 +67,15 @@ impl Kind for Tcp {
         Ok(true)
     }
 
+    /// Only a rule that asks for an option uses the match of xtables, which drops what is cut (net/netfilter/xt_tcpudp.c);
+    /// for all others iptables-nft uses nft's own expressions (iptables/nft.c, `add_nft_tcp`).
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
+        let Some(option) = self.option else {
+            let flags = || question.l4_bytes(FLAGS_AT).map(|[flags]: [u8; 1]| flags);
+            let flags_fit =
+                |c: Cond<TcpFlags>| flags().is_some_and(|flags| c.says(flags & c.value.mask == c.value.set));
+            return (self.ports.fit_loaded(question) && self.flags.is_none_or(flags_fit)).into();
+        };
         let packet = &question.packet;
         match packet.ip.frag_offset {
             0 => {}
@@ -78,7 +89,6 @@ impl Kind for Tcp {
         if !self.ports.fit(sport, dport) || !all_say(&self.flags, |f| flags & f.mask == f.set) {
             return Answer::No;
         }
-        let Some(option) = self.option else { return Answer::Yes };
         match TcpHeader::read(packet.l4) {
             Some(header) => {
                 option.says(has_option(&packet.l4[20..usize::from(header.header_len)], option.value)).into()

@@ -28,7 +28,7 @@ impl Kind for Udp {
     }
 
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
-        question.ports(8).map_or_else(|answer| answer, |(sport, dport)| self.ports.fit(sport, dport).into())
+        self.ports.fit_loaded(question).into()
     }
 }
 

@@ -81,19 +81,27 @@ fn fragments_after_the_first_are_asked_with_f_and_have_no_ports() {
     assert!(bench.passes(&later) && !bench.passes(&datagram()));
 }
 
+/// As iptables-nft asks: ports and flags by nft's own expressions, options and lists of ports by the matches of xtables.
 #[test]
-fn a_cut_header_is_dropped_by_the_match_that_wants_to_read_it() {
+fn a_cut_header_fits_no_ports_and_is_dropped_by_the_match_that_wants_to_read_it() {
     let mut cut = datagram();
-    cut.trim_l3(24);
-    let mut bench = Bench::forward("-A FORWARD -p udp --dport 99 -j ACCEPT");
-    assert_eq!(bench.send(&cut, &FORWARD).verdict, Verdict::Drop);
-    let mut bench = Bench::forward("-A FORWARD -p udp -j ACCEPT");
-    assert_eq!(bench.send(&cut, &FORWARD).verdict, Verdict::Accept);
+    cut.trim_l3(22);
+    for (rule, verdict) in [
+        ("-p udp --sport 1:65535 -j DROP", Verdict::Drop),
+        ("-p udp ! --dport 99 -j DROP", Verdict::Accept),
+        ("-p udp -m udp -j DROP", Verdict::Drop),
+        ("-p udp -m multiport --dports 99 -j ACCEPT", Verdict::Drop),
+    ] {
+        let mut bench = Bench::forward(&format!("-A FORWARD {rule}"));
+        assert_eq!(bench.send(&cut, &FORWARD).verdict, verdict, "{rule}");
+    }
     // RFC 1858: a second fragment that would overwrite the flags of the first.
     let mut tiny = tcp("10.244.1.2:1", "10.244.2.2:2", SYN, 1, 0, b"");
     tiny.l3_mut()[6..8].copy_from_slice(&1u16.to_be_bytes());
-    let mut bench = Bench::forward("-A FORWARD -p tcp --dport 99 -j ACCEPT");
-    assert_eq!(bench.send(&tiny, &FORWARD).verdict, Verdict::Drop);
+    for (rule, verdict) in [("--dport 99", Verdict::Accept), ("--tcp-option 2", Verdict::Drop)] {
+        let mut bench = Bench::forward(&format!("-A FORWARD -p tcp -m tcp {rule} -j ACCEPT"));
+        assert_eq!(bench.send(&tiny, &FORWARD).verdict, verdict, "{rule}");
+    }
 }
 
 #[test]

@@ -32,6 +32,6 @@ pub use connection::{CaState, IcmpError, Info, State};
 pub use context::Wake;
 pub use options::{Options, SackBlock, SackBlocks, Timestamps};
 pub use path::Path;
-pub use segment::{OutSegment, Segment};
+pub use segment::{ECN, OutSegment, Segment};
 pub use sockopt::SocketOptions;
 pub use table::{Readiness, Row, TcpTable};

@@ -9,7 +9,7 @@ use super::connection::{InitialWindow, RTO_INITIAL, RTO_MAX};
 use super::context::{Context, rate_limited};
 use super::options::{Options, TIMESTAMPS_ALIGNED, Timestamps};
 use super::path::Path;
-use super::segment::{OutSegment, Segment};
+use super::segment::{ECN, OutSegment, Segment};
 use super::seq::{after, in_window};
 use crate::engine::arena::SocketId;
 use crate::engine::time::Instant;
@@ -85,7 +85,7 @@ impl Request {
         offered.window_scale = offered.window_scale.filter(|_| cx.config.window_scaling);
         offered.sack_permitted &= cx.config.sack;
         // A SYN that says it may be marked was not made by this rule (`tcp_ecn_create_request`).
-        let ecn = cx.config.ecn != 0 && segment.has(ECE | CWR) && segment.ecn == 0;
+        let ecn = cx.config.ecn != 0 && segment.has(ECE | CWR) && segment.tos & ECN == 0;
         Self {
             listener,
             local: segment.dst,
@@ -137,7 +137,7 @@ impl Request {
     fn segment(&self, seq: u32, flags: u8, window: u16, options: Options) -> OutSegment {
         let ack = self.peer_isn.wrapping_add(1);
         let (src, dst, payload) = (self.local, self.remote, Bytes::new());
-        let segment = Segment { src, dst, seq, ack, flags, window, ecn: 0, options, payload };
+        let segment = Segment { src, dst, seq, ack, flags, window, tos: 0, options, payload };
         let df = !self.path.locked;
         OutSegment { df, ttl: self.ttl, tos: self.tos, ..OutSegment::socketless(segment) }
     }

@@ -23,8 +23,9 @@ pub struct Segment {
     pub flags: u8,
     /// Window field, not scaled.
     pub window: u16,
-    /// The two bits of the IP header for congestion (RFC 3168 5).
-    pub ecn: u8,
+    /// Type of service of one that came; of one to be sent what the segment itself wants there: [`ECN`], of a RST what it
+    /// answers but for that (`tcp_v4_send_reset`).
+    pub tos: u8,
     /// Options.
     pub options: Options,
     /// The data.
@@ -46,7 +47,7 @@ impl Segment {
             ack: header.ack,
             flags: header.flags,
             window: header.window,
-            ecn: 0,
+            tos: 0,
             options: Options::parse(options, header.has(SYN)),
             payload: Bytes::copy_from_slice(l4.get(usize::from(header.header_len)..)?),
         })
@@ -84,10 +85,13 @@ impl Segment {
             return None;
         }
         let (seq, ack, flags) = if self.has(ACK) { (self.ack, 0, RST) } else { (0, self.end(), RST | ACK) };
-        let (window, ecn, options, payload) = (0, 0, Options::default(), Bytes::new());
-        Some(Self { src: self.dst, dst: self.src, seq, ack, flags, window, ecn, options, payload })
+        let (window, options, payload) = (0, Options::default(), Bytes::new());
+        Some(Self { src: self.dst, dst: self.src, seq, ack, flags, window, tos: self.tos & !ECN, options, payload })
     }
 }
+
+/// The bits of the type of service that are for congestion (RFC 3168 5).
+pub const ECN: u8 = 3;
 
 /// A segment to be sent, with what the IP header needs to know.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,7 +125,7 @@ mod tests {
     fn segment(flags: u8, payload: &'static [u8]) -> Segment {
         let (src, dst) = ("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
         let payload = Bytes::from_static(payload);
-        Segment { src, dst, seq: 5, ack: 77, flags, window: 9, ecn: 0, options: Options::default(), payload }
+        Segment { src, dst, seq: 5, ack: 77, flags, window: 9, tos: 0, options: Options::default(), payload }
     }
 
     /// Fact 88, golden tcp_rst_closed_port.

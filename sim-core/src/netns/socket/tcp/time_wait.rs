@@ -164,7 +164,7 @@ impl TimeWait {
             ack: self.rcv_nxt,
             flags: ACK,
             window: (self.window >> self.scale).min(u32::from(u16::MAX)) as u16,
-            ecn: 0,
+            tos: 0,
             options: Options { timestamps, ..Options::default() },
             payload: Bytes::new(),
         })

@@ -3,7 +3,7 @@
 
 use super::{CaState, Connection};
 use crate::netns::socket::tcp::context::Context;
-use crate::netns::socket::tcp::segment::Segment;
+use crate::netns::socket::tcp::segment::{ECN, Segment};
 use crate::netns::socket::tcp::seq::before;
 use crate::wire::l4::{CWR, ECE};
 
@@ -64,7 +64,7 @@ impl Connection {
         if !self.ecn.on {
             return;
         }
-        match segment.ecn {
+        match segment.tos & ECN {
             // Probably a retransmission.
             NOT_ECT if self.ecn.seen => self.enter_quickack(),
             NOT_ECT => {}

@@ -361,7 +361,8 @@ impl Connection {
         if !again {
             cx.count("OutSegs");
         }
-        let segment = Segment { src: self.local, dst: self.remote, seq, ack, flags, window, ecn, options, payload };
+        let segment =
+            Segment { src: self.local, dst: self.remote, seq, ack, flags, window, tos: ecn, options, payload };
         cx.out.push_back(OutSegment {
             socket: Some(self.id),
             segment,

@@ -72,7 +72,7 @@ impl Bench {
     fn segment(&self, flags: u8, seq: u32, ack: u32) -> Segment {
         let (src, dst) = ("10.0.0.9:999".parse().expect("ours"), "10.0.0.1:80".parse().expect("theirs"));
         let options = Options::default();
-        Segment { src, dst, seq, ack, flags, window: 65_535, ecn: 0, options, payload: bytes::Bytes::new() }
+        Segment { src, dst, seq, ack, flags, window: 65_535, tos: 0, options, payload: bytes::Bytes::new() }
     }
 
     fn deliver(&mut self, segment: &Segment) {
