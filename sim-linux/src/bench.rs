@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Command;
 
@@ -30,6 +31,8 @@ use crate::trace::Monitor;
 /// How long nobody looks when nothing is captured. A timer of the kernel's may touch a socket without a packet.
 const SLICE: Duration = Duration::from_millis(5);
 
+/// How a line for `ip -6` begins.
+const V6: &str = "-6 ";
 /// What is asked after each step. The kernel's own file says the same (net/netfilter/nf_conntrack_standalone.c,
 /// `ct_seq_show`) without a child process.
 const CONNTRACK_TABLE: [&str; 4] = ["conntrack", "-L", "-o", "extended"];
@@ -140,7 +143,14 @@ impl Bench for LinuxBench<'_> {
         let names = self.names();
         lines.iter().try_for_each(|line| guard::ip_line(line, &names)).map_err(Refused::Failed)?;
         self.rooms.iter_mut().for_each(|room| room.netns.injector.forget());
-        self.tool(netns, &["ip", "-batch", "-"], &(lines.join("\n") + "\n"))
+        // The tool has no options within a batch.
+        for batch in lines.chunk_by(|one, other| one.starts_with(V6) == other.starts_with(V6)) {
+            let family: &[&str] = if batch[0].starts_with(V6) { &["-6"] } else { &[] };
+            let words = [&["ip"], family, &["-batch", "-"]].concat();
+            let text: String = batch.iter().map(|line| format!("{}\n", line.trim_start_matches(V6))).collect();
+            self.tool(netns, &words, &text)?;
+        }
+        Ok(())
     }
 
     fn bridge(&mut self, netns: &str, lines: &[&str]) -> Result<(), Refused> {
@@ -283,8 +293,7 @@ impl LinuxBench<'_> {
     fn conntrack_table(&mut self, netns: &str) -> Option<Output> {
         self.enter(netns).ok()?;
         let table = fs::read("/proc/thread-self/net/nf_conntrack").ok()?;
-        // The tool names a zone only where it is another one.
-        let stdout = String::from_utf8_lossy(&table).replace(" zone=0 ", " ");
+        let stdout = String::from_utf8_lossy(&table).lines().map(as_conntrack_says).collect();
         Some(Output { status: 0, stdout, stderr: String::new() })
     }
 
@@ -294,6 +303,17 @@ impl LinuxBench<'_> {
         let names = devs.iter().map(|dev| (DevId(dev.index()), dev.name().to_string_lossy().into_owned()));
         self.rooms[at].devs.extend(names);
     }
+}
+
+/// A line of the kernel's conntrack table as the tool prints it: addresses of IPv6 in their short form, no zone 0.
+fn as_conntrack_says(line: &str) -> String {
+    let short = |word: &str| {
+        let (key, addr) = word.split_once('=')?;
+        addr.parse::<Ipv6Addr>().ok().map(|addr| format!("{key}={addr}"))
+    };
+    let words = line.split(' ').filter(|word| *word != "zone=0");
+    let words: Vec<String> = words.map(|word| short(word).unwrap_or_else(|| word.to_owned())).collect();
+    words.join(" ") + "\n"
 }
 
 fn number(sock: &Sock) -> SocketId {

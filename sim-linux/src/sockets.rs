@@ -10,14 +10,14 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessageOwned, MsgFlags, SetSockOpt, SockFlag, SockProtocol, SockType,
-    SockaddrStorage, bind, connect, getsockopt, listen, recvmsg, sendto, setsockopt, socket, sockopt,
+    SockaddrStorage, bind, connect, getsockopt, listen, recvfrom, recvmsg, sendto, setsockopt, socket, sockopt,
 };
 use sim_core::engine::arena::SocketId;
 use sim_core::engine::errno::Errno;
 use sim_core::netns::socket::{ErrorOrigin, PmtuDiscovery, Socket, SocketError};
 use sim_core::wire::checksum::Sum;
-use sim_core::wire::icmp::ECHO;
-use sim_core::wire::ip::IpHeader;
+use sim_core::wire::icmp::echo;
+use sim_core::wire::ip::{Family, ICMPV6, IpHeader};
 use sim_scenarios::lab::bench::{Sock, SockOptions, Sockets};
 
 use crate::bench::LinuxBench;
@@ -58,11 +58,8 @@ impl Sockets for LinuxBench<'_> {
     }
 
     fn raw_icmp(&mut self, netns: &str, local: IpAddr, options: SockOptions) -> Result<Sock, Errno> {
-        // A raw socket of IPv6 gives no IP header, which this bench reads.
-        if local.is_ipv6() {
-            return Err(Errno::ENOTSUP);
-        }
-        let fd = self.socket(netns, local, SockType::Raw, Some(SockProtocol::Icmp))?;
+        let protocol = if local.is_ipv4() { SockProtocol::Icmp } else { SockProtocol::IcmpV6 };
+        let fd = self.socket(netns, local, SockType::Raw, Some(protocol))?;
         set_options(&fd, local, options)?;
         hear_errors(&fd, local)?;
         if !local.is_unspecified() {
@@ -72,12 +69,15 @@ impl Sockets for LinuxBench<'_> {
     }
 
     fn ping(&mut self, sock: &Sock, to: IpAddr, (id, seq): (u16, u16), data: &[u8]) -> Result<(), SocketError> {
-        let mut message = vec![ECHO, 0, 0, 0];
+        let mut message = vec![echo(Family::of(to)), 0, 0, 0];
         message.extend_from_slice(&id.to_be_bytes());
         message.extend_from_slice(&seq.to_be_bytes());
         message.extend_from_slice(data);
-        let sum = Sum::default().bytes(&message).finish();
-        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        if to.is_ipv4() {
+            // That of ICMPv6 is the kernel's work (net/ipv6/raw.c, rawv6_push_pending_frames).
+            let sum = Sum::default().bytes(&message).finish();
+            message[2..4].copy_from_slice(&sum.to_be_bytes());
+        }
         let fd = self.fd(sock).map_err(|errno| SocketError::local(errno, 0))?;
         let to = SockaddrStorage::from(SocketAddr::new(to, 0));
         sendto(fd.as_raw_fd(), &message, &to, MsgFlags::empty()).map(drop).map_err(|error| self.why(sock, error.into()))
@@ -85,8 +85,13 @@ impl Sockets for LinuxBench<'_> {
 
     fn raw_recv(&mut self, sock: &Sock) -> Option<(IpHeader, Bytes)> {
         let mut packet = vec![0; LARGEST_READ];
-        let n = nix::unistd::read(self.fd(sock).ok()?, &mut packet).ok()?;
+        let (n, from) = recvfrom::<SockaddrStorage>(self.fd(sock).ok()?.as_raw_fd(), &mut packet).ok()?;
         packet.truncate(n);
+        if let Some(from) = from.as_ref().and_then(SockaddrStorage::as_sockaddr_in6) {
+            // A raw socket of IPv6 keeps the header to itself.
+            let header = IpHeader::new(from.ip().into(), Family::V6.unspecified(), ICMPV6, n);
+            return Some((header, packet.into()));
+        }
         let header = IpHeader::read(&packet)?;
         let message = Bytes::from(packet).split_off(usize::from(header.header_len).min(n));
         Some((header, message))

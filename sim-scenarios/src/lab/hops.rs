@@ -7,7 +7,8 @@ use serde_json::{Map, Number, Value};
 use sim_core::capture::{Direction, Hop};
 use sim_core::engine::time::Instant;
 use sim_core::wire::edit;
-use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, EthHeader};
+use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP, ETHERTYPE_IPV6, EthHeader};
+use sim_core::wire::ext::{HOP_BY_HOP, IPV6_LEN};
 use sim_core::wire::ip::Family;
 use sim_core::wire::packet::PacketType;
 
@@ -42,7 +43,7 @@ pub fn canonical(
     let mut out = Vec::new();
     let mut first = None;
     for hop in hops {
-        if ethertype(hop) == Some(ETHERTYPE_ARP) && !show_arp {
+        if is_listeners_talk(hop) || (ethertype(hop) == Some(ETHERTYPE_ARP) && !show_arp) {
             continue;
         }
         let frame = decoder.frame(&as_tapped(hop));
@@ -76,6 +77,13 @@ pub fn canonical(
         out.push(shown.into());
     }
     out
+}
+
+/// Whether multicast listeners talk (RFC 3810), which Linux does when it likes: they are never shown.
+fn is_listeners_talk(hop: &Hop) -> bool {
+    let next_header = hop.frame.get(ETH_LEN + 6);
+    let kind = hop.frame.get(ETH_LEN + IPV6_LEN + 8);
+    ethertype(hop) == Some(ETHERTYPE_IPV6) && next_header == Some(&HOP_BY_HOP) && matches!(kind, Some(130..=132 | 143))
 }
 
 fn is_nd(frame: &Map<String, Value>) -> bool {

@@ -7,6 +7,7 @@ mod ipv6;
 
 use std::fmt;
 
+use sim_core::engine::time::Duration;
 use sim_core::wire::ip::Family;
 
 use super::bench::{Bench, Refused};
@@ -92,6 +93,15 @@ pub fn setup(spec: &Spec) -> Vec<Setup> {
         out.push(Setup::Sysctl(netns.clone(), sysctl_key(key), value.clone()));
     }
     out
+}
+
+/// How long a cluster is left alone when it is built. With IPv6, listeners report and duplicates are looked for.
+pub fn settling(topo: &Topo) -> Duration {
+    Duration::from_millis(match topo {
+        Topo { v6: true, dad: 0, .. } => 150,
+        Topo { v6: true, .. } => 2500,
+        _ => 20,
+    })
 }
 
 /// Keeps neighbours in use from being probed again 5 s after a use, at no fixed place in a run.

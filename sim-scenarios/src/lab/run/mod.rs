@@ -147,7 +147,7 @@ impl<'a> Runner<'a> {
         for server in &self.spec.servers {
             self.start_server(server).map_err(refused(format!("starting the server {}", server.key())))?;
         }
-        let settled = self.bench.now() + Duration::from_millis(20);
+        let settled = self.bench.now() + topology::settling(&self.spec.topo);
         while self.bench.advance(settled).is_some() {}
         self.drain();
         self.seen.clear();

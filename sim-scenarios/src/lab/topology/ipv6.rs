@@ -31,13 +31,17 @@ pub(super) fn setup(out: &mut Vec<Setup>, topo: &Topo, cluster: &Cluster) {
     }
 }
 
-/// The kernel's defaults are on, but nobody asks for duplicates, unless the spec wants it: then of addresses that are
-/// added from now on.
+/// The kernel's defaults are on, but nobody asks for routers, or for duplicates, unless the spec wants it: then of addresses
+/// that are added from now on.
 fn switch_on(out: &mut Vec<Setup>, topo: &Topo, cluster: &Cluster, netns: &str) {
     let is_node = cluster.nodes.iter().any(|node| node.name == netns);
     let present = cluster.devices(netns).filter(|dev| *dev != "flannel.1" || !topo.no_vxlan);
     let devices: Vec<String> = std::iter::once("lo").chain(present).map(super::sysctl_key).collect();
     let confs = || ["all", "default"].into_iter().chain(devices.iter().map(String::as_str));
+    let quiet = ["router_solicitations", "accept_ra"];
+    for key in confs().flat_map(|conf| quiet.map(|key| format!("net.ipv6.conf.{conf}.{key}"))) {
+        out.push(Setup::Repeatable(netns.into(), key, "0".into()));
+    }
     let mut values = Vec::new();
     for dad in [0, topo.dad] {
         for conf in confs() {
