@@ -9,7 +9,7 @@ use crate::netns::frag::USER_LOCAL;
 use crate::wire::ext;
 use crate::wire::icmp::{HOST_UNREACH, Notice, PROT_UNREACH};
 use crate::wire::icmpv6::UNKNOWN_NEXT_HEADER;
-use crate::wire::ip::{Family, IpHeader, TCP, UDP};
+use crate::wire::ip::{Family, IGMP, IpHeader, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::Packet;
 
@@ -27,6 +27,7 @@ pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> 
         proto if proto == ip.family().icmp() => icmp::receive(ns, ctx, &ip, packet),
         UDP => udp(ns, ctx, &ip, packet),
         TCP => socket_io::tcp_receive(ns, ctx, &ip, packet),
+        IGMP if ip.family() == Family::V4 => Next::Delivered,
         _ if raw => Next::Delivered,
         _ => no_protocol(ns, ctx, &ip, packet),
     }

@@ -33,7 +33,7 @@ pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet:
         let answer = icmp::error(ns, ctx, &packet, Notice::TooBig(dst.mtu));
         return Next::DropAnd(DropReason::PktTooBig, packet, answer.into_iter().collect());
     }
-    let pieces = split(ns, &packet, &ip, dst.mtu);
+    let pieces = split(ns, &packet, &ip, (dst.dev, dst.mtu));
     Next::Several(pieces.into_iter().map(|p| Stage::Resolve(dst, p)).collect())
 }
 
@@ -46,15 +46,15 @@ pub(super) fn finish_bridged(ns: &mut Netns, port: DevId, packet: Packet) -> Nex
         return Next::Go(Stage::Transmit(port, packet));
     };
     let l2 = packet.data()[..packet.len() - packet.l3().len()].to_vec();
-    let mut pieces = split(ns, &packet, &ip, mtu);
+    let mut pieces = split(ns, &packet, &ip, (port, mtu));
     pieces.iter_mut().for_each(|p| p.push_l2(&l2));
     Next::Several(pieces.into_iter().map(|p| Stage::Transmit(port, p)).collect())
 }
 
-/// Cuts a packet into fragments of at most `mtu` bytes, and none larger than those it came in; the payload of all but the
+/// Cuts a packet into fragments of at most `mtu` bytes for `dev`, and none larger than those it came in; the payload of all but the
 /// last is a multiple of eight (RFC 791 3.2, RFC 8200 4.5). What came in fragments that all fit leaves in the
 /// same ones, of IPv6 under another identification.
-fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, mtu: u32) -> Vec<Packet> {
+fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32)) -> Vec<Packet> {
     let came_in = if packet.frag_max == 0 { mtu } else { packet.frag_max };
     let (from, limit, id) = match ip.family() {
         Family::V4 => (usize::from(ip.header_len), mtu.min(came_in), ip.id),
@@ -67,7 +67,9 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, mtu: u32) -> Vec<Packet
     let room = (limit as usize).saturating_sub(from + own_header);
     let payload = packet.l3().len().saturating_sub(from);
     let step = (room / 8 * 8).max(8);
-    let same = !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
+    // Not before a tunnel: the old fragments have no room for its headers.
+    let tunnel = ns.devs.get(dev).is_some_and(|dev| dev.vxlan().is_some());
+    let same = !tunnel && !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
     let steps = if same { packet.pieces.clone() } else { vec![step as u16; payload.div_ceil(step)] };
     let skew = if ns.planted.is(Mutant::FragmentOffset) { 8 } else { 0 };
     let mut out = Vec::new();

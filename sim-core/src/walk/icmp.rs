@@ -14,7 +14,7 @@ use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::socket::SocketError;
 use crate::wire::icmp::{self, IcmpHeader, Notice};
 use crate::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT};
-use crate::wire::ip::{Family, IpHeader, TCP, UDP, is_icmp};
+use crate::wire::ip::{Family, IpHeader, TCP, UDP};
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, edit, l4};
 
@@ -72,7 +72,8 @@ fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, p
         Some(stamps) => (icmp::TIMESTAMP_REPLY, &stamps[..]),
         None => (icmp::echo_reply(ip.family()), body),
     };
-    let message = IcmpHeader { kind, code: 0, ..header };
+    let code = if stamps.is_some() { 0 } else { header.code };
+    let message = IcmpHeader { kind, code, ..header };
     let mut out = header_of(ns, &dst, (src, ip.src));
     out.tos = if ns.planted.is(Mutant::EchoTosLost) { 0 } else { ip.tos };
     let mut answer = build::icmp(ctx.out.packet_id(), out, message, body);
@@ -148,7 +149,7 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
         return false;
     }
     let kind = packet.l3().get(usize::from(ip.header_len));
-    !is_icmp(ip.proto) || kind.is_some_and(|kind| !icmp::is_error(ip.proto, *kind))
+    ip.proto != ip.family().icmp() || kind.is_some_and(|kind| !icmp::may_be_error(ip.proto, *kind))
 }
 
 /// `icmpv4_xrlim_allow`, `icmpv6_xrlim_allow`: `icmp_ratelimit` milliseconds apart per destination, after a burst of
@@ -156,10 +157,7 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
 fn limited(ns: &mut Netns, ctx: &mut Ctx<'_>, notice: Notice, to: IpAddr, dev: DevId) -> bool {
     let exempt = matches!(notice, Notice::Redirect(_) | Notice::TooBig(_)) || dev == Devices::LO;
     let ms = ns.sysctl.error_interval(Family::of(to));
-    if exempt || ms == 0 {
-        return false;
-    }
-    !ns.icmp_limits.allow(to, ms, ctx.now)
+    !exempt && !ns.icmp_limits.allow(to, ms, ctx.now)
 }
 
 /// Tells the sender that a neighbour of its own is nearer (`ip_rt_send_redirect`): only for packets that leave
@@ -176,7 +174,7 @@ pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Pa
     if !on_link {
         return None;
     }
-    error(ns, ctx, packet, Notice::Redirect(gateway))
+    ns.icmp_limits.allow_redirect(ip.src, ctx.now).then(|| error(ns, ctx, packet, Notice::Redirect(gateway)))?
 }
 
 /// An error about a packet of ours (`icmp_unreach`, `icmp_socket_deliver`): the path MTU is learned, the

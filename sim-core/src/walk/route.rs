@@ -45,7 +45,8 @@ pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> 
         }
         InputRoute::Drop(reason) => Next::Drop(reason, packet),
         InputRoute::Unreachable { notice, reason } => {
-            let answer = notice.and_then(|notice| icmp::error(ns, ctx, &packet, notice));
+            let may = ip.family() == Family::V6 || ns.icmp_limits.allow_route_error(ip.src, ctx.now);
+            let answer = notice.filter(|_| may).and_then(|notice| icmp::error(ns, ctx, &packet, notice));
             Next::DropAnd(reason, packet, answer.into_iter().collect())
         }
     }

@@ -46,6 +46,8 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     if ns.planted.is(Mutant::TunnelTosCopied) {
         edit::set_tos(outer.l3_mut(), inner_tos);
     }
+    // What is quoted before a device has summed it up shows it (net/ipv4/udp.c, `udp_set_csum`).
+    outer.csum_partial = true;
     edit::set_id(outer.l3_mut(), ns.ip_ids.draw());
     ctx.decided(outer.id, || Some(Decision::Encapsulated { vni, remote }));
     ctx.out.stamp();

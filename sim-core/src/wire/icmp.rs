@@ -39,6 +39,8 @@ pub const FRAG_NEEDED: u8 = 4;
 /// Code of [`DEST_UNREACH`]: administratively prohibited.
 pub const PKT_FILTERED: u8 = 13;
 
+/// The highest type of IPv4 that Linux knows: the reply to a request for an address mask.
+const HIGHEST: u8 = 18;
 /// Code of [`TIME_EXCEEDED`]: reassembly.
 pub const EXC_FRAGTIME: u8 = 1;
 
@@ -49,6 +51,12 @@ pub const fn is_error(proto: u8, kind: u8) -> bool {
         ICMPV6 => kind < icmpv6::ECHO,
         _ => matches!(kind, DEST_UNREACH | SOURCE_QUENCH | REDIRECT | TIME_EXCEEDED | PARAMETER_PROBLEM),
     }
+}
+
+/// Whether no error may be sent about a message of this type: one of IPv4 that nobody knows may be an error (net/ipv4/icmp.c,
+/// `__icmp_send`, `NR_ICMP_TYPES`).
+pub const fn may_be_error(proto: u8, kind: u8) -> bool {
+    is_error(proto, kind) || (proto != ICMPV6 && kind > HIGHEST)
 }
 
 /// The type of an echo request.

@@ -121,7 +121,7 @@ impl Hunt<'_> {
         for _ in 1..TIMES {
             let Trial::Differ(found) = &mut last else { break };
             match self.once(spec)? {
-                Trial::Differ(again) if again.kind() == found.kind() => *found = again,
+                Trial::Differ(again) if again.at == found.at => *found = again,
                 _ => return Ok(None),
             }
         }
