@@ -356,6 +356,7 @@ impl World {
         let mut ctx = Ctx { now, out: &mut self.out, preempt };
         let done = f(ns, &mut ctx);
         walk::begin_dad(ns, &mut ctx);
+        walk::begin_reports(ns, &mut ctx);
         walk::flush_tcp(ns, &mut ctx);
         walk::count_purged(ns, &mut ctx);
         let woken = walk::take_woken(ns);

@@ -7,13 +7,15 @@ use std::net::IpAddr;
 use crate::engine::arena::DevId;
 use crate::engine::time::Instant;
 use crate::engine::trail::DropReason;
-use crate::wire::build;
 use crate::wire::ext::{self, Extension};
 use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::Packet;
+use crate::wire::{build, edit};
 
 /// Most bytes of fragments in a netns (`net.ipv4.ipfrag_high_thresh`, 4 MiB).
 pub const HIGH_THRESH: usize = 4 << 20;
+/// Congestion was seen on the way.
+const CE: u8 = 3;
 /// Reassembly before conntrack (`IP_DEFRAG_CONNTRACK_IN`).
 pub const USER_CONNTRACK: u8 = 1;
 /// Reassembly for a local socket (`IP_DEFRAG_LOCAL_DELIVER`).
@@ -47,6 +49,8 @@ struct Partial {
     /// The first fragment: the header of the whole.
     first: Option<Packet>,
     max_size: u32,
+    /// Which values its fragments had for congestion (RFC 3168 5), a bit each.
+    ecn: u8,
     dev: Option<DevId>,
 }
 
@@ -101,8 +105,15 @@ impl Frags {
         if self.bytes + payload.len() > HIGH_THRESH {
             return Gathered::Refused(DropReason::FragTooFar, packet);
         }
-        let new =
-            || Partial { deadline, pieces: BTreeMap::new(), total: None, first: None, max_size: 0, dev: packet.iif };
+        let new = || Partial {
+            deadline,
+            pieces: BTreeMap::new(),
+            total: None,
+            first: None,
+            max_size: 0,
+            ecn: 0,
+            dev: packet.iif,
+        };
         let partial = self.partial.entry(key).or_insert_with(new);
         match partial.fit(start, end, ip.mf) {
             Fit::Duplicate => return Gathered::Waiting,
@@ -113,6 +124,7 @@ impl Frags {
             Fit::New => {}
         }
         partial.max_size = partial.max_size.max(ip.total_len);
+        partial.ecn |= 1 << (ip.tos & CE);
         self.bytes += payload.len();
         partial.pieces.insert(ip.frag_offset, payload);
         if start == 0 {
@@ -122,7 +134,12 @@ impl Frags {
             return Gathered::Waiting;
         }
         // It is whole, so its first fragment is there.
-        self.forget(&key).and_then(Partial::join).map_or(Gathered::Waiting, Gathered::Whole)
+        match self.forget(&key) {
+            Some(Partial { ecn, first: Some(first), .. }) if congestion(ecn).is_none() => {
+                Gathered::Refused(DropReason::FragReasm, first)
+            }
+            partial => partial.and_then(Partial::join).map_or(Gathered::Waiting, Gathered::Whole),
+        }
     }
 
     /// When the oldest incomplete packet is given up; [`Instant::NEVER`] if there is none.
@@ -160,6 +177,17 @@ impl Frags {
         let partial = self.partial.remove(key)?;
         self.bytes -= partial.pieces.values().map(Vec::len).sum::<usize>();
         Some(partial)
+    }
+}
+
+/// What the whole packet says of congestion beyond its first fragment; `None` if only some of its senders' packets could
+/// say it (RFC 3168 5.3; net/ipv4/ip_fragment.c, `ip_frag_ecn_table`).
+const fn congestion(seen: u8) -> Option<u8> {
+    match seen {
+        // Not one of them could, or all say the same.
+        1 | 2 | 4 | 6 | 8 => Some(0),
+        _ if seen & 1 != 0 => None,
+        _ => Some(CE),
     }
 }
 
@@ -208,6 +236,7 @@ impl Partial {
             None => build::ip(first.id, header, &payload),
             Some(header) => Packet::new(first.id, &without(first.l3(), &header, &payload)),
         };
+        edit::set_tos(whole.l3_mut(), header.tos | congestion(self.ecn).unwrap_or(0));
         whole.pieces = pieces;
         whole.ignore_df = header.family() == Family::V6;
         whole.mark = first.mark;

@@ -57,6 +57,8 @@ pub struct Netns {
     pub(crate) streams: Streams,
     /// Addresses whose search for duplicates is to begin.
     pub(crate) tentative: Vec<(DevId, Ipv6Addr)>,
+    /// Devices that have come into groups of IPv6 and will tell so.
+    pub(crate) listening: Vec<DevId>,
     /// Packets that a device took with it, to be counted.
     pub(crate) purged: Vec<(DevId, Packet)>,
     /// The mistake it makes, to test tests.
@@ -76,6 +78,8 @@ pub(crate) struct Streams {
     pub neigh: Stream,
     /// Delays and nonces of neighbour discovery.
     pub nd: Stream,
+    /// Delays of listener reports.
+    pub mld: Stream,
     /// Identifications of IPv6 fragments.
     pub fragments: Stream,
 }
@@ -109,9 +113,11 @@ impl Netns {
                 ports: stream("ports"),
                 neigh: stream("neigh"),
                 nd: stream("nd"),
+                mld: stream("mld"),
                 fragments: stream("fragments"),
             },
             tentative: Vec::new(),
+            listening: Vec::new(),
             purged: Vec::new(),
             planted: Planted::default(),
         };

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::route::{self, InputRoute};
-use super::{After, Ctx, Next, Stage, hook};
+use super::{After, Ctx, Next, Stage, hook, options};
 use crate::engine::arena::DevId;
 use crate::engine::trail::DropReason;
 use crate::netfilter::conntrack::Verdict;
@@ -26,7 +26,8 @@ pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
     }
     let family = Family::of_ethertype(eth.ethertype).filter(|family| ns.sysctl.bridge_nf(*family));
     let Some(family) = family else { return Next::Go(Stage::Switch(port, packet)) };
-    let Ok(ip) = super::receive::check_header(family, &mut packet) else {
+    let checked = super::receive::check_header(family, &mut packet).ok();
+    let Some(ip) = checked.filter(|_| options::pass_bridge(packet.l3())) else {
         return Next::Drop(DropReason::BridgeNfInvalid, packet);
     };
     packet.bridge = Some(BridgePorts { physin: Some(port), ..BridgePorts::default() });

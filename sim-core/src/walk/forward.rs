@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{After, Ctx, Dst, Next, hook, icmp};
+use super::{After, Ctx, Dst, Next, hook, icmp, nd};
 use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
@@ -19,7 +19,9 @@ pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let last_ttl = u8::from(!ns.planted.is(Mutant::TtlOneForwarded));
     let mtu = dst.mtu + u32::from(ns.planted.is(Mutant::MtuOneMore));
-    let refused = match (ip.ttl, beyond_scope(ip.src)) {
+    // What stays on its link is not asked where it comes from (`ip6_forward`).
+    let same_dev = packet.iif == Some(dst.dev);
+    let refused = match (ip.ttl, beyond_scope(ip.src).filter(|_| !same_dev)) {
         (ttl, _) if ttl <= last_ttl => Some((DropReason::TtlExceeded, Some(Notice::TtlExceeded))),
         (_, Some(notice)) => Some((DropReason::IpMartianSource, notice)),
         _ if exceeds_mtu(&packet, ip.df, mtu) => Some((DropReason::PktTooBig, Some(Notice::TooBig(dst.mtu)))),
@@ -29,10 +31,12 @@ pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
         let answer = notice.and_then(|notice| icmp::error(ns, ctx, &packet, notice));
         return Next::DropAnd(reason, packet, answer.into_iter().collect());
     }
+    // IPv6 quotes the packet as it came, IPv4 as it goes on.
+    let redirect = nd::redirect(ns, ctx, &dst, &packet);
     if !ns.planted.is(Mutant::TtlKept) {
         edit::decrement_ttl(packet.l3_mut());
     }
-    let redirect = icmp::redirect(ns, ctx, &dst, &packet);
+    let redirect = redirect.or_else(|| icmp::redirect(ns, ctx, &dst, &packet));
     let indev = packet.iif;
     let onward = hook::begin(Hook::Forward, (indev, Some(dst.dev)), After::ForwardDone(dst), packet);
     match redirect {

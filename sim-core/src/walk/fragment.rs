@@ -12,14 +12,16 @@ use crate::netns::frag::{Gathered, USER_CONNTRACK, USER_LOCAL};
 use crate::wire::build;
 use crate::wire::ext::{self, FRAGMENT, FRAGMENT_LEN, Fragment};
 use crate::wire::icmp::Notice;
-use crate::wire::icmpv6::HEADER_FIELD;
-use crate::wire::ip::{Family, IpHeader};
+use crate::wire::icmpv6::{HEADER_FIELD, HEADER_INCOMPLETE};
+use crate::wire::ip::{Family, ICMPV6, IpHeader, TCP, UDP};
 use crate::wire::packet::Packet;
 
 /// Every link carries so many bytes (RFC 8200 section 5): what was in smaller fragments leaves in larger ones.
 const IPV6_MIN_MTU: u32 = 1280;
 /// Where the length stands in an IPv6 header.
 const PAYLOAD_LEN_AT: usize = 4;
+/// Where the offset stands in a fragment header.
+const FRAGMENT_OFFSET_AT: usize = 2;
 
 /// POSTROUTING is over (`ip_finish_output`): whole, or in fragments, to the neighbour.
 pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet: Packet) -> Next {
@@ -121,23 +123,45 @@ pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8
         (Family::V6, USER_CONNTRACK) => ns.conntrack.config.frag6_timeout,
         (family, _) => ns.sysctl.fragment_time(family),
     };
+    match (user, is_headless(&packet, &ip)) {
+        (USER_LOCAL, true) => return Err(options::parameter_problem(ns, ctx, packet, HEADER_INCOMPLETE, 0)),
+        // What conntrack cannot put together it leaves to the end host (`nf_ct_frag6_gather`).
+        (_, true) => return Ok(packet),
+        (USER_CONNTRACK, _) if problem(&packet, &ip) == Some(PAYLOAD_LEN_AT) => return Ok(packet),
+        _ => {}
+    }
     match ns.frags.gather(packet, &ip, user, ctx.now + timeout) {
         Gathered::Whole(packet) => Ok(packet),
         Gathered::Waiting => {
             arm(ns, ctx);
             Err(Next::Held)
         }
-        Gathered::Refused(_, packet) if user == USER_LOCAL && has_odd_length(&packet, &ip) => {
-            Err(options::parameter_problem(ns, ctx, packet, HEADER_FIELD, PAYLOAD_LEN_AT))
-        }
-        Gathered::Refused(reason, packet) => Err(Next::Drop(reason, packet)),
+        Gathered::Refused(reason, packet) => Err(match problem(&packet, &ip).filter(|_| user == USER_LOCAL) {
+            Some(pointer) => options::parameter_problem(ns, ctx, packet, HEADER_FIELD, pointer),
+            None => Next::Drop(reason, packet),
+        }),
     }
 }
 
-/// Whether an IPv6 fragment that others follow does not end at a multiple of eight (`ip6_frag_queue`).
-fn has_odd_length(packet: &Packet, ip: &IpHeader) -> bool {
-    let payload = ext::fragment(packet.l3()).map(|header| packet.l3().len() - header.at - header.len);
-    ip.mf && payload.is_some_and(|len| len % 8 != 0)
+/// The field of an IPv6 fragment that says what cannot be: it ends beyond the longest packet, or others follow and it does
+/// not end at a multiple of eight (`ip6_frag_queue`).
+fn problem(packet: &Packet, ip: &IpHeader) -> Option<usize> {
+    let header = ext::fragment(packet.l3())?;
+    let len = packet.l3().len() - header.at - header.len;
+    if usize::from(ip.frag_offset) + len > usize::from(u16::MAX) {
+        return Some(header.at + FRAGMENT_OFFSET_AT);
+    }
+    (ip.mf && !len.is_multiple_of(8)).then_some(PAYLOAD_LEN_AT)
+}
+
+/// Whether the first fragment of an IPv6 packet ends before its L4 header does (RFC 8200 4.5; `ipv6frag_thdr_truncated`).
+fn is_headless(packet: &Packet, ip: &IpHeader) -> bool {
+    let least = match ip.proto {
+        TCP => 20,
+        UDP | ICMPV6 => 8,
+        _ => 1,
+    };
+    ip.family() == Family::V6 && ip.frag_offset == 0 && packet.l3().len() < usize::from(ip.header_len) + least
 }
 
 fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>) {

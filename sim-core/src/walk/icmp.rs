@@ -68,11 +68,11 @@ fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, p
     let Ok((dst, src)) = route_output(ns, key) else { return Next::Drop(DropReason::IpOutNoRoutes, packet) };
     let body = &packet.l3()[usize::from(ip.header_len) + 8..];
     let stamps = (header.kind == icmp::TIMESTAMP && ip.family() == Family::V4).then(|| stamps(ctx.now, body));
-    let (kind, body) = match &stamps {
-        Some(stamps) => (icmp::TIMESTAMP_REPLY, &stamps[..]),
-        None => (icmp::echo_reply(ip.family()), body),
+    // The code of an echo request comes back.
+    let (kind, code, body) = match &stamps {
+        Some(stamps) => (icmp::TIMESTAMP_REPLY, 0, &stamps[..]),
+        None => (icmp::echo_reply(ip.family()), header.code, body),
     };
-    let code = if stamps.is_some() { 0 } else { header.code };
     let message = IcmpHeader { kind, code, ..header };
     let mut out = header_of(ns, &dst, (src, ip.src));
     out.tos = if ns.planted.is(Mutant::EchoTosLost) { 0 } else { ip.tos };
@@ -140,7 +140,9 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
     // About a group only what helps its sender is told (RFC 4443 2.4 e.3).
     let for_group = matches!(notice, Notice::TooBig(_) | Notice::ParameterProblem { .. }) && ip.family() == Family::V6;
     let host = packet.pkt_type == PacketType::Host || ns.planted.is(Mutant::ErrorAboutBroadcast);
-    if (!host && !for_group) || ip.frag_offset != 0 || ip.src.is_unspecified() {
+    // A later fragment does not say what it is part of: IPv4 is silent about it, IPv6 is not (`is_ineligible`).
+    let later_fragment = ip.frag_offset != 0;
+    if (!host && !for_group) || (later_fragment && ip.family() == Family::V4) || ip.src.is_unspecified() {
         return false;
     }
     let group = |a: IpAddr| a.is_multicast() || ns.fib.kind_of(a) == RouteKind::Broadcast;
@@ -149,7 +151,7 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
         return false;
     }
     let kind = packet.l3().get(usize::from(ip.header_len));
-    ip.proto != ip.family().icmp() || kind.is_some_and(|kind| !icmp::may_be_error(ip.proto, *kind))
+    later_fragment || ip.proto != ip.family().icmp() || kind.is_some_and(|kind| !icmp::may_be_error(ip.proto, *kind))
 }
 
 /// `icmpv4_xrlim_allow`, `icmpv6_xrlim_allow`: `icmp_ratelimit` milliseconds apart per destination, after a burst of

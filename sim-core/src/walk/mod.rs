@@ -22,6 +22,7 @@ mod forward;
 mod fragment;
 mod hook;
 mod icmp;
+mod mld;
 mod nd;
 mod options;
 mod output;
@@ -52,6 +53,7 @@ use crate::wire::packet::{Packet, PacketId};
 
 pub(crate) use arp::apply;
 pub use hook::{TraceGroup, TracedPacket};
+pub(crate) use mld::begin_reports;
 pub(crate) use nd::begin_dad;
 use output::flow_label;
 pub(crate) use preempt::{Suspended, resume};
@@ -228,6 +230,13 @@ pub(crate) enum Timer {
     Fragments,
     /// The search for duplicates of an address.
     Dad(DevId, Ipv6Addr),
+    /// A report of the groups a device listens to.
+    Listener {
+        /// The device.
+        dev: DevId,
+        /// How often it will be said, this time included.
+        left: u8,
+    },
     /// An answer for an anycast address.
     Anycast {
         /// The device it was asked for on.
@@ -398,6 +407,7 @@ pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
         Timer::Tcp => socket_io::tcp_timer(ns, ctx),
         Timer::Fragments => fragment::expire(ns, ctx),
         Timer::Dad(dev, ip) => nd::dad_timer(ns, ctx, dev, ip),
+        Timer::Listener { dev, left } => mld::report(ns, ctx, dev, left),
         Timer::Anycast { dev, target, asker } => nd::answer_for_anycast(ns, ctx, dev, target, asker),
     }
 }

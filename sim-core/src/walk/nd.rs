@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::output::route_output;
 use super::{Ctx, Dst, Next, Stage, Timer, resolve, run};
 use crate::engine::arena::DevId;
 use crate::engine::time::Duration;
@@ -16,11 +17,14 @@ use crate::netns::neigh::{Heard, Replaces};
 use crate::wire::build;
 use crate::wire::eth::MacAddr;
 use crate::wire::ip::{Family, ICMPV6, IpHeader};
-use crate::wire::nd::{ALL_NODES, Flags, HOP_LIMIT, Nd, solicited_node};
+use crate::wire::nd::{self, ALL_NODES, Flags, HOP_LIMIT, Nd, solicited_node};
 use crate::wire::packet::{Packet, PacketType};
 
 /// A probe for duplicates is sent within a second (RFC 4862 5.4.2, `MAX_RTR_SOLICITATION_DELAY`).
 const MAX_DAD_DELAY: Duration = Duration::from_secs(1);
+
+/// Redirects to one sender, and about one destination, after a burst (`ip6_forward`: `1 * HZ`).
+const REDIRECT_INTERVAL_MS: u64 = 1000;
 
 /// An answer for an anycast address waits so long at most (`net.ipv6.neigh.DEV.proxy_delay`).
 const MAX_ANYCAST_DELAY: Duration = Duration::from_millis(800);
@@ -35,6 +39,8 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
             let question = Question { dev, target, source_link, nonce, pkt_type: packet.pkt_type };
             asked(ns, ctx, ip, &question)
         }
+        // An answer is for who asked.
+        Some(Nd::Advert { flags, .. }) if flags.solicited && ip.dst.is_multicast() => Vec::new(),
         Some(Nd::Advert { target, target_link, flags }) => told(ns, ctx, (dev, target), target_link, flags),
         None => return Next::Drop(DropReason::NdInvalid, packet),
     };
@@ -172,14 +178,46 @@ fn advertise(
     Some(message(ns, ctx, dev, (src, to.into()), Nd::Advert { target, target_link, flags }))
 }
 
+/// Tells the sender that its neighbour `dst.via`, or the destination itself, is nearer (`ip6_forward`,
+/// `ndisc_send_redirect`): if its packet leaves by the device it came in by.
+pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Packet) -> Option<Stage> {
+    let ip = packet.ip().filter(|_| packet.iif == Some(dst.dev))?;
+    let (IpAddr::V6(sender), IpAddr::V6(to)) = (ip.src, ip.dst) else { return None };
+    let target = match dst.via {
+        Some(IpAddr::V6(via)) => via,
+        _ => to,
+    };
+    let src = ns.addrs.link_local(dst.dev)?;
+    let allowed = ns.icmp_limits.allow(ip.dst, REDIRECT_INTERVAL_MS, ctx.now);
+    if !allowed || (target != to && !target.is_unicast_link_local()) {
+        return None;
+    }
+    let back = route_output(ns, FibKey { oif: Some(dst.dev), ..FibKey::to(sender.into()) }).ok()?;
+    if back.0.via.is_some() || !ns.icmp_limits.allow(ip.src, REDIRECT_INTERVAL_MS, ctx.now) {
+        return None;
+    }
+    let known = ns.neighs.get((dst.dev, target.into())).filter(|neigh| neigh.state.is_valid());
+    let bytes = nd::redirect((src, ip.src), (target, to), known.map(|neigh| neigh.mac), packet.l3());
+    Some(send(ns, ctx, dst.dev, (src, ip.src), &bytes))
+}
+
+/// A question or answer on its way to OUTPUT.
+fn message(ns: &Netns, ctx: &mut Ctx<'_>, dev: DevId, ends: (IpAddr, IpAddr), nd: Nd) -> Stage {
+    send(ns, ctx, dev, ends, &nd.to_bytes(ends))
+}
+
 /// A message on its way to OUTPUT (`ndisc_send_skb`).
-fn message(ns: &Netns, ctx: &mut Ctx<'_>, dev: DevId, (src, to): (IpAddr, IpAddr), nd: Nd) -> Stage {
-    let bytes = nd.to_bytes((src, to));
+fn send(ns: &Netns, ctx: &mut Ctx<'_>, dev: DevId, (src, to): (IpAddr, IpAddr), bytes: &[u8]) -> Stage {
     let mut header = IpHeader::new(src, to, ICMPV6, bytes.len());
     header.ttl = HOP_LIMIT;
+    on_link(ns, dev, src, build::ip(ctx.out.packet_id(), header, bytes))
+}
+
+/// A packet from `src` that is not routed: it leaves by `dev` (`icmp6_dst_alloc`).
+pub(super) fn on_link(ns: &Netns, dev: DevId, src: IpAddr, packet: Packet) -> Stage {
     let mtu = ns.devs.get(dev).map_or(0, |d| d.mtu);
     let dst = Dst { kind: RouteKind::Unicast, dev, via: None, src: Some(src), mtu, advmss: None, mtu_locked: false };
-    Stage::LocalOut(dst, build::ip(ctx.out.packet_id(), header, &bytes))
+    Stage::LocalOut(dst, packet)
 }
 
 /// The search for duplicates of new addresses begins after a random delay (`addrconf_dad_kick`).
@@ -197,6 +235,11 @@ pub(super) fn dad_timer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, ip: Ipv6A
     let Dad::Tentative { probes, nonce } = dad else { return };
     let Some(left) = probes.checked_sub(1) else {
         *dad = Dad::Done;
+        ns.addr_usable(dev, ip.into());
+        if ip.is_unicast_link_local() {
+            // What nobody in particular has told is told in its name (`ipv6_mc_dad_complete`).
+            ns.listening.push(dev);
+        }
         return;
     };
     let drawn = ns.streams.nd.next_u64().to_be_bytes();

@@ -12,15 +12,32 @@ use crate::wire::packet::{Packet, PacketType};
 const PAD1: u8 = 0;
 /// Padding.
 const PADN: u8 = 1;
-/// Options that are known and change nothing here: router alert, home address.
-const HARMLESS: [u8; 2] = [5, 201];
+/// Bytes of padding in a row: more align nothing (RFC 8200 4.2).
+const MOST_PADDING: usize = 7;
+/// Options besides padding in one header (`net.ipv6.max_hbh_opts_number`, `net.ipv6.max_dst_opts_number`).
+const MOST_OPTIONS: usize = 8;
+/// Router alert (RFC 2711).
+const ROUTER_ALERT: u8 = 5;
+/// Security labels (RFC 5570).
+const CALIPSO: u8 = 7;
+/// In situ measurements (RFC 9486).
+const IOAM: u8 = 0x31;
+/// Jumbo payload (RFC 2675).
+const JUMBO: u8 = 0xc2;
+/// Bytes that a jumbo payload has more than.
+const IPV6_MAXPLEN: u32 = 65_535;
+
+/// Routing headers of segments (RFC 8754) and of RPL (RFC 6554), which no device accepts unless it is told to.
+const REFUSED_ROUTES: [u8; 2] = [4, 3];
 
 /// What is wrong with a list of options.
 enum Fault {
-    /// It is not a list of options.
+    /// It is not a list of options, or one of them says what cannot be.
     Broken,
     /// The option at this offset from the IP header is not known.
     Unknown { at: usize, kind: u8 },
+    /// The number at this offset cannot be.
+    Wrong { at: usize },
 }
 
 /// The options of hop-by-hop headers, which every node looks at, before any hook (`ipv6_parse_hopopts`).
@@ -45,6 +62,9 @@ pub(super) fn at_destination(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) 
     for (number, header) in headers.iter().enumerate() {
         let problem = match header.kind {
             HOP_BY_HOP if number > 0 => Some((UNKNOWN_NEXT_HEADER, header.named_at)),
+            ROUTING if packet.l3().get(header.at + 2).is_some_and(|kind| REFUSED_ROUTES.contains(kind)) => {
+                return Err(Next::Drop(DropReason::IpInHdr, packet));
+            }
             ROUTING => routing(packet.l3(), header),
             DESTINATION => match fault(packet.l3(), header) {
                 Some(fault) => return Err(refuse(ns, ctx, packet, &fault)),
@@ -75,28 +95,83 @@ fn routing(packet: &[u8], header: &Extension) -> Option<(u8, usize)> {
 /// The first option that is not known, or that the list is broken (`ip6_parse_tlv`).
 fn fault(packet: &[u8], header: &Extension) -> Option<Fault> {
     let end = header.at + header.len;
-    let mut at = header.at + 2;
+    let (mut at, mut padding, mut options) = (header.at + 2, 0, 0);
     while at < end {
         let Some(&kind) = packet.get(at) else { return Some(Fault::Broken) };
-        if kind == PAD1 {
-            at += 1;
-            continue;
-        }
-        let len = packet.get(at + 1).map(|len| usize::from(*len) + 2).filter(|len| at + len <= end);
-        let Some(len) = len else { return Some(Fault::Broken) };
-        // Option types whose two highest bits are 00 are skipped (RFC 8200 4.2).
-        if kind != PADN && !HARMLESS.contains(&kind) && kind >> 6 != 0 {
-            return Some(Fault::Unknown { at, kind });
+        let len = match packet.get(at + 1) {
+            _ if kind == PAD1 => 1,
+            Some(len) if at + usize::from(*len) + 2 <= end => usize::from(*len) + 2,
+            _ => return Some(Fault::Broken),
+        };
+        let value = packet.get(at..at + len)?.get(2..).unwrap_or(&[]);
+        if matches!(kind, PAD1 | PADN) {
+            padding += len;
+            if padding > MOST_PADDING || value.iter().any(|byte| *byte != 0) {
+                return Some(Fault::Broken);
+            }
+        } else {
+            (padding, options) = (0, options + 1);
+            let hop_by_hop = header.kind == HOP_BY_HOP;
+            let judged =
+                if options > MOST_OPTIONS { Some(Fault::Broken) } else { judge(packet, at, value, hop_by_hop) };
+            if judged.is_some() {
+                return judged;
+            }
         }
         at += len;
     }
     None
 }
 
+/// What is wrong with one option (`ipv6_hop_ra`, `ipv6_hop_ioam`, `ipv6_hop_jumbo`, `ipv6_hop_calipso`). Types whose two
+/// highest bits are 00 are skipped if they are not known (RFC 8200 4.2); of destination options none is.
+fn judge(packet: &[u8], at: usize, value: &[u8], hop_by_hop: bool) -> Option<Fault> {
+    let kind = packet[at];
+    match kind {
+        ROUTER_ALERT if hop_by_hop => (value.len() != 2).then_some(Fault::Broken),
+        CALIPSO if hop_by_hop => (value.len() < 8).then_some(Fault::Broken),
+        IOAM if hop_by_hop => (!at.is_multiple_of(4)).then_some(Fault::Broken),
+        JUMBO if hop_by_hop => Some(match jumbo_payload(at, value) {
+            None => Fault::Broken,
+            Some(..=IPV6_MAXPLEN) => Fault::Wrong { at: at + 2 },
+            // What is longer than a packet here can be must not say its length in the IPv6 header, too.
+            Some(_) if packet[4..6] != [0, 0] => Fault::Wrong { at },
+            Some(_) => Fault::Broken,
+        }),
+        _ => (kind >> 6 != 0).then_some(Fault::Unknown { at, kind }),
+    }
+}
+
+/// The length that a jumbo payload option says.
+fn jumbo_payload(at: usize, value: &[u8]) -> Option<u32> {
+    let octets: [u8; 4] = value.try_into().ok().filter(|_| at % 4 == 2)?;
+    Some(u32::from_be_bytes(octets))
+}
+
+/// Whether hop-by-hop options pass a bridge port (net/bridge/br_netfilter_ipv6.c, `nf_ip6_check_hbh_len`): the list must
+/// end where the header ends, and no packet here is a jumbo.
+pub(super) fn pass_bridge(packet: &[u8]) -> bool {
+    let Some(header) = ext::each(packet).next().filter(|extension| extension.kind == HOP_BY_HOP) else { return true };
+    let end = header.at + header.len;
+    let mut at = header.at + 2;
+    while at < end {
+        at += match (packet[at], packet.get(at + 1)) {
+            (PAD1, _) => 1,
+            (JUMBO, _) | (_, None) => return false,
+            (_, Some(len)) => usize::from(*len) + 2,
+        };
+    }
+    at == end
+}
+
 /// An unknown option asks for what happens (RFC 8200 4.2): 01 nothing is said, 10 the sender is told, 11 unless the
 /// packet was for a group (`ip6_tlvopt_unknown`).
 fn refuse(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, fault: &Fault) -> Next {
-    let Fault::Unknown { at, kind } = *fault else { return Next::Drop(DropReason::IpInHdr, packet) };
+    let (at, kind) = match *fault {
+        Fault::Broken => return Next::Drop(DropReason::IpInHdr, packet),
+        Fault::Wrong { at } => return parameter_problem(ns, ctx, packet, HEADER_FIELD, at),
+        Fault::Unknown { at, kind } => (at, kind),
+    };
     let for_group = packet.pkt_type == PacketType::Multicast;
     match kind >> 6 {
         2 => parameter_problem(ns, ctx, packet, UNKNOWN_OPTION, at),

@@ -106,6 +106,8 @@ pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, Errno> {
 pub(super) fn errno_of_drop(ns: &Netns, reason: DropReason, packet: &Packet) -> Option<Errno> {
     match reason {
         DropReason::NetfilterDrop => Some(Errno::EPERM),
+        // The sender of IPv4 hears of the ICMP error instead.
+        DropReason::NetfilterReject if packet.ip().is_some_and(|ip| ip.dst.is_ipv6()) => Some(Errno::EPERM),
         DropReason::IpOutNoRoutes => route_again(ns, packet).err(),
         _ => None,
     }

@@ -1,9 +1,9 @@
 //! Where a received packet goes (net/ipv4/route.c, `ip_route_input_slow`; net/ipv4/fib_frontend.c,
 //! `fib_validate_source`; net/ipv6/route.c, `ip6_route_input`).
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-use super::{After, Ctx, Dst, Next, Stage, hook, icmp};
+use super::{After, Ctx, Dst, Next, Stage, hook, icmp, mld};
 use crate::capture::Decision;
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
@@ -14,7 +14,6 @@ use crate::netns::Netns;
 use crate::netns::fib::{FibKey, Route, RouteKind, is_limited_broadcast, is_zeronet};
 use crate::wire::icmp::Notice;
 use crate::wire::ip::{Family, IpHeader};
-use crate::wire::nd::{self, ALL_NODES, ALL_ROUTERS};
 use crate::wire::packet::Packet;
 
 /// What routing decided for a received packet.
@@ -101,9 +100,8 @@ pub(super) fn lookup_input(ns: &Netns, ip: &IpHeader, dev: DevId, mark: u32) -> 
 fn before_lookup(ns: &Netns, ip: &IpHeader, dev: DevId) -> Option<InputRoute> {
     let (src, dst) = (ip.src, ip.dst);
     if let IpAddr::V6(group) = dst {
-        let member = group.is_multicast() && is_member(ns, group, dev);
-        let nowhere = group.is_unspecified() || group.is_multicast();
-        return match (member, nowhere) {
+        let member = group.is_multicast() && mld::is_member(ns, group, dev);
+        return match (member, group.is_multicast()) {
             (true, _) => Some(InputRoute::Local),
             (false, true) => Some(InputRoute::Drop(DropReason::IpInvalidDest)),
             (false, false) => None,
@@ -123,19 +121,6 @@ fn before_lookup(ns: &Netns, ip: &IpHeader, dev: DevId) -> Option<InputRoute> {
     }
     let nowhere = is_zeronet(dst) || (dst.is_loopback() && !localnet) || dst.is_multicast();
     nowhere.then_some(InputRoute::Drop(DropReason::IpInvalidDest))
-}
-
-/// The groups a device is in without being asked: all nodes, all routers if it is one, and those of its addresses.
-fn is_member(ns: &Netns, group: Ipv6Addr, dev: DevId) -> bool {
-    let asked_for = |addr: &crate::netns::addr::Addr| match addr.net.addr() {
-        IpAddr::V6(ip) => nd::solicited_node(ip) == group,
-        IpAddr::V4(_) => false,
-    };
-    let router = ns.sysctl.ipv6(dev).forwarding != 0;
-    let anycast = |net: IpAddr| matches!(net, IpAddr::V6(ip) if router && nd::solicited_node(ip) == group);
-    group == ALL_NODES
-        || (group == ALL_ROUTERS && router)
-        || ns.addrs.of(dev).any(|addr| asked_for(addr) || anycast(addr.net.network()))
 }
 
 /// A host that does not forward stays silent.

@@ -89,21 +89,19 @@ pub fn fragment(packet: &[u8]) -> Option<Extension> {
 }
 
 /// Where a fragment header would stand: behind what every fragment repeats, which is the IPv6 header, hop-by-hop
-/// options and routing headers, and destination options before a routing header (net/ipv6/output_core.c,
+/// options, routing headers, and all destination options but those behind a routing header (net/ipv6/output_core.c,
 /// `ip6_find_1stfragopt`). With the place of the number that names what stands there now.
 pub fn fragment_place(packet: &[u8]) -> (usize, usize) {
     let mut place = (IPV6_LEN, 6);
-    let mut options = None;
+    let mut routed = false;
     for extension in each(packet) {
-        let end = (extension.at + extension.len, extension.at);
         match extension.kind {
-            HOP_BY_HOP | ROUTING => {
-                place = end;
-                options = None;
-            }
-            DESTINATION if options.is_none() => options = Some(end),
+            ROUTING => routed = true,
+            HOP_BY_HOP => {}
+            DESTINATION if !routed => {}
             _ => break,
         }
+        place = (extension.at + extension.len, extension.at);
     }
     place
 }
@@ -156,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn destination_options_stand_before_the_fragment_header_only_with_a_routing_header() {
+    fn destination_options_stand_before_the_fragment_header_unless_behind_a_routing_header() {
         let options = |next| [next, 0, 1, 4, 0, 0, 0, 0];
-        assert_eq!(fragment_place(&packet(DESTINATION, &[&options(17), b"udp....."])), (40, 6));
+        assert_eq!(fragment_place(&packet(DESTINATION, &[&options(17), b"udp....."])), (48, 40));
         let routed = packet(DESTINATION, &[&options(ROUTING), &options(17), b"udp....."]);
         assert_eq!(fragment_place(&routed), (56, 48));
     }

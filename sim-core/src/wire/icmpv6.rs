@@ -56,3 +56,5 @@ pub const HEADER_FIELD: u8 = 0;
 pub const UNKNOWN_NEXT_HEADER: u8 = 1;
 /// Code of [`PARAMETER_PROBLEM`]: unknown option.
 pub const UNKNOWN_OPTION: u8 = 2;
+/// Code of [`PARAMETER_PROBLEM`]: the first fragment ends within the headers (RFC 7112).
+pub const HEADER_INCOMPLETE: u8 = 3;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::eth::MacAddr;
 use super::icmp::IcmpHeader;
-use super::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT};
+use super::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT, REDIRECT};
 
 /// Hop limit of every message: what comes from elsewhere has less (RFC 4861 7.1).
 pub const HOP_LIMIT: u8 = 255;
@@ -17,6 +17,8 @@ pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const SOURCE_LINK: u8 = 1;
 /// Option: the target's hardware address.
 const TARGET_LINK: u8 = 2;
+/// Option: the packet that was redirected (RFC 4861 4.6.3).
+const REDIRECTED: u8 = 4;
 /// Option: a number by which a node knows its own question again (RFC 7527).
 const NONCE: u8 = 14;
 
@@ -94,6 +96,28 @@ impl Nd {
         }
         IcmpHeader { kind, code: 0, rest: [first, 0, 0, 0] }.to_bytes(ends, &body)
     }
+}
+
+/// The ICMP message that tells the sender of `packet` to give what is for its destination to `target`, with the hardware
+/// address of that if it is known (RFC 4861 4.5). No more of the packet is quoted than fits 1280 bytes
+/// (`ndisc_fill_redirect_hdr_option`).
+pub fn redirect(
+    ends: (IpAddr, IpAddr),
+    (target, dst): (Ipv6Addr, Ipv6Addr),
+    link: Option<MacAddr>,
+    packet: &[u8],
+) -> Vec<u8> {
+    const ROOM: usize = 1280 - 40 - 40;
+    let mut body = [target.octets(), dst.octets()].concat();
+    if let Some(MacAddr(mac)) = link {
+        body.extend([TARGET_LINK, 1]);
+        body.extend(mac);
+    }
+    let room = ROOM - if link.is_some() { 8 } else { 0 };
+    let quoted = (packet.len() + 8).min(room) / 8 * 8 - 8;
+    body.extend([REDIRECTED, (quoted / 8 + 1) as u8, 0, 0, 0, 0, 0, 0]);
+    body.extend(packet.iter().take(quoted));
+    IcmpHeader { kind: REDIRECT, code: 0, rest: [0; 4] }.to_bytes(ends, &body)
 }
 
 /// The options that are looked at (net/ipv6/ndisc.c, `ndisc_parse_options`).

@@ -43,7 +43,7 @@ pub fn canonical(
     let mut out = Vec::new();
     let mut first = None;
     for hop in hops {
-        if is_listeners_talk(hop) || (ethertype(hop) == Some(ETHERTYPE_ARP) && !show_arp) {
+        if ethertype(hop) == Some(ETHERTYPE_ARP) && !show_arp {
             continue;
         }
         let frame = decoder.frame(&as_tapped(hop));
@@ -80,7 +80,7 @@ pub fn canonical(
 }
 
 /// Whether multicast listeners talk (RFC 3810), which Linux does when it likes: they are never shown.
-fn is_listeners_talk(hop: &Hop) -> bool {
+pub fn is_listeners_talk(hop: &Hop) -> bool {
     let next_header = hop.frame.get(ETH_LEN + 6);
     let kind = hop.frame.get(ETH_LEN + IPV6_LEN + 8);
     ethertype(hop) == Some(ETHERTYPE_IPV6) && next_header == Some(&HOP_BY_HOP) && matches!(kind, Some(130..=132 | 143))

@@ -4,6 +4,7 @@ use super::{Conntrack, Dir, Entry, Proto, Status, Tuple, Verdict, Zone, icmp, sc
 use crate::engine::arena::CtId;
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::hooks::Hook;
+use crate::wire::ext::NO_NEXT;
 use crate::wire::ip::{ICMP, ICMPV6, IpHeader, SCTP, TCP, UDP};
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
@@ -55,7 +56,9 @@ impl Conntrack {
         if packet.ct != CtRef::None {
             return Verdict::Accept;
         }
-        let Some(ip) = packet.ip().filter(|ip| ip.frag_offset == 0) else {
+        // Behind "no next header" is no protocol (`ipv6_skip_exthdr`).
+        let has_l4 = |ip: &IpHeader| ip.frag_offset == 0 && !(ip.src.is_ipv6() && ip.proto == NO_NEXT);
+        let Some(ip) = packet.ip().filter(has_l4) else {
             self.stats.invalid += 1;
             return Verdict::Accept;
         };

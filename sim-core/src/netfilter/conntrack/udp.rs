@@ -36,6 +36,7 @@ fn is_sound(segment: &Segment, checksum: bool) -> bool {
         return false;
     }
     let len = usize::from(u16::from_be_bytes([l4[4], l4[5]]));
-    let check = checksum && segment.hook == Hook::Prerouting;
+    // One that is left out is no matter of conntrack, be it IPv6.
+    let check = checksum && segment.hook == Hook::Prerouting && l4[6..8] != [0, 0];
     (8..=l4.len()).contains(&len) && (!check || checksum_ok(segment.ip.src, segment.ip.dst, UDP, l4))
 }

@@ -32,11 +32,22 @@ impl Netns {
         if !self.addrs.insert(Addr { dev, net: new.net, broadcast, scope: scope_of(ip), dad }) {
             return if mode == Mode::Replace { Ok(()) } else { Err(Errno::EEXIST) };
         }
-        self.fib.insert(TABLE_LOCAL, local_route(ip, dev));
+        if dad == Dad::Done {
+            self.addr_usable(dev, ip);
+        }
         if self.devs.get(dev).is_some_and(|d| d.up) {
             self.add_connected_routes(dev);
+            // The address brings a group (`addrconf_join_solict`).
+            if ip.is_ipv6() && dev != Devices::LO && !self.listening.contains(&dev) {
+                self.listening.push(dev);
+            }
         }
         Ok(())
+    }
+
+    /// An address is ours from now on (`addrconf_dad_completed`).
+    pub(crate) fn addr_usable(&mut self, dev: DevId, ip: IpAddr) {
+        self.fib.insert(TABLE_LOCAL, local_route(ip, dev));
     }
 
     /// Whether a new address must wait until nobody else has it (`addrconf_dad_begin`).

@@ -1,6 +1,8 @@
 //! The nat function of a hook: the first packet of a connection asks the rules, every packet is translated
 //! (net/netfilter/nf_nat_core.c `nf_nat_inet_fn`, nf_nat_proto.c).
 
+use std::net::IpAddr;
+
 use super::{Said, evaluate, facts, reroute, tracked};
 use crate::capture::{Decision, End, Translated};
 use crate::engine::arena::DevId;
@@ -73,7 +75,7 @@ fn range_of(ns: &Netns, walk: &HookWalk, nat: &Nat) -> Option<NatRange> {
         NatKind::Dnat | NatKind::Snat => (nat.addrs, None),
         NatKind::Masquerade => (fixed(masquerade_address(ns, walk)?), walk.outdev),
         NatKind::Redirect if walk.hook == Hook::Output => (fixed(facts::localhost(walk.family)), None),
-        NatKind::Redirect => (fixed(first_address(ns, walk.indev?, walk.family)?), None),
+        NatKind::Redirect => (fixed(first_address(ns, walk.indev?, walk.packet.ip()?.dst)?), None),
         NatKind::Netmap => (fixed(nat.mapped(changed_address(walk)?)), None),
     };
     let random = nat.random || nat.random_fully;
@@ -85,7 +87,7 @@ fn range_of(ns: &Netns, walk: &HookWalk, nat: &Nat) -> Option<NatRange> {
 
 /// The address of the leaving device, chosen by the next hop (`nf_nat_masquerade_ipv4`), of IPv6 by the
 /// destination (`nf_nat_masquerade_ipv6`).
-fn masquerade_address(ns: &Netns, walk: &HookWalk) -> Option<std::net::IpAddr> {
+fn masquerade_address(ns: &Netns, walk: &HookWalk) -> Option<IpAddr> {
     let to = walk.packet.ip()?.dst;
     match walk.after {
         After::PostroutingDone(dst) => output::masquerade_address(ns, &dst, to),
@@ -94,12 +96,15 @@ fn masquerade_address(ns: &Netns, walk: &HookWalk) -> Option<std::net::IpAddr> {
 }
 
 /// The address that the nat chains of this hook change.
-fn changed_address(walk: &HookWalk) -> Option<std::net::IpAddr> {
+fn changed_address(walk: &HookWalk) -> Option<IpAddr> {
     let ip = walk.packet.ip()?;
     Some(if Manip::of(walk.hook)? == Manip::Src { ip.src } else { ip.dst })
 }
 
-/// The first address of a device (`nf_nat_redirect_ipv4`, `nf_nat_redirect_ipv6`).
-fn first_address(ns: &Netns, dev: DevId, family: Family) -> Option<std::net::IpAddr> {
-    ns.addrs.of(dev).map(|a| a.net.addr()).find(|ip| Family::of(*ip) == family)
+/// The first address of a device (`nf_nat_redirect_ipv4`), of IPv6 the first that reaches as far as `dst` and may be used
+/// (`nf_nat_redirect_ipv6_usable`).
+fn first_address(ns: &Netns, dev: DevId, dst: IpAddr) -> Option<IpAddr> {
+    let of_link = |addr: IpAddr| matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local());
+    let mut usable = ns.addrs.of(dev).filter(|a| a.is_usable()).map(|a| a.net.addr());
+    usable.find(|addr| Family::of(*addr) == Family::of(dst) && (addr.is_ipv4() || of_link(*addr) == of_link(dst)))
 }

@@ -48,7 +48,7 @@ pub(super) fn reject(
 fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> Option<Stage> {
     let ip = walk.packet.ip()?;
     let l4 = walk.packet.l3().get(usize::from(ip.header_len)..)?;
-    let checked = !ip.is_fragment() && l4::checksum_offset(ip.proto).is_some();
+    let checked = ip.frag_offset == 0 && l4::checksum_offset(ip.proto).is_some();
     if checked && !l4::checksum_ok(ip.src, ip.dst, ip.proto, l4) {
         return None;
     }
@@ -81,7 +81,8 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
     header.df = true;
     header.ttl = ns.default_ttl(ip.family(), Devices::LO);
     let mut answer = build::tcp(ctx.out.packet_id(), header, head, &[], &[]);
-    answer.csum_partial = true;
+    // That of IPv6 is summed up at once (`nf_reject_ip6_tcphdr_put`).
+    answer.csum_partial = ip.src.is_ipv4();
     attach_related(&walk.packet, &mut answer);
     if let CtRef::Entry(id, _) = walk.packet.ct {
         ns.conntrack.set_closing(ctx.now, id);

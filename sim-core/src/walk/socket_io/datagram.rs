@@ -141,6 +141,7 @@ fn send(
     let family = Family::of(to);
     let device_mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |d| d.mtu);
     let mtu = if shape.pmtu == PmtuDiscovery::Probe { device_mtu } else { dst.mtu };
+    let dst = Dst { mtu, ..dst };
     let too_big = payload.len() + family.header_len() > mtu as usize;
     if too_big && matches!(shape.pmtu, PmtuDiscovery::Do | PmtuDiscovery::Probe) {
         return Err(SocketError::local(Errno::EMSGSIZE, mtu));
