@@ -3,6 +3,7 @@
 //! `cargo bench -p everyhop`: `run` is examples/shop, with and without taps; `capture` writes what the taps saw of it, by our
 //! encoder, which makes the words of the comments, and by pcap-file, which is given them.
 
+use std::borrow::Cow;
 use std::hint::black_box;
 use std::num::NonZeroU64;
 
@@ -71,7 +72,7 @@ fn capture(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("everyhop", kind), |bench| {
             bench.iter(|| out = black_box(encoded(seen, &run, std::mem::take(&mut out))));
         });
-        let blocks = read(&file);
+        let blocks = read(&file, seen);
         group.bench_function(BenchmarkId::new("pcap-file", kind), |bench| {
             bench.iter(|| out = black_box(written(&blocks, std::mem::take(&mut out))));
         });
@@ -94,12 +95,15 @@ fn encoded(seen: &[Seen], run: &Run, mut out: Vec<u8>) -> Vec<u8> {
     out
 }
 
-/// The blocks of a file behind its header.
-fn read(file: &[u8]) -> Vec<Block<'_>> {
+/// The blocks of a file behind its header. Frames lie where those lie that our encoder is given.
+fn read<'f>(file: &'f [u8], seen: &'f [Seen]) -> Vec<Block<'f>> {
     let (mut rest, mut parser) = PcapNgParser::new(file).expect("a file of ours");
-    let mut blocks = Vec::new();
+    let (mut blocks, mut frames) = (Vec::new(), seen.iter().map(Seen::frame));
     while !rest.is_empty() {
-        let (left, block) = parser.next_block(rest).expect("a file of ours");
+        let (left, mut block) = parser.next_block(rest).expect("a file of ours");
+        if let Block::EnhancedPacket(packet) = &mut block {
+            packet.data = Cow::Borrowed(frames.next().expect("a packet for each that was seen"));
+        }
         blocks.push(block);
         rest = left;
     }

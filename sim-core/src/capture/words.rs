@@ -12,8 +12,13 @@ impl Decision {
     /// The decision of a netns in words, one line: `POSTROUTING conntrack: confirmed`.
     pub fn words(&self, netns: NetnsId, names: &dyn Names) -> String {
         let mut out = String::new();
-        write(&mut out, self, netns, names).expect("a string takes all text");
+        self.write_words(netns, names, &mut out);
         out
+    }
+
+    /// As [`Self::words`], at the end of `out`.
+    pub(super) fn write_words(&self, netns: NetnsId, names: &dyn Names, out: &mut String) {
+        write(out, self, netns, names).expect("a string takes all text");
     }
 }
 

@@ -4,14 +4,15 @@
 //! looked up only when something is printed.
 
 use std::fmt;
-use std::hash::BuildHasherDefault;
 
-/// A hash map with a fixed hash function: the same keys always land in the same buckets.
+use rustc_hash::FxBuildHasher;
+
+/// A hash map with a fixed hash function, a fast one for small keys: the same keys always land in the same buckets.
 ///
 /// It is for lookups. Iteration order depends on insertion history, so nothing iterates one into
 /// the event stream; where order matters use `BTreeMap` or `IndexMap`.
 #[expect(clippy::disallowed_types, reason = "the one place that fixes the hasher")]
-pub type Map<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<xxhash_rust::xxh3::Xxh3Default>>;
+pub type Map<K, V> = std::collections::HashMap<K, V, FxBuildHasher>;
 
 macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {

@@ -3,6 +3,9 @@
 /// Longest text of an option, in characters; of what is longer the rest is cut. An option holds 65,535 bytes.
 const LONGEST_TEXT: usize = 4096;
 
+/// Stands for a character that could do harm.
+const REPLACEMENT: &str = "\u{fffd}";
+
 /// A block being written. [`Self::end`] makes it whole.
 pub(super) struct Block<'a> {
     out: &'a mut Vec<u8>,
@@ -53,9 +56,12 @@ impl<'a> Block<'a> {
         self.u16(0);
         let from = self.out.len();
         self.out.extend_from_slice(head);
-        for c in text.chars().take(LONGEST_TEXT) {
-            let c = if is_harmless(c) { c } else { char::REPLACEMENT_CHARACTER };
-            self.out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(end, _)| end);
+        for (i, harmless) in text[..end].split(|c| !is_harmless(c)).enumerate() {
+            if i > 0 {
+                self.out.extend_from_slice(REPLACEMENT.as_bytes());
+            }
+            self.out.extend_from_slice(harmless.as_bytes());
         }
         self.out.extend_from_slice(tail);
         let length = (self.out.len() - from) as u16;

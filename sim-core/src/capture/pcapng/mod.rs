@@ -4,9 +4,10 @@
 
 mod block;
 
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use super::{Direction, Hop, Loss, Names, Seen, Tap};
+use super::{Decision, Direction, Hop, Loss, Names, Seen, Tap};
 use crate::engine::arena::{DevId, Map, NetnsId};
 use crate::engine::time::Instant;
 use crate::engine::trail::DropCounters;
@@ -37,6 +38,8 @@ pub struct PcapNg {
     taps: Vec<(NetnsId, Option<DevId>)>,
     ids: Map<(NetnsId, Option<DevId>), u32>,
     snaplen: u32,
+    /// A comment in the making.
+    text: String,
 }
 
 impl PcapNg {
@@ -52,7 +55,7 @@ impl PcapNg {
         block.text(COMMENT, &[], comment, &[]);
         block.text(4, &[], APPLICATION, &[]);
         block.end();
-        Self { taps: Vec::new(), ids: Map::default(), snaplen }
+        Self { taps: Vec::new(), ids: Map::default(), snaplen, text: String::new() }
     }
 
     /// Says whose an address is (name resolution block). Readers that go through the file once show a name from here on.
@@ -77,14 +80,12 @@ impl PcapNg {
 
     fn hop(&mut self, hop: &Hop, names: &dyn Names, out: &mut Vec<u8>) {
         let tap = self.tap(hop.netns, Some(hop.dev), names, out);
-        let mut block = self.packet(tap, hop.at, &hop.frame, out);
+        let mut block = packet(tap, hop.at, (&hop.frame, self.snaplen), out);
         block.option(2, &flags(hop).to_le_bytes());
         block.option(5, &hop.packet.0.to_le_bytes());
-        for decision in &hop.decisions {
-            comment(&mut block, &decision.words(hop.netns, names));
-        }
+        self.decided(&hop.decisions, (hop.netns, names), &mut block);
         if !hop.decisions.is_empty() {
-            comment(&mut block, &format!("event {}", hop.event));
+            self.comment(&mut block, format_args!("event {}", hop.event));
         }
         block.end();
     }
@@ -93,17 +94,29 @@ impl PcapNg {
     fn loss(&mut self, loss: &Loss, names: &dyn Names, out: &mut Vec<u8>) {
         let place = &loss.place;
         let tap = self.tap(place.netns, place.dev, names, out);
-        let mut block = self.packet(tap, loss.at, &loss.frame, out);
+        let mut block = packet(tap, loss.at, (&loss.frame, self.snaplen), out);
         block.option(5, &loss.packet.0.to_le_bytes());
         let mut verdict = [1; 9];
         verdict[1..].copy_from_slice(&TC_ACT_SHOT.to_le_bytes());
         block.option(7, &verdict);
-        for decision in &loss.decisions {
-            comment(&mut block, &decision.words(place.netns, names));
-        }
-        comment(&mut block, &format!("dropped: {} at {}", place.reason.name(), place.stage));
-        comment(&mut block, &format!("event {}", loss.event));
+        self.decided(&loss.decisions, (place.netns, names), &mut block);
+        self.comment(&mut block, format_args!("dropped: {} at {}", place.reason.name(), place.stage));
+        self.comment(&mut block, format_args!("event {}", loss.event));
         block.end();
+    }
+
+    fn decided(&mut self, decisions: &[Decision], (netns, names): (NetnsId, &dyn Names), block: &mut Block<'_>) {
+        for decision in decisions {
+            self.text.clear();
+            decision.write_words(netns, names, &mut self.text);
+            block.text(COMMENT, &[], &self.text, &[]);
+        }
+    }
+
+    fn comment(&mut self, block: &mut Block<'_>, text: fmt::Arguments<'_>) {
+        self.text.clear();
+        self.text.write_fmt(text).expect("a string takes all text");
+        block.text(COMMENT, &[], &self.text, &[]);
     }
 
     /// Says how many packets were dropped at each device, and why (interface statistics blocks). Comes last.
@@ -116,7 +129,7 @@ impl PcapNg {
             block.timestamp(end.as_nanos());
             for (place, n) in here() {
                 let text = format!("{n} × {} at {}", place.reason.name(), place.stage);
-                comment(&mut block, &text);
+                block.text(COMMENT, &[], &text, &[]);
             }
             block.option(5, &dropped.to_le_bytes());
             block.end();
@@ -147,21 +160,18 @@ impl PcapNg {
         block.end();
         id
     }
-
-    fn packet<'o>(&self, tap: u32, at: Instant, frame: &[u8], out: &'o mut Vec<u8>) -> Block<'o> {
-        let kept = if self.snaplen == 0 { frame.len() } else { frame.len().min(self.snaplen as usize) };
-        let mut block = Block::begin(out, EPB);
-        block.u32(tap);
-        block.timestamp(at.as_nanos());
-        block.u32(kept as u32);
-        block.u32(frame.len() as u32);
-        block.bytes(&frame[..kept]);
-        block
-    }
 }
 
-fn comment(block: &mut Block<'_>, text: &str) {
-    block.text(COMMENT, &[], text, &[]);
+/// Begins the block of a frame, of which `snaplen` bytes are kept.
+fn packet<'o>(tap: u32, at: Instant, (frame, snaplen): (&[u8], u32), out: &'o mut Vec<u8>) -> Block<'o> {
+    let kept = if snaplen == 0 { frame.len() } else { frame.len().min(snaplen as usize) };
+    let mut block = Block::begin(out, EPB);
+    block.u32(tap);
+    block.timestamp(at.as_nanos());
+    block.u32(kept as u32);
+    block.u32(frame.len() as u32);
+    block.bytes(&frame[..kept]);
+    block
 }
 
 /// `epb_flags` (section 4.3.1): direction in bits 0 and 1, how it was received in bits 2 to 4.
