@@ -20,6 +20,7 @@ use sim_scenarios::lab::bench::{Bench, Refused, Sock, TraceLine};
 use sim_scenarios::shell::Output;
 
 use crate::clock::{self, Stamps};
+use crate::flows;
 use crate::guard;
 use crate::offload::Ethtool;
 use crate::sandbox::Sandbox;
@@ -220,6 +221,11 @@ impl Bench for LinuxBench<'_> {
         let command =
             if of_netns { mortal(&[&["ip", "netns", "exec", netns], &words[..]].concat()) } else { mortal(&words) };
         run(command, "").map_err(failed)
+    }
+
+    fn create_flows(&mut self, netns: &str, n: u32, assured: bool) -> Result<(), Refused> {
+        self.enter(netns).map_err(failed)?;
+        flows::create(n, assured).map_err(failed)
     }
 
     fn start_trace(&mut self, netns: &str) -> Result<(), Refused> {

@@ -17,6 +17,7 @@
 //! | `clock` | the machine's clock in the lab's words |
 //! | `capture` | a packet ring per netns |
 //! | `inject` | raw frames |
+//! | `netlink`, `flows` | messages, and those that make conntrack entries |
 //! | `offload` | checksums and segments as on a wire |
 //! | `sockets` | the system calls of clients and servers |
 //! | `pod` | TCP sockets of scripts, and what can be asked about them |
@@ -32,9 +33,13 @@ mod capture;
 #[cfg(target_os = "linux")]
 mod clock;
 #[cfg(target_os = "linux")]
+mod flows;
+#[cfg(target_os = "linux")]
 mod inject;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+mod netlink;
 #[cfg(target_os = "linux")]
 mod offload;
 #[cfg(target_os = "linux")]

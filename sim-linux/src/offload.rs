@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
+use crate::netlink::{NESTED, attribute, attributes};
+
 /// What is switched off: every feature behind the words of `ethtool -K` above (net/ethtool/common.c, `netdev_features_strings`).
 const FEATURES: [&str; 13] = [
     "rx-checksum",
@@ -27,8 +29,6 @@ const FEATURES: [&str; 13] = [
 const REQUEST: u16 = 1 | 4;
 /// `NLMSG_ERROR`: an answer that is an errno, or 0.
 const ANSWER: u16 = 2;
-/// `NLA_F_NESTED`.
-const NESTED: u16 = 1 << 15;
 /// `GENL_ID_CTRL`, `CTRL_CMD_GETFAMILY` and its attributes `CTRL_ATTR_FAMILY_ID` and `CTRL_ATTR_FAMILY_NAME`.
 const CONTROL: (u16, u8, u16, u16) = (0x10, 3, 1, 2);
 /// `ETHTOOL_MSG_FEATURES_SET` with `ETHTOOL_A_FEATURES_HEADER` and `ETHTOOL_A_FEATURES_WANTED`.
@@ -101,21 +101,3 @@ fn ask(socket: &OwnedFd, family: u16, command: u8, body: &[u8]) -> io::Result<Ve
 
 /// `struct nlmsghdr` and `struct genlmsghdr`.
 const HEADERS: usize = 16 + 4;
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::from(((4 + value.len()) as u16).to_ne_bytes());
-    out.extend_from_slice(&kind.to_ne_bytes());
-    out.extend_from_slice(value);
-    out.resize(out.len().next_multiple_of(4), 0);
-    out
-}
-
-fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let [a, b, c, d] = *rest.first_chunk::<4>()?;
-        let len = usize::from(u16::from_ne_bytes([a, b]));
-        let value = rest.get(4..len)?;
-        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes([c, d]) & !NESTED, value))
-    })
-}

@@ -101,11 +101,11 @@ pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, Errno> {
     route_output(ns, key).map(|(dst, _)| dst)
 }
 
-/// What a sender is told of a packet that OUTPUT dropped: a rule says no more than EPERM, a translation for which there
-/// is no route gives the route's error (`NF_DROP_ERR`).
+/// What a sender is told of a packet that OUTPUT dropped: a rule or a full table says no more than EPERM, a translation for
+/// which there is no route gives the route's error (`NF_DROP_ERR`).
 pub(super) fn errno_of_drop(ns: &Netns, reason: DropReason, packet: &Packet) -> Option<Errno> {
     match reason {
-        DropReason::NetfilterDrop => Some(Errno::EPERM),
+        DropReason::NetfilterDrop | DropReason::ConntrackDrop => Some(Errno::EPERM),
         // The sender of IPv4 hears of the ICMP error instead.
         DropReason::NetfilterReject if packet.ip().is_some_and(|ip| ip.dst.is_ipv6()) => Some(Errno::EPERM),
         DropReason::IpOutNoRoutes => route_again(ns, packet).err(),

@@ -9,7 +9,7 @@ use crate::dev::eth::Eth;
 use crate::engine::arena::{DevId, LinkId, NetnsId};
 use crate::engine::errno::Errno;
 use crate::link::{Link, LinkConfig};
-use crate::netfilter::conntrack::Filter;
+use crate::netfilter::conntrack::{Creation, Filter};
 use crate::netfilter::ipset::words::Command;
 use crate::netfilter::ipset::{SetError, Told};
 use crate::netfilter::rules::{ApplyError, Op as RuleOp, Rule, Ruleset, TableName};
@@ -309,6 +309,16 @@ impl World {
         let now = self.now();
         self.record(DOOR, &[u64::from(netns.0)], format!("{filter:?}").as_bytes());
         self.netns_mut(netns).map_or(0, |ns| ns.conntrack.delete(now, filter))
+    }
+
+    /// `conntrack -I`: makes an entry.
+    ///
+    /// # Errors
+    /// EEXIST, ENOMEM or EINVAL, see [`Conntrack::create`](crate::netfilter::conntrack::Conntrack::create).
+    pub fn conntrack_create(&mut self, netns: NetnsId, made: &Creation) -> Result<(), Errno> {
+        let now = self.now();
+        self.record(DOOR, &[u64::from(netns.0)], format!("{made:?}").as_bytes());
+        self.netns_mut(netns)?.conntrack.create(now, made)
     }
 
     /// `conntrack -F`: deletes all entries; how many.

@@ -2,13 +2,13 @@
 //!
 //! The one implementation that matters binds these calls to a `World`; a test may bind them to anything.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use bytes::Bytes;
 use sim_core::capture::Hop;
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::errno::Errno;
-use sim_core::engine::time::Instant;
+use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::{PmtuDiscovery, Socket, SocketError};
 use sim_core::wire::ip::{Family, IpHeader};
 
@@ -62,6 +62,16 @@ pub enum TraceLine {
     /// What a rule, a chain's end or a policy said, as `xtables-monitor --trace` shows it in the goldens.
     Step(String),
 }
+
+/// Both ends of the UDP flow that is made as the `i`-th without a packet.
+pub fn made_flow(i: u32) -> [SocketAddrV4; 2] {
+    let first = u32::from(Ipv4Addr::new(10, 128, 0, 0));
+    let client = SocketAddrV4::new(first.wrapping_add(i).into(), 5000);
+    [client, SocketAddrV4::new(Ipv4Addr::new(11, 255, 0, 1), 5001)]
+}
+
+/// How long such a flow lives.
+pub const MADE_LIFETIME: Duration = Duration::from_secs(600);
 
 /// The system calls of clients and servers. None of them waits: `EAGAIN` says that there is nothing yet.
 pub trait Sockets {
@@ -134,6 +144,8 @@ pub trait Bench: Sockets {
     fn sysctl(&mut self, netns: &str, key: &str) -> Result<String, Errno>;
     /// A command of the usual tools: its first word is the tool.
     fn exec(&mut self, netns: &str, words: &[&str]) -> Result<Output, Refused>;
+    /// Makes conntrack entries as `conntrack -I` does, of `n` flows as [`made_flow`] has them, until the table is full.
+    fn create_flows(&mut self, netns: &str, n: u32, assured: bool) -> Result<(), Refused>;
     /// Traces every packet of `netns` through its rules from now on.
     fn start_trace(&mut self, netns: &str) -> Result<(), Refused>;
 

@@ -10,13 +10,14 @@ use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::rng::Seed;
 use sim_core::engine::time::Instant;
+use sim_core::netfilter::conntrack::{Creation, L4, Status, Tuple};
 use sim_core::netns::netlink::CommandError;
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::netns::socket::{Socket, SocketError};
-use sim_core::wire::ip::{Family, IpHeader};
+use sim_core::wire::ip::{Family, IpHeader, UDP};
 use sim_core::world::{Happened, RestoreError, World};
 
-use super::bench::{Bench, Refused, Sock, SockOptions, Sockets, TraceLine};
+use super::bench::{Bench, MADE_LIFETIME, Refused, Sock, SockOptions, Sockets, TraceLine, made_flow};
 use crate::shell::{self, Output};
 
 /// A world with the lab's calls.
@@ -243,6 +244,22 @@ impl Bench for LabWorld {
     fn exec(&mut self, netns: &str, words: &[&str]) -> Result<Output, Refused> {
         let netns = self.id(netns);
         shell::exec(&mut self.world, netns, words).map_err(|_| Refused::NotYet(format!("exec {}", words.join(" "))))
+    }
+
+    fn create_flows(&mut self, netns: &str, n: u32, assured: bool) -> Result<(), Refused> {
+        let status = if assured { Status::SEEN_REPLY | Status::ASSURED } else { Status::default() };
+        for i in 0..n {
+            let [src, dst] = made_flow(i);
+            let l4 = L4::Ports { src: src.port(), dst: dst.port() };
+            let orig = Tuple { src: (*src.ip()).into(), dst: (*dst.ip()).into(), proto: UDP, l4 };
+            let made = Creation { orig, status, lifetime: MADE_LIFETIME };
+            match self.world.conntrack_create(self.id(netns), &made) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(Errno::ENOMEM) => break,
+                Err(errno) => return Err(Refused::Failed(errno.to_string())),
+            }
+        }
+        Ok(())
     }
 
     fn start_trace(&mut self, netns: &str) -> Result<(), Refused> {

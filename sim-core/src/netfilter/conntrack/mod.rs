@@ -17,6 +17,7 @@
 pub(crate) mod bench;
 pub mod config;
 mod confirm;
+mod create;
 pub mod entry;
 mod filter;
 mod icmp;
@@ -36,6 +37,7 @@ use std::net::IpAddr;
 
 pub use config::ConntrackConfig;
 pub(in crate::netfilter) use confirm::allows_clash;
+pub use create::Creation;
 pub use entry::{Counter, Entry, Proto, Status};
 pub use filter::Filter;
 pub use stats::Stats;
@@ -261,10 +263,15 @@ impl Conntrack {
 
     /// Makes a tentative entry.
     fn insert_tentative(&mut self, entry: Entry) -> CtId {
+        let id = self.insert(entry);
+        self.unhashed.push(id);
+        id
+    }
+
+    fn insert(&mut self, entry: Entry) -> CtId {
         let id = CtId(self.next);
         self.next = self.next.checked_add(1).expect("fewer than 2^32 flows in one run");
         self.entries.insert(id, entry);
-        self.unhashed.push(id);
         id
     }
 

@@ -178,7 +178,7 @@ impl Conntrack {
 
     /// Makes sure one more entry fits, evicting if need be (`__nf_conntrack_alloc`, `early_drop`): of the first
     /// bucket near the new tuple's that holds any, the entries that are not ASSURED go.
-    fn make_room(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> Result<(), TableFull> {
+    pub(super) fn make_room(&mut self, now: Instant, tuple: &Tuple, zone: Zone) -> Result<(), TableFull> {
         if self.entries.len() >= self.sweep_at {
             self.expire(now);
             self.sweep_at = (2 * self.entries.len()).max(SWEEP_MIN);
@@ -208,7 +208,7 @@ impl Conntrack {
 }
 
 /// A new entry was needed, and there is no room.
-struct TableFull;
+pub(super) struct TableFull;
 
 /// The bucket of a tuple: a hash of ours in place of the kernel's keyed one.
 fn bucket(tuple: &Tuple, zone_id: u16, buckets: u32) -> u32 {

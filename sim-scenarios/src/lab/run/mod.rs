@@ -311,6 +311,7 @@ impl<'a> Runner<'a> {
             }
             Op::Exec { netns, words, show } => self.exec(netns, words, *show),
             Op::Ipset { netns, words, show } => self.ipset(netns, words, *show),
+            Op::CtFill { netns, n, assured } => self.fill_conntrack(netns, *n, *assured),
             Op::CtStat { netns } => self.conntrack_stat(netns),
             Op::Server(server) => self.start_server(server).map(|()| outcome("started")),
             Op::Stop(key) => self.stop_server(key),

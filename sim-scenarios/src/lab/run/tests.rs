@@ -109,6 +109,29 @@ fn deleted_conntrack_entries_are_counted() {
     assert_eq!(result[3]["saw"], json!({"outcome": "deleted", "n": 0}));
 }
 
+/// Fact 110; what a sender is told is as live.
+#[test]
+fn a_table_filled_with_assured_flows_lets_known_flows_pass_and_tells_senders_eperm() {
+    let rules = "*filter\n-A FORWARD -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n";
+    let ask =
+        |ns: &str, port: u16| json!({"op": "udp", "ns": ns, "sport": port, "dst": "b", "dport": 53, "hops": false});
+    let result = steps(&json!([
+        {"op": "rules", "ns": "n1", "text": rules},
+        ask("a", 40000),
+        {"op": "sysctl", "ns": "n1", "set": {"net.netfilter.nf_conntrack_max": "100"}},
+        {"op": "ctfill", "ns": "n1", "n": 200, "assured": true},
+        ask("a", 40000),
+        ask("a", 40001),
+        ask("n1", 40002),
+        {"op": "ctstat", "ns": "n1"},
+    ]));
+    assert_eq!(result[3]["saw"], json!({"outcome": "filled", "count": 100}));
+    assert_eq!((&result[4]["saw"]["outcome"], &result[5]["saw"]["outcome"]), (&json!("reply"), &json!("timeout")));
+    assert_eq!(result[6]["saw"], json!({"outcome": "error", "errno": "EPERM", "origin": "local"}));
+    let stat = json!({"outcome": "stat", "count_to_64": 128, "early_drop": false, "drop": 2});
+    assert_eq!(result[7]["saw"], stat);
+}
+
 #[test]
 fn rules_change_ttl_and_code_point_and_the_header_stays_right() {
     let rules = "*mangle\n-A PREROUTING -p udp --dport 53 -j TTL --ttl-set 9\n\

@@ -66,9 +66,20 @@ impl Runner<'_> {
         Ok(out)
     }
 
+    /// Entries of flows that no packet belongs to, until there are `n`.
+    pub(super) fn fill_conntrack(&mut self, netns: &str, n: u32, assured: bool) -> Result<Value, Refused> {
+        let missing = n.saturating_sub(self.conntrack_count(netns)?);
+        self.bench.create_flows(netns, missing, assured)?;
+        Ok(json!({ "outcome": "filled", "count": self.conntrack_count(netns)? }))
+    }
+
+    fn conntrack_count(&mut self, netns: &str) -> Result<u32, Refused> {
+        Ok(self.bench.exec(netns, &["conntrack", "-C"])?.stdout.trim().parse().unwrap_or(0))
+    }
+
     /// How many entries a search for room evicts depends on the kernel's hash: told is whether there were any.
     pub(super) fn conntrack_stat(&mut self, netns: &str) -> Result<Value, Refused> {
-        let count = self.bench.exec(netns, &["conntrack", "-C"])?.stdout.trim().parse::<u64>().unwrap_or(0);
+        let count = self.conntrack_count(netns)?;
         let stats = self.bench.exec(netns, &["conntrack", "-S"])?.stdout;
         let counter = |name: &str| {
             let counts = stats.split_whitespace().filter_map(|word| word.strip_prefix(name)?.strip_prefix('='));

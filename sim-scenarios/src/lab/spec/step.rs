@@ -140,6 +140,15 @@ pub enum Op {
         /// Whether its output is shown.
         show: bool,
     },
+    /// Makes conntrack entries of flows that no packet belongs to.
+    CtFill {
+        /// Where.
+        netns: String,
+        /// How many entries there are then.
+        n: u32,
+        /// Whether none of them may be evicted.
+        assured: bool,
+    },
     /// Shows how full the conntrack table is and what it has dropped.
     CtStat {
         /// Where.
@@ -221,7 +230,7 @@ pub enum Forged {
 }
 
 /// Operations of the second series (the lab's README, "Second part").
-const SECOND_SERIES: &[&str] = &["nft", "ctfill"];
+const SECOND_SERIES: &[&str] = &["nft"];
 
 impl Step {
     pub(super) fn read(node: Node<'_>, cluster: &Cluster) -> Result<Self, SpecError> {
@@ -248,7 +257,7 @@ impl Step {
 }
 
 const KNOWN: &str = "udp, many_udp, burst, sets, tcp, tcp_open, tcp_io, tcp_close, tcp_abort, tcp_forge, frame, ping, rules, rules6, \
-                     sysctl, iplink, exec, ipset, server, stop, conntrack, fdb, neigh, ctflush, conntrack_d, ctstat, vxports, sleep";
+                     sysctl, iplink, exec, ipset, server, stop, conntrack, fdb, neigh, ctflush, conntrack_d, ctfill, ctstat, vxports, sleep";
 
 fn read_op(name: &str, o: &mut Object<'_>, cluster: &Cluster) -> Result<Option<Op>, SpecError> {
     Ok(Some(match name {
@@ -276,6 +285,9 @@ fn read_op(name: &str, o: &mut Object<'_>, cluster: &Cluster) -> Result<Option<O
         "iplink" => Op::IpLink { netns: read_netns(o, "ns", cluster)?, lines: o.read("lines")? },
         "exec" => Op::Exec { netns: read_netns(o, "ns", cluster)?, words: read_words(o)?, show: o.or("out", false)? },
         "ipset" => Op::Ipset { netns: read_netns(o, "ns", cluster)?, words: o.read("cmd")?, show: o.or("out", false)? },
+        "ctfill" => {
+            Op::CtFill { netns: read_netns(o, "ns", cluster)?, n: o.read("n")?, assured: o.or("assured", false)? }
+        }
         "ctstat" => Op::CtStat { netns: read_netns(o, "ns", cluster)? },
         "server" => Op::Server(Server::read(o.need("server")?, cluster)?),
         "stop" => Op::Stop(o.read("server")?),

@@ -6,6 +6,7 @@ mod races;
 
 use super::bench::{Node, at, icmp, icmp_error, ip, tcp, to, udp};
 use super::*;
+use crate::engine::errno::Errno;
 use crate::engine::time::Duration;
 use crate::netfilter::hooks::Hook;
 use crate::wire::icmp::{DEST_UNREACH, ECHO, ECHO_REPLY, PORT_UNREACH, TIMESTAMP, TIMESTAMP_REPLY};
@@ -227,6 +228,25 @@ fn a_full_table_evicts_what_is_not_assured_near_the_new_entry_or_drops_the_packe
     assert!(node.forward(udp("10.244.1.2:2000", B)).is_some() || room == 0, "known flows live on");
     node.wait(31);
     assert!(node.forward(udp("10.244.1.2:3000", B)).is_some(), "expired entries make room");
+}
+
+#[test]
+fn an_entry_made_by_hand_is_an_entry_like_others_and_needs_its_place_and_room() {
+    let mut node = Node::new();
+    let made = |port| {
+        let orig = Tuple::of(udp(&format!("10.244.1.2:{port}"), B).l3()).unwrap();
+        Creation { orig, status: Status::SEEN_REPLY | Status::ASSURED, lifetime: Duration::from_secs(600) }
+    };
+    assert_eq!(node.ct.create(node.now, &made(40000)), Ok(()));
+    assert_eq!(node.ct.create(node.now, &made(40000)), Err(Errno::EEXIST));
+    let line = "ipv4     2 udp      17 600 src=10.244.1.2 dst=10.244.2.2 sport=40000 dport=53 packets=0 bytes=0 \
+         src=10.244.2.2 dst=10.244.1.2 sport=53 dport=40000 packets=0 bytes=0 [ASSURED] mark=0 use=1";
+    assert_eq!(node.lines(), [line]);
+    assert!(node.forward(udp(A, B)).is_some());
+    assert_eq!(node.count(), 1, "packets find it");
+    node.ct.config.max = 1;
+    assert_eq!(node.ct.create(node.now, &made(40001)), Err(Errno::ENOMEM));
+    assert_eq!(node.ct.flush(), 1);
 }
 
 #[test]
