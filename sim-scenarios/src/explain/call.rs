@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use sim_core::capture::End;
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Duration;
 use sim_k8s::api::{ObjectKey, Protocol};
@@ -69,7 +70,7 @@ impl Call {
     }
 }
 
-/// `HOST[:PORT[/udp]]`: who is called.
+/// `HOST[:PORT[/udp]]`: who is called. An IPv6 address that a port follows stands in brackets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Target<'t> {
     pub(super) host: &'t str,
@@ -83,7 +84,8 @@ impl<'t> Target<'t> {
         let protocols = [("/udp", Protocol::Udp), ("/tcp", Protocol::Tcp)];
         let written = protocols.into_iter().find_map(|(end, protocol)| Some((text.strip_suffix(end)?, protocol)));
         let (text, protocol) = written.map_or((text, None), |(text, protocol)| (text, Some(protocol)));
-        let parted = text.rsplit_once(':').filter(|(host, _)| !host.contains(':'));
+        let bracketed = text.strip_prefix('[').and_then(|text| text.split_once("]:"));
+        let parted = bracketed.or_else(|| text.rsplit_once(':').filter(|(host, _)| !host.contains(':')));
         let parted = parted.and_then(|(host, port)| Some((host, Some(port.parse().ok()?))));
         let (host, port) = parted.unwrap_or((text, None));
         Self { host, port, protocol }
@@ -136,8 +138,8 @@ pub(super) fn places(cluster: &Cluster) -> String {
 fn address(cluster: &Cluster, caller: &Caller<'_>, to: Target<'_>) -> Result<(String, u16, Protocol), NoCall> {
     let Target { host, port, .. } = to;
     let protocol = to.protocol.unwrap_or(Protocol::Tcp);
-    if host.parse::<IpAddr>().is_ok() {
-        let help = || format!("write {host}:80, or whatever it is");
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        let help = || format!("write {}, or whatever it is", End { ip, port: Some(HTTP) });
         let port = port.ok_or_else(|| NoCall { what: format!("which port of {host}?"), help: help() })?;
         return Ok((host.to_owned(), port, protocol));
     }

@@ -12,7 +12,8 @@ use sim_core::engine::time::Instant;
 use sim_core::engine::trail::DropReason;
 use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::icmp::is_error;
-use sim_core::wire::ip::{Family, IpHeader, TCP, UDP};
+use sim_core::wire::icmpv6::{ECHO, ECHO_REPLY};
+use sim_core::wire::ip::{Family, ICMPV6, IpHeader, TCP, UDP};
 use sim_core::wire::l4::{self, RST, TcpHeader};
 use sim_core::wire::packet::PacketId;
 use sim_k8s::api::Protocol;
@@ -289,9 +290,14 @@ impl fmt::Display for Connection {
     }
 }
 
-/// Whether it is a copy of a flooded frame that is nobody's there.
+/// Whether it is a copy of a flooded frame, or of one for a group, that is nobody's there.
 pub(super) fn is_for_another(seen: &Seen) -> bool {
-    matches!(seen, Seen::Loss(loss) if loss.place.reason == DropReason::OtherHost)
+    let for_group = |frame: &[u8]| layers(frame).first().is_some_and(|layer| layer.eth.dst.is_multicast());
+    match seen {
+        Seen::Loss(loss) if loss.place.reason == DropReason::IpInvalidDest => for_group(&loss.frame),
+        Seen::Loss(loss) => loss.place.reason == DropReason::OtherHost,
+        Seen::Hop(_) => false,
+    }
 }
 
 /// When it was seen, in ns.
@@ -317,6 +323,10 @@ fn tuple(frame: &[u8]) -> Option<(Tuple, bool, bool)> {
         let ip = IpHeader::read(about)?;
         let l4 = about.get(usize::from(ip.header_len)..)?;
         return Some((of(&ip, l4), true, false));
+    }
+    // Neighbours and routers belong to no connection.
+    if ip.proto == ICMPV6 && !matches!(*l4.first()?, ECHO | ECHO_REPLY) {
+        return None;
     }
     let [src, dst] = ends(frame)?;
     let reset = ip.proto == TCP && TcpHeader::read(l4).is_some_and(|tcp| tcp.has(RST));

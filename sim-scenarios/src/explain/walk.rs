@@ -6,7 +6,8 @@ use sim_core::capture::{Decision, Direction, Names, Seen};
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::wire::arp::{Arp, REQUEST};
 use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP};
-use sim_core::wire::ip::{ICMP, IpHeader, TCP, UDP};
+use sim_core::wire::icmpv6;
+use sim_core::wire::ip::{ICMP, ICMPV6, IpHeader, TCP, UDP};
 use sim_core::wire::l4::{ACK, FIN, PSH, RST, SYN, TcpHeader};
 use sim_core::wire::packet::PacketId;
 
@@ -177,10 +178,21 @@ fn what(frame: &[u8]) -> String {
             format!("TCP {}", set.join(" "))
         }
         (UDP, ..) => "UDP".into(),
-        (ICMP, _, [0, ..]) => "ICMP echo reply".into(),
-        (ICMP, _, [8, ..]) => "ICMP echo request".into(),
-        (ICMP, _, [3, 3, ..]) => "ICMP port unreachable".into(),
-        (ICMP, _, [kind, code, ..]) => format!("ICMP type {kind} code {code}"),
+        (ICMP, _, [kind, code, ..]) => match (*kind, *code) {
+            (0, _) => "ICMP echo reply".into(),
+            (8, _) => "ICMP echo request".into(),
+            (3, 3) => "ICMP port unreachable".into(),
+            (kind, code) => format!("ICMP type {kind} code {code}"),
+        },
+        (ICMPV6, _, [kind, code, ..]) => match (*kind, *code) {
+            (icmpv6::ECHO, _) => "ICMPv6 echo request".into(),
+            (icmpv6::ECHO_REPLY, _) => "ICMPv6 echo reply".into(),
+            (icmpv6::NEIGH_SOLICIT, _) => "ICMPv6 neighbour solicitation".into(),
+            (icmpv6::NEIGH_ADVERT, _) => "ICMPv6 neighbour advertisement".into(),
+            (icmpv6::TOO_BIG, _) => "ICMPv6 packet too big".into(),
+            (icmpv6::DEST_UNREACH, icmpv6::PORT_UNREACH) => "ICMPv6 port unreachable".into(),
+            (kind, code) => format!("ICMPv6 type {kind} code {code}"),
+        },
         _ => format!("IP protocol {}", ip.proto),
     }
 }

@@ -109,44 +109,47 @@ pub(super) fn nc(net: &mut Network<'_>, netns: NetnsId, words: &[&str]) -> Answe
     let nc = Nc::read(words)?;
     let ([host, port], true) = (nc.rest.as_slice(), nc.scan) else { return Err(bad(nc.rest.first().unwrap_or(&""))) };
     let port: u16 = port.parse().map_err(|_| bad(port))?;
-    let ip = match resolve(net, netns, host) {
-        Ok(ip) => ip,
+    let ips = match resolve(net, netns, host) {
+        Ok(ips) => ips,
         Err(failure) => {
             let why = message(failure);
             let message = format!("nc: getaddrinfo for host \"{}\" port {port}: {why}", shown(host));
             return Ok(Output::refused(1, message));
         }
     };
-    let peer = if host.parse::<IpAddr>().is_ok() { ip.to_string() } else { format!("{} ({ip})", shown(host)) };
-    let proto = if nc.udp { "udp" } else { "tcp" };
-    Ok(match nc.connect(net, netns, SocketAddr::new(ip, port)) {
-        Ok(()) => Output::default().remark(format!("Connection to {peer} {port} port [{proto}/*] succeeded!")),
-        // Of a datagram that was refused it says nothing.
-        Err(Errno::ECONNREFUSED) if nc.udp => Output { status: 1, ..Output::default() },
-        Err(Errno::EINPROGRESS) => {
-            let message = format!("nc: connect to {peer} port {port} ({proto}) timed out: Operation now in progress");
-            Output::refused(1, message)
-        }
-        Err(errno) => {
-            Output::refused(1, format!("nc: connect to {peer} port {port} ({proto}) failed: {}", errno.message()))
-        }
-    })
+    let mut output = Output { status: 1, ..Output::default() };
+    for ip in ips {
+        let peer = if host.parse::<IpAddr>().is_ok() { ip.to_string() } else { format!("{} ({ip})", shown(host)) };
+        let (connected, to) = (nc.connect(net, netns, SocketAddr::new(ip, port)), format!("{peer} {port} port"));
+        let proto = if nc.udp { "udp" } else { "tcp" };
+        let refused = |why: &str| format!("nc: connect to {peer} port {port} ({proto}) {why}");
+        output = match connected {
+            Ok(()) => {
+                output.status = 0;
+                return Ok(output.remark(format!("Connection to {to} [{proto}/*] succeeded!")));
+            }
+            // Of a datagram that was refused it says nothing.
+            Err(Errno::ECONNREFUSED) if nc.udp => output,
+            Err(Errno::EINPROGRESS) => output.remark(refused("timed out: Operation now in progress")),
+            Err(errno) => output.remark(refused(&format!("failed: {}", errno.message()))),
+        };
+    }
+    Ok(output)
 }
 
-/// The first IPv4 address of a host, by the resolver of the place, which the programs of a pod share.
-fn resolve(net: &mut Network<'_>, netns: NetnsId, host: &str) -> Result<IpAddr, Failure> {
+/// The addresses of a host, by the resolver of the place, which the programs of a pod share.
+fn resolve(net: &mut Network<'_>, netns: NetnsId, host: &str) -> Resolved {
     let pod = net.cluster().running().find(|pod| pod.netns == netns && !pod.template.host_network);
     let resolver = net.cluster().resolver(pod);
     let draws = net.world().seed().stream("shell-resolver", net.next_probe().into());
-    let resolved = match Resolution::begin(net.world_mut(), netns, &resolver, host, draws) {
+    match Resolution::begin(net.world_mut(), netns, &resolver, host, draws) {
         Err(resolved) => resolved,
         Ok(mut resolution) => {
             let resolved = answer(net, &mut resolution);
             resolution.close(net.world_mut());
             resolved
         }
-    };
-    resolved?.into_iter().find(IpAddr::is_ipv4).ok_or(Failure::NoData)
+    }
 }
 
 /// Lets time pass until a lookup has its answer.

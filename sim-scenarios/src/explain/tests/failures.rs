@@ -76,6 +76,17 @@ fn datagrams_are_tried_too() {
 }
 
 #[test]
+fn a_cluster_of_ipv6_is_explained_too() {
+    let recipe = recipe("", "", None);
+    let cluster = ClusterOptions { ip_family: IpFamily::Ipv6, ..recipe.cluster };
+    let scenario = Recipe { cluster, ..recipe }.scenario().unwrap().without_calls();
+    let far = tried(&scenario, "client", "far", 0).unwrap();
+    assert!(far.ok && far.walk.packets[0].what == "TCP SYN", "{far}");
+    insta::assert_snapshot!("no-endpoints-of-ipv6", why(&scenario, "client", "nobody", 0));
+    insta::assert_snapshot!("nobody-has-the-address-of-ipv6", why(&scenario, "client", "[fd00:10:244:2::99]:80", 0));
+}
+
+#[test]
 fn a_way_that_a_node_does_not_know_is_told_with_who_should_have_made_it() {
     let lost = |command: &str| {
         let mut told = String::new();

@@ -7,6 +7,7 @@ use sim_core::engine::arena::{LinkId, NetnsId};
 use sim_core::engine::time::Instant;
 use sim_core::link::LinkConfig;
 use sim_core::netfilter::rules::TableName;
+use sim_core::world::RulesOf;
 use sim_k8s::api::ObjectKey;
 
 use super::Fact;
@@ -17,7 +18,7 @@ use crate::run::Run;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Condition {
     /// The rule is in its chain.
-    Rule { netns: NetnsId, table: TableName, chain: String, rule: String },
+    Rule { whose: RulesOf, table: TableName, chain: String, rule: String },
     /// Nobody has the address.
     NoAddress(IpAddr),
     /// The wire is as it is now, and was made otherwise.
@@ -57,9 +58,9 @@ impl Condition {
             slices.any(|slice| slice.endpoints.iter().any(|endpoint| endpoint.ready))
         };
         match self {
-            Self::Rule { netns, table, chain, rule } => {
-                world.find_netns(*netns).is_some()
-                    && world.iptables_check(*netns, *table, chain, rule).is_ok_and(|there| there)
+            Self::Rule { whose, table, chain, rule } => {
+                world.find_netns(whose.netns).is_some()
+                    && world.iptables_check(*whose, *table, chain, rule).is_ok_and(|there| there)
             }
             Self::NoAddress(ip) => !world.addresses().any(|(_, _, other)| other == *ip),
             Self::Link(link, config) => world.link_config(*link) == Some(*config),

@@ -7,6 +7,8 @@ use sim_core::capture::{Decision, Direction, End, Hop, Loss, Names, Ruled, Seen}
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::text::rule;
+use sim_core::wire::ip::Family;
+use sim_core::world::RulesOf;
 use sim_k8s::cluster::Node;
 
 use super::condition::{Condition, listening};
@@ -57,11 +59,14 @@ fn at_the_place(loss: &Loss, seen: &[Seen], dst: Option<End>, run: &Run) -> Opti
     let dev = || place.dev.map_or("", |dev| Names::dev_name(world, place.netns, dev));
     match place.reason {
         DropReason::NetfilterDrop | DropReason::NetfilterReject => {
-            rule_said(ruled(seen, place.netns)?, place.netns, run)
+            let family = dst.map_or(Family::V4, |dst| Family::of(dst.ip));
+            rule_said(ruled(seen, place.netns)?, (place.netns, family).into(), run)
         }
         DropReason::LinkDown | DropReason::LinkLoss | DropReason::LinkQueueFull => wire(place.netns, place.dev, run),
         DropReason::NeighFailed | DropReason::NeighQueueFull => {
-            Some(Fact::new(format!("{name} asked by ARP who has {}, and nobody answered", next_hop(loss, seen, &to))))
+            let asked = next_hop(loss, seen, &to);
+            let how = if asked.contains(':') { "neighbour discovery" } else { "ARP" };
+            Some(Fact::new(format!("{name} asked by {how} who has {asked}, and nobody answered")))
         }
         DropReason::IpInNoRoutes | DropReason::IpOutNoRoutes => Some(Fact::new(format!("{name} has no route to {to}"))),
         DropReason::ForwardingOff => {
@@ -105,8 +110,8 @@ fn next_hop(loss: &Loss, seen: &[Seen], to: &str) -> String {
     via.last().filter(|_| layers(&loss.frame).len() < 2).unwrap_or_else(|| to.to_owned())
 }
 
-fn rule_said(ruled: &Ruled, netns: NetnsId, run: &Run) -> Option<Fact> {
-    let (chain, table, name) = (&ruled.chain, ruled.table, run.world().netns_name(netns));
+fn rule_said(ruled: &Ruled, whose: RulesOf, run: &Run) -> Option<Fact> {
+    let (chain, table, name) = (&ruled.chain, ruled.table, run.world().netns_name(whose.netns));
     let Some(entry) = chain.rules.get(ruled.number as usize) else {
         return Some(Fact::new(format!(
             "no rule of {name} spoke for it, and the policy of chain {} in table {table} is DROP",
@@ -116,7 +121,7 @@ fn rule_said(ruled: &Ruled, netns: NetnsId, run: &Run) -> Option<Fact> {
     let text = rule::print(&chain.name, &entry.rule);
     let says = format!("rule {} of chain {} in table {table} of {name}: {text}", ruled.number + 1, chain.name);
     let bare = text.strip_prefix(&format!("-A {} ", chain.name)).unwrap_or(&text).to_owned();
-    Some(Fact::when(says, Condition::Rule { netns, table, chain: chain.name.to_string(), rule: bare }))
+    Some(Fact::when(says, Condition::Rule { whose, table, chain: chain.name.to_string(), rule: bare }))
 }
 
 /// The node whose wire ends at this device, or at its other end.
