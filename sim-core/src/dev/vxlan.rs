@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use crate::engine::arena::{DevId, Map};
 use crate::wire::eth::MacAddr;
+use crate::wire::ip::Family;
 
 /// flannel's and the old Linux default UDP port.
 pub const DEFAULT_PORT: u16 = 8472;
@@ -27,6 +28,11 @@ impl Vxlan {
     /// A VTEP without any remote.
     pub fn new(vni: u32, local: Option<IpAddr>, lower: Option<DevId>, port: u16) -> Self {
         Self { vni, local, lower, port, fdb: Map::default() }
+    }
+
+    /// The family of its outer packets: it listens for no other (`vxlan_sock_add`).
+    pub fn family(&self) -> Family {
+        self.local.map_or(Family::V4, Family::of)
     }
 
     /// Where frames for `mac` are sent; the all-zero entry is the default.

@@ -62,7 +62,7 @@ pub(super) fn prerouting_done(ns: &Netns, port: DevId, daddr: IpAddr, mut packet
             to_neighbour(ns, port, dst, packet)
         }
         InputRoute::Drop(reason) => Next::Drop(reason, packet),
-        InputRoute::Unreachable { .. } | InputRoute::Forward(_) | InputRoute::Local => {
+        InputRoute::Unreachable { .. } | InputRoute::Forward(_) | InputRoute::Local | InputRoute::Ignore => {
             let mac = ns.devs.get(bridge).map_or(MacAddr::ZERO, |b| b.mac);
             packet.data_mut()[..6].copy_from_slice(&mac.0);
             packet.pkt_type = PacketType::Host;

@@ -58,7 +58,7 @@ fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next
     if !l4::checksum_ok(ip.src, ip.dst, UDP, &l4[..said]) {
         return Next::Drop(DropReason::UdpCsum, packet);
     }
-    if tunnel::listens(ns, dst_port) {
+    if tunnel::listens(ns, ip.family(), dst_port) {
         return tunnel::decapsulate(ns, ctx, header_len, packet);
     }
     match ns.sockets.udp_deliver((ip.src, src_port).into(), (ip.dst, dst_port).into(), &l4[8..said]) {

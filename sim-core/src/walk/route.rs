@@ -24,6 +24,8 @@ pub(super) enum InputRoute {
     Forward(Dst),
     /// For nobody: an ICMP error, or silence.
     Unreachable { notice: Option<Notice>, reason: DropReason },
+    /// For a group that nobody here is in: it was flooded to everyone, and nothing is lost (`ip6_mc_input`).
+    Ignore,
     /// It must not be.
     Drop(DropReason),
 }
@@ -42,6 +44,7 @@ pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> 
             ctx.decided(packet.id, || Some(Decision::Forwarded { dev: dst.dev, via: dst.via }));
             Next::Go(Stage::Forward(dst, packet))
         }
+        InputRoute::Ignore => Next::Delivered,
         InputRoute::Drop(reason) => Next::Drop(reason, packet),
         InputRoute::Unreachable { notice, reason } => {
             let may = ip.family() == Family::V6 || ns.icmp_limits.allow_route_error(ip.src, ctx.now);
@@ -103,7 +106,7 @@ fn before_lookup(ns: &Netns, ip: &IpHeader, dev: DevId) -> Option<InputRoute> {
         let member = group.is_multicast() && mld::is_member(ns, group, dev);
         return match (member, group.is_multicast()) {
             (true, _) => Some(InputRoute::Local),
-            (false, true) => Some(InputRoute::Drop(DropReason::IpInvalidDest)),
+            (false, true) => Some(InputRoute::Ignore),
             (false, false) => None,
         };
     }

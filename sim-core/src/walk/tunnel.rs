@@ -6,6 +6,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Ctx, Next, Stage, Target, output};
 use crate::capture::Decision;
+use crate::dev::Dev;
+use crate::dev::vxlan::Vxlan;
 use crate::engine::arena::DevId;
 use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
@@ -100,9 +102,16 @@ pub(crate) fn flow_hash(packet: &Packet) -> u32 {
     (xxh3_64(&key) as u32).max(1)
 }
 
-/// The VXLAN device that listens on a UDP port, if one does.
-pub(super) fn listens(ns: &Netns, port: u16) -> bool {
-    ns.devs.iter().any(|d| d.up && d.vxlan().is_some_and(|v| v.port == port))
+/// The VXLAN devices that listen on a UDP port of that family.
+fn listening(ns: &Netns, family: Family, port: u16) -> impl Iterator<Item = (&Dev, &Vxlan)> {
+    let up = ns.devs.iter().filter(|dev| dev.up);
+    let vteps = up.filter_map(|dev| Some((dev, dev.vxlan()?)));
+    vteps.filter(move |(_, vxlan)| vxlan.port == port && vxlan.family() == family)
+}
+
+/// Whether a VXLAN device listens on a UDP port of that family.
+pub(super) fn listens(ns: &Netns, family: Family, port: u16) -> bool {
+    listening(ns, family, port).next().is_some()
 }
 
 /// A UDP datagram for a VTEP (`vxlan_rcv`): the inner frame is received by the VXLAN device, by an event as
@@ -113,8 +122,9 @@ pub(super) fn decapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, header_len: usize, 
         return Next::Drop(DropReason::HdrTrunc, packet);
     };
     let Some(vni) = vxlan::vni(tunneled) else { return Next::Drop(DropReason::VxlanInvalidHdr, packet) };
-    let found = ns.devs.iter().find(|d| d.up && d.vxlan().is_some_and(|v| v.port == port && v.vni == vni));
-    let Some(dev) = found else { return Next::Drop(DropReason::VxlanInvalidHdr, packet) };
+    let Some(family) = packet.ip().map(|ip| ip.family()) else { return Next::Drop(DropReason::IpInHdr, packet) };
+    let found = listening(ns, family, port).find(|(_, vxlan)| vxlan.vni == vni);
+    let Some((dev, _)) = found else { return Next::Drop(DropReason::VxlanInvalidHdr, packet) };
     let inner = tunneled.get(vxlan::VXLAN_LEN..).unwrap_or(&[]);
     let Some(eth) = EthHeader::read(inner) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     if eth.src == dev.mac {

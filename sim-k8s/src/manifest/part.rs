@@ -55,6 +55,8 @@ impl Part {
                 "spec.type",
                 "spec.clusterIP",
                 "spec.clusterIPs",
+                "spec.ipFamilies",
+                "spec.ipFamilyPolicy",
                 "spec.ports",
                 "spec.selector",
                 "spec.externalName",

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Expr, Filter, FilterError, Joint, Named, Pattern, Test, Which};
 use crate::capture::Direction;
 use crate::wire::eth::{ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, MacAddr};
-use crate::wire::ip::{ICMP, SCTP, TCP, UDP};
+use crate::wire::ip::{ICMP, ICMPV6, SCTP, TCP, UDP};
 
 /// How deep parentheses may nest.
 const DEEPEST: usize = 64;
@@ -133,6 +133,7 @@ impl<'t> Parser<'t> {
             "ip6" => Test::Ether(ETHERTYPE_IPV6),
             "arp" => Test::Ether(ETHERTYPE_ARP),
             "icmp" => Test::Proto(ICMP),
+            "icmp6" => Test::Proto(ICMPV6),
             "vxlan" => Test::Vxlan(self.number_if_any()?),
             "netns" => Test::Netns(self.name("a netns")?),
             "dev" => Test::Dev(self.name("a device")?),
