@@ -51,6 +51,8 @@ struct Partial {
     max_size: u32,
     /// Which values its fragments had for congestion (RFC 3168 5), a bit each.
     ecn: u8,
+    /// Of those with DF (`max_df_size`).
+    max_df: u32,
     dev: Option<DevId>,
 }
 
@@ -112,6 +114,7 @@ impl Frags {
             first: None,
             max_size: 0,
             ecn: 0,
+            max_df: 0,
             dev: packet.iif,
         };
         let partial = self.partial.entry(key).or_insert_with(new);
@@ -125,6 +128,9 @@ impl Frags {
         }
         partial.max_size = partial.max_size.max(ip.total_len);
         partial.ecn |= 1 << (ip.tos & CE);
+        if ip.df {
+            partial.max_df = partial.max_df.max(ip.total_len);
+        }
         self.bytes += payload.len();
         partial.pieces.insert(ip.frag_offset, payload);
         if start == 0 {
@@ -232,6 +238,8 @@ impl Partial {
         let pieces = self.pieces.values().map(|piece| piece.len() as u16).collect();
         let payload: Vec<u8> = self.pieces.into_values().flatten().collect();
         header.mf = false;
+        // The whole must not be cut smaller than its largest fragment, if that one must not be (`ip_frag_reasm`).
+        header.df = self.max_df == self.max_size;
         let mut whole = match ext::fragment(first.l3()) {
             None => build::ip(first.id, header, &payload),
             Some(header) => Packet::new(first.id, &without(first.l3(), &header, &payload)),

@@ -80,10 +80,9 @@ fn to_neighbour(ns: &Netns, port: DevId, dst: super::Dst, mut packet: Packet) ->
         && n.state.is_connected()
         && n.header_cached
     {
-        let (mac, own) = (n.mac, ns.devs.get(dst.dev).map_or(MacAddr::ZERO, |d| d.mac));
+        let mac = n.mac;
         // `neigh_hh_bridge` copies the destination only; the source stays the client's.
         packet.data_mut()[..6].copy_from_slice(&mac.0);
-        packet.pkt_type = super::receive::packet_type(mac, own);
         return Next::Go(Stage::Switch(port, packet));
     }
     let src = EthHeader::read(packet.data()).map(|e| e.src);
@@ -131,7 +130,6 @@ fn show_other_host(packet: &mut Packet) {
 }
 
 /// FORWARD accepted (`br_nf_post_routing`): POSTROUTING, which sees no incoming device.
-pub(super) fn postrouting(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
-    show_other_host(&mut packet);
+pub(super) fn postrouting(ns: &Netns, port: DevId, packet: Packet) -> Next {
     Next::Go(hook::begin(Hook::Postrouting, (None, bridge_of(ns, port)), After::BridgePostrouting(port), packet))
 }

@@ -48,7 +48,8 @@ pub(super) fn finish_bridged(ns: &mut Netns, port: DevId, packet: Packet) -> Nex
         return Next::Go(Stage::Transmit(port, packet));
     };
     let l2 = packet.data()[..packet.len() - packet.l3().len()].to_vec();
-    let mut pieces = split(ns, &packet, &ip, (port, mtu));
+    // DF is not kept: what the bridge knows of the fragments is their size (`br_validate_ipv4`).
+    let mut pieces = split(ns, &packet, &IpHeader { df: false, ..ip }, (port, mtu));
     pieces.iter_mut().for_each(|p| p.push_l2(&l2));
     Next::Several(pieces.into_iter().map(|p| Stage::Transmit(port, p)).collect())
 }

@@ -346,7 +346,8 @@ fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
                 (reason, packet)
             }
         };
-        if at_output {
+        // What a tunnel sends is nobody's system call.
+        if at_output && packet.nested == 0 {
             ctx.out.output_drop = id.zip(output::errno_of_drop(ns, reason, &packet));
         }
         ctx.out.lose(ctx.now, Some(&packet), DropPlace { netns: ns.id, dev, stage: name, reason });

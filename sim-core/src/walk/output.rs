@@ -105,9 +105,7 @@ pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, Errno> {
 /// which there is no route gives the route's error (`NF_DROP_ERR`).
 pub(super) fn errno_of_drop(ns: &Netns, reason: DropReason, packet: &Packet) -> Option<Errno> {
     match reason {
-        DropReason::NetfilterDrop | DropReason::ConntrackDrop => Some(Errno::EPERM),
-        // The sender of IPv4 hears of the ICMP error instead.
-        DropReason::NetfilterReject if packet.ip().is_some_and(|ip| ip.dst.is_ipv6()) => Some(Errno::EPERM),
+        DropReason::NetfilterDrop | DropReason::NetfilterReject | DropReason::ConntrackDrop => Some(Errno::EPERM),
         DropReason::IpOutNoRoutes => route_again(ns, packet).err(),
         _ => None,
     }

@@ -9,7 +9,7 @@ use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::wire::eth::EthHeader;
-use crate::wire::packet::{Packet, PacketType};
+use crate::wire::packet::Packet;
 
 /// A frame that came in by a port: the source is learned, the destination decides.
 pub(super) fn switch(ns: &mut Netns, ctx: &mut Ctx<'_>, port: DevId, packet: Packet) -> Next {
@@ -62,7 +62,6 @@ fn resume_bridged_dnat(mut packet: Packet, src: crate::wire::eth::MacAddr) -> Ne
     let Some(ports) = &mut packet.bridge else { return Next::Drop(DropReason::NotSpecified, packet) };
     ports.bridged_dnat = None;
     let Some(port) = ports.physin else { return Next::Drop(DropReason::NotSpecified, packet) };
-    packet.pkt_type = PacketType::OtherHost;
     packet.iif = Some(port);
     Next::Go(Stage::Switch(port, packet))
 }

@@ -84,15 +84,15 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
     // That of IPv6 is summed up at once (`nf_reject_ip6_tcphdr_put`).
     answer.csum_partial = ip.src.is_ipv4();
     attach_related(&walk.packet, &mut answer);
+    let key = FibKey { src: (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst), ..FibKey::to(ip.src) };
+    let (dst, _) = output::route_output(ns, key).ok()?;
     if let CtRef::Entry(id, _) = walk.packet.ct {
         ns.conntrack.set_closing(ctx.now, id);
     }
-    if let Some(port) = walk.packet.bridge.and_then(|b| b.physin).filter(|_| walk.hook != Hook::Output) {
-        return swap_back(&walk.packet, port, answer);
+    match walk.packet.bridge.and_then(|b| b.physin).filter(|_| walk.hook != Hook::Output) {
+        Some(port) => swap_back(&walk.packet, port, answer),
+        None => Some(Stage::LocalOut(dst, answer)),
     }
-    let key = FibKey { src: (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst), ..FibKey::to(ip.src) };
-    let (dst, _) = output::route_output(ns, key).ok()?;
-    Some(Stage::LocalOut(dst, answer))
 }
 
 /// A bridged packet is answered on the port it came in by, with its addresses swapped.

@@ -160,5 +160,8 @@ fn send(
     packet.csum_partial = proto == UDP && dst.dev == Devices::LO && !too_big;
     let id = packet.id;
     run(ns, ctx, Stage::LocalOut(dst, packet));
-    ctx.out.take_output_drop(id).map_or(Ok(()), |errno| Err(SocketError::local(errno, 0)))
+    // An answer of REJECT arrives before the call returns, and the sender of IPv4 is told of that instead.
+    let answered = family == Family::V4 && !ctx.out.frames.is_empty();
+    let told = ctx.out.take_output_drop(id).filter(|_| !answered);
+    told.map_or(Ok(()), |errno| Err(SocketError::local(errno, 0)))
 }

@@ -60,7 +60,7 @@ fn mark(dice: &mut Dice) -> &'static str {
 
 /// A port of clients or servers.
 pub(super) fn port(dice: &mut Dice) -> String {
-    dice.pick(&["8080", "80", "8081", "40000:40002", "30080", "0", "0:65535", "1024:"]).into()
+    dice.pick(&["8080", "80", "8081", "40000:40002", "30080", "0", "1024:"]).into()
 }
 
 fn l4(dice: &mut Dice, proto: Option<&str>, bang: &str) -> Option<String> {
