@@ -62,6 +62,22 @@ fn the_real_tools_take_every_nodes_rules() {
 }
 
 #[test]
+fn the_real_tools_take_the_rules_of_each_family() {
+    let dual = format!("{EXAMPLES}dual");
+    for (family, tool) in [("4", "iptables"), ("6", "ip6tables")] {
+        let printed = everyhop(&[&dual, "--node", "n1", "--ip-family", "dual", "--family", family]);
+        assert_eq!((printed.status.code(), text(&printed.stderr)), (Some(0), String::new()), "{family}");
+        let rules = text(&printed.stdout);
+        assert!(rules.contains("\"default/web cluster IP\""), "{rules}");
+        assert_eq!(rules.contains("\"default/web-v6 cluster IP\""), family == "6", "{rules}");
+        for backend in ["nft", "legacy"] {
+            let tool = format!("{tool}-{backend}-restore");
+            assert_eq!(refused_by(&tool, &printed.stdout).unwrap_or_default(), "", "{tool}");
+        }
+    }
+}
+
+#[test]
 fn rules_hold_all_tables_and_every_agents_chains() {
     let printed = text(&everyhop(&[&example(), "--node", "n1"]).stdout);
     for part in ["*nat", "*filter", "*mangle", "KUBE-SERVICES", "FLANNEL-POSTRTG", "-A KUBE-SEP-"] {

@@ -49,6 +49,21 @@ fn the_examples_run_and_every_call_is_answered() {
 }
 
 #[test]
+fn clusters_of_ipv6_and_of_both_families_answer_every_call() {
+    let folder = tempfile::tempdir().unwrap();
+    for family in ["ipv6", "dual"] {
+        let ran = everyhop(folder.path(), &[&example("dual"), "--ip-family", family, "--nodes", "2", "--json"]);
+        let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{family}: {report:#}");
+        assert_eq!(report["calls"]["sent"], report["calls"]["answered"], "{family}: {report:#}");
+        let called = report["services"].as_array().unwrap();
+        assert!(called.len() > 1 && called.iter().all(|s| s["calls"].as_u64() > Some(0)), "{family}: {report:#}");
+    }
+    let refused = everyhop(folder.path(), &[&example("dual"), "--json"]);
+    assert_ne!(refused.status.code(), Some(0), "a cluster of IPv4 has no address for a Service of IPv6");
+}
+
+#[test]
 fn with_a_folder_the_run_is_the_same_and_all_of_it_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let words = [&example("hello/hello.yaml"), "--nodes", "2", "--json"];
