@@ -279,6 +279,11 @@ impl Outbox {
         PacketId(self.last_packet)
     }
 
+    /// Forgets what was dropped before: somebody begins to send, and will ask.
+    pub(crate) fn forget_output_drop(&mut self) {
+        self.output_drop = None;
+    }
+
     /// What the sender of this packet is told at once, if OUTPUT or POSTROUTING dropped it (`nf_hook_slow`).
     pub(crate) fn take_output_drop(&mut self, id: PacketId) -> Option<Errno> {
         self.output_drop.take().filter(|(dropped, _)| *dropped == id).map(|(_, errno)| errno)
@@ -346,8 +351,8 @@ fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
                 (reason, packet)
             }
         };
-        // What a tunnel sends is nobody's system call.
-        if at_output && packet.nested == 0 {
+        // What a tunnel sends is nobody's system call, nor is an answer to the packet that was dropped first.
+        if at_output && packet.nested == 0 && ctx.out.output_drop.is_none() {
             ctx.out.output_drop = id.zip(output::errno_of_drop(ns, reason, &packet));
         }
         ctx.out.lose(ctx.now, Some(&packet), DropPlace { netns: ns.id, dev, stage: name, reason });

@@ -159,6 +159,7 @@ fn send(
     // A datagram that is not cut is left to a device that can compute checksums (`__ip_append_data`); `lo` can.
     packet.csum_partial = proto == UDP && dst.dev == Devices::LO && !too_big;
     let id = packet.id;
+    ctx.out.forget_output_drop();
     run(ns, ctx, Stage::LocalOut(dst, packet));
     // An answer of REJECT arrives before the call returns, and the sender of IPv4 is told of that instead.
     let answered = family == Family::V4 && !ctx.out.frames.is_empty();
