@@ -11,26 +11,15 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use pcap_file::pcapng::{Block, PcapNgParser, PcapNgWriter};
 use sim_core::capture::Seen;
 use sim_core::capture::pcapng::PcapNg;
-use sim_core::kernel::Kernel;
 use sim_k8s::manifest::SourceFile;
-use sim_scenarios::run::{Balancer, ClusterOptions, IpFamily, Network, Recipe, Run, Scenario, VERSION};
+use sim_scenarios::run::{ClusterOptions, Recipe, Run, Scenario, VERSION};
 
 const SHOP: &str = include_str!("../../examples/shop/shop.yaml");
 /// Events that are benched: the cluster comes up, and calls are made.
 const EVENTS: u64 = 20_000;
 
 fn shop() -> Scenario {
-    let cluster = ClusterOptions {
-        seed: 1,
-        nodes: 3,
-        cpus: 1,
-        kernel: Kernel::default(),
-        zones: 0,
-        ip_family: IpFamily::Ipv4,
-        network: Network::Vxlan,
-        random_fully: true,
-        load_balancer: Balancer::Passthrough,
-    };
+    let cluster = ClusterOptions::default();
     let recipe = Recipe {
         version: VERSION.into(),
         cluster,

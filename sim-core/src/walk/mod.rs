@@ -266,7 +266,7 @@ pub(crate) struct Outbox {
     pub drops: DropCounters,
     worklist: Worklist,
     pub hop_count: u64,
-    /// The packet that OUTPUT or POSTROUTING dropped last, and what its sender is told.
+    /// The packet that OUTPUT or POSTROUTING dropped first since the last was forgotten, and what its sender is told.
     output_drop: Option<(PacketId, Errno)>,
     last_packet: u64,
     last_stamp: u64,

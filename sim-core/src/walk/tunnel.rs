@@ -9,7 +9,7 @@ use crate::capture::Decision;
 use crate::dev::Dev;
 use crate::dev::vxlan::Vxlan;
 use crate::engine::arena::DevId;
-use crate::engine::mutant::Mutant;
+use crate::engine::mutant::{Mutant, Planted};
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
@@ -42,12 +42,10 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     // POSTROUTING of the outer packet sees the VXLAN device as the incoming one.
     inner.iif = Some(dev);
     inner.nested += 1;
-    let inner_tos = inner.ip().map_or(0, |ip| ip.tos);
-    let ttl = ns.default_ttl(Family::of(remote), dst.dev);
-    let mut outer = outer_packet(inner, (src, remote, ttl), (src_port, port), vni);
-    if ns.planted.is(Mutant::TunnelTosCopied) {
-        edit::set_tos(outer.l3_mut(), inner_tos);
-    }
+    let mut header = IpHeader::new(src, remote, UDP, inner.len() + vxlan::VXLAN_LEN + 8);
+    header.ttl = ns.default_ttl(Family::of(remote), dst.dev);
+    header.tos = outer_tos(ns.planted, inner.ip().map_or(0, |ip| ip.tos));
+    let mut outer = outer_packet(inner, &header, (src_port, port), vni);
     // What is quoted before a device has summed it up shows it (net/ipv4/udp.c, `udp_set_csum`).
     outer.csum_partial = true;
     edit::set_id(outer.l3_mut(), ns.ip_ids.draw());
@@ -56,18 +54,20 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     Next::Go(Stage::LocalOut(dst, outer))
 }
 
-/// UDP, IP and VXLAN headers around the frame: no flow label, DF clear, checksum present, of the inner type of
-/// service only ECN, and that never as "congestion experienced" (net/ipv4/ip_tunnel_core.c, `INET_ECN_encapsulate`).
-fn outer_packet(mut packet: Packet, (src, dst, ttl): (IpAddr, IpAddr, u8), ports: (u16, u16), vni: u32) -> Packet {
-    let inner_tos = packet.ip().map_or(0, |ip| ip.tos);
-    packet.push_l3(&vxlan::header(vni));
-    let mut header = IpHeader::new(src, dst, UDP, packet.len() + 8);
-    header.ttl = ttl;
-    header.tos = match inner_tos & 3 {
+/// Of the inner type of service only ECN, and that never as "congestion experienced" (net/ipv4/ip_tunnel_core.c,
+/// `INET_ECN_encapsulate`).
+fn outer_tos(planted: Planted, inner_tos: u8) -> u8 {
+    match inner_tos & 3 {
+        _ if planted.is(Mutant::TunnelTosCopied) => inner_tos,
         3 => 2,
         ecn => ecn,
-    };
-    let udp = build::udp_segment(&header, ports.0, ports.1, packet.data());
+    }
+}
+
+/// UDP, IP and VXLAN headers around the frame: no flow label, DF clear, checksum present.
+fn outer_packet(mut packet: Packet, header: &IpHeader, ports: (u16, u16), vni: u32) -> Packet {
+    packet.push_l3(&vxlan::header(vni));
+    let udp = build::udp_segment(header, ports.0, ports.1, packet.data());
     packet.push_l3(&udp[..8]);
     let ip = header.to_bytes(packet.len());
     packet.push_l3(&ip);

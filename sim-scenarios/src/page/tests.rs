@@ -1,29 +1,18 @@
 use std::num::NonZeroU64;
 
 use sim_core::engine::time::Instant;
-use sim_core::kernel::Kernel;
 use sim_k8s::manifest::SourceFile;
 
 use super::moments::{Lane, Moment};
 use super::*;
 use crate::report::FailureReport;
-use crate::run::{Balancer, ClusterOptions, IpFamily, Network, Scenario, VERSION};
+use crate::run::{ClusterOptions, Scenario, VERSION};
 
 const HELLO: &str = include_str!("../../../examples/hello/hello.yaml");
 
 /// `hello` on two nodes for ten seconds, in which the pods behind its Service go away.
 fn recipe() -> Recipe {
-    let cluster = ClusterOptions {
-        seed: 1,
-        nodes: 2,
-        cpus: 1,
-        kernel: Kernel::default(),
-        zones: 2,
-        ip_family: IpFamily::Ipv4,
-        network: Network::Vxlan,
-        random_fully: true,
-        load_balancer: Balancer::Passthrough,
-    };
+    let cluster = ClusterOptions { nodes: 2, zones: 2, ..ClusterOptions::default() };
     let faults = "- {at: 2s, do: delete a pod of deployment default/web}\n- {at: 5s, do: scale deployment web 0}\n";
     let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
     Recipe {

@@ -67,6 +67,23 @@ pub struct ClusterOptions {
     pub load_balancer: Balancer,
 }
 
+impl Default for ClusterOptions {
+    /// What the command line has when nothing is said.
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            nodes: 3,
+            cpus: 1,
+            kernel: Kernel::default(),
+            zones: 0,
+            ip_family: IpFamily::default(),
+            network: Network::Vxlan,
+            random_fully: true,
+            load_balancer: Balancer::Passthrough,
+        }
+    }
+}
+
 /// The address families of a cluster (`networking.ipFamily` of kind).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,9 +1,8 @@
 //! What people read when something fails.
 
 use super::*;
-use crate::run::{Balancer, ClusterOptions, IpFamily, Network, Recipe, Scenario, VERSION};
+use crate::run::{ClusterOptions, IpFamily, Recipe, Scenario, VERSION};
 use sim_core::engine::time::Duration;
-use sim_core::kernel::Kernel;
 
 /// The cluster of the tour, to which this is added, and to which this is done.
 fn scenario(more: &str, faults: &str) -> Scenario {
@@ -19,17 +18,7 @@ fn recipe(more: &str, faults: &str, calls: Option<&str>) -> Recipe {
     let file = |name: &str, text: &str| SourceFile { name: name.into(), text: text.into() };
     Recipe {
         version: VERSION.into(),
-        cluster: ClusterOptions {
-            seed: 1,
-            nodes: 2,
-            cpus: 1,
-            kernel: Kernel::default(),
-            zones: 0,
-            ip_family: IpFamily::Ipv4,
-            network: Network::Vxlan,
-            random_fully: true,
-            load_balancer: Balancer::Passthrough,
-        },
+        cluster: ClusterOptions { nodes: 2, ..ClusterOptions::default() },
         duration_ns: std::num::NonZeroU64::new(8_000_000_000).unwrap(),
         manifests: vec![file("tour.yaml", TOUR), file("more.yaml", more)],
         traffic: calls.map(|calls| file("calls.yaml", calls)),

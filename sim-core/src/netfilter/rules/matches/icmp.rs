@@ -67,16 +67,33 @@ const NAMES: [(&str, IcmpType); 40] = [
 
 impl IcmpType {
     fn read(text: &str) -> Result<Self, String> {
-        let named = NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|&(_, t)| t);
+        let kind = Self::written(text, &NAMES);
+        // 255 is how the kernel's form spells "any".
+        let kind = kind.map(|kind| if kind == Type(255) { Any } else { kind });
+        kind.ok_or_else(|| format!("invalid ICMP type {text:?}: a name, TYPE or TYPE/CODE is expected"))
+    }
+
+    /// One of `names`, `TYPE` or `TYPE/CODE`.
+    pub(super) fn written(text: &str, names: &[(&str, Self)]) -> Option<Self> {
+        let named = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|&(_, t)| t);
         let byte = |text| number(text, 255).map(|n| n as u8);
         let numbered = || match text.split_once('/') {
             Some((kind, code)) => Some(Code(byte(kind)?, byte(code)?)),
-            // 255 is how the kernel's form spells "any".
-            None => byte(text).map(|kind| if kind == 255 { Any } else { Type(kind) }),
+            None => byte(text).map(Type),
         };
-        named
-            .or_else(numbered)
-            .ok_or_else(|| format!("invalid ICMP type {text:?}: a name, TYPE or TYPE/CODE is expected"))
+        named.or_else(numbered)
+    }
+
+    /// Whether a packet's message is of the kind. One that is cut is dropped, a later fragment fits nothing.
+    pub(super) fn asks(kind: Option<Cond<Self>>, question: &Question<'_, '_>) -> Answer {
+        let packet = &question.packet;
+        if packet.ip.frag_offset != 0 {
+            return Answer::No;
+        }
+        match packet.l4.get(..8) {
+            Some(header) => kind.is_none_or(|k| k.says(k.value.covers(header[0], header[1]))).into(),
+            None => Answer::Hotdrop,
+        }
     }
 
     /// The name of one type and code, if they have one; that of a type stands for its code 0.
@@ -142,14 +159,7 @@ impl Kind for Icmp {
     }
 
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
-        let packet = &question.packet;
-        if packet.ip.frag_offset != 0 {
-            return Answer::No;
-        }
-        match packet.l4.get(..8) {
-            Some(header) => self.kind.is_none_or(|k| k.says(k.value.covers(header[0], header[1]))).into(),
-            None => Answer::Hotdrop,
-        }
+        IcmpType::asks(self.kind, question)
     }
 }
 

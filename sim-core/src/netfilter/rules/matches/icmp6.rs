@@ -6,11 +6,11 @@ use super::icmp::IcmpType::{self, Code, Type};
 use super::{Answer, Kind, Question};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::rule::{Cond, Selector};
-use crate::netfilter::text::{Given, TextError, number};
+use crate::netfilter::text::{Given, TextError};
 use crate::wire::ip::{Family, ICMPV6};
 
 /// The names of extensions/libip6t_icmp6.h.
-const NAMES: [(&str, IcmpType); 25] = [
+const NAMES: [(&str, IcmpType); 28] = [
     ("destination-unreachable", Type(1)),
     ("no-route", Code(1, 0)),
     ("communication-prohibited", Code(1, 1)),
@@ -36,21 +36,14 @@ const NAMES: [(&str, IcmpType); 25] = [
     ("router-advertisement", Type(134)),
     ("neighbour-solicitation", Type(135)),
     ("neighbour-advertisement", Type(136)),
+    ("neighbor-solicitation", Type(135)),
+    ("neighbor-advertisement", Type(136)),
+    ("redirect", Type(137)),
 ];
-/// The other spelling, and what came later.
-const MORE_NAMES: [(&str, IcmpType); 3] =
-    [("neighbor-solicitation", Type(135)), ("neighbor-advertisement", Type(136)), ("redirect", Type(137))];
 
 fn read(text: &str) -> Result<IcmpType, String> {
-    let named = NAMES.iter().chain(&MORE_NAMES).find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|&(_, t)| t);
-    let byte = |text| number(text, 255).map(|n| n as u8);
-    let numbered = || match text.split_once('/') {
-        Some((kind, code)) => Some(Code(byte(kind)?, byte(code)?)),
-        None => byte(text).map(Type),
-    };
-    named
-        .or_else(numbered)
-        .ok_or_else(|| format!("invalid ICMPv6 type {text:?}: a name, TYPE or TYPE/CODE is expected"))
+    let kind = IcmpType::written(text, &NAMES);
+    kind.ok_or_else(|| format!("invalid ICMPv6 type {text:?}: a name, TYPE or TYPE/CODE is expected"))
 }
 
 /// ICMPv6 type and code.
@@ -81,14 +74,7 @@ impl Kind for Icmp6 {
     }
 
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
-        let packet = &question.packet;
-        if packet.ip.frag_offset != 0 {
-            return Answer::No;
-        }
-        match packet.l4.get(..8) {
-            Some(header) => self.kind.is_none_or(|k| k.says(k.value.covers(header[0], header[1]))).into(),
-            None => Answer::Hotdrop,
-        }
+        IcmpType::asks(self.kind, question)
     }
 }
 
