@@ -49,7 +49,7 @@ impl Rules {
     /// Takes the rules that `apply` made of the same rules in another netns.
     pub fn adopt(&mut self, next: Arc<Ruleset>) {
         self.state.follow(&self.set, &next);
-        self.conntrack |= next.needs_conntrack();
+        self.conntrack = next.needs_conntrack();
         self.nat = TableName::ALL.iter().any(|t| *t == TableName::Nat && next.table(*t).is_some());
         self.any = true;
         self.set = next;
@@ -60,7 +60,8 @@ impl Rules {
         !self.any
     }
 
-    /// Whether some rule made the kernel register conntrack's hooks; they stay once registered.
+    /// Whether some rule makes the kernel register conntrack's hooks, which go with the last one that needs them
+    /// (net/netfilter/nf_conntrack_proto.c, `nf_ct_netns_put`). Entries stay.
     pub fn tracks(&self) -> bool {
         self.conntrack
     }

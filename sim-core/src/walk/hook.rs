@@ -186,7 +186,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
     let set = std::sync::Arc::clone(&ns.rules[walk.family].set);
     let Some(table) = set.table(name) else { return (Verdict::Accept, None) };
     let ct = CtFacts::of(&ns.conntrack, &walk.packet);
-    let types = facts::Addresses { fib: &ns.fib, devs: &ns.devs };
+    let fib = facts::NetnsFib { fib: &ns.fib, devs: &ns.devs };
     let ports = walk.packet.bridge.unwrap_or_default();
     let mut trail = Trail { whole: ctx.out.taps.rules, steps: Vec::new() };
     let mut asked = rules::RulePacket {
@@ -200,7 +200,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
         mac: walk.packet.iif.and_then(|_| walk.packet.last_eth()).map(|eth| eth.src),
         ct,
         conntrack: &ns.conntrack,
-        addr_types: &types,
+        fib: &fib,
         sets: &mut ns.sets,
         now: ctx.now,
         rng: &mut ns.streams.rules,
@@ -233,6 +233,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
     match template {
         Some(CtTemplate::Notrack) => walk.packet.ct = CtRef::Untracked,
         Some(CtTemplate::Zone(zone)) => walk.zone = zone,
+        Some(CtTemplate::ZoneOfMark(dir)) => walk.zone = Zone { id: walk.packet.mark as u16, dir },
         None => {}
     }
     if let Some(mss) = mss {

@@ -79,6 +79,14 @@ impl Family {
         }
     }
 
+    /// How long its addresses are, in bits.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
+
     /// Length of an IP header without options or extension headers.
     pub const fn header_len(self) -> usize {
         match self {

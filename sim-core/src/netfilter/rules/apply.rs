@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::rule::{Counters, Rule};
+use super::rule::{Counters, Rule, Target};
 use super::table::{Base, Chain, ChainId, Entry, Policy, Ruleset, Table, TableName};
 
 mod check;
@@ -29,6 +29,12 @@ pub enum Op {
     Remove(Option<Arc<str>>),
     /// `-P`.
     SetPolicy(Arc<str>, Policy),
+    /// `-E`: the old name and the new one.
+    Rename(Arc<str>, Arc<str>),
+    /// `-Z`; `None` is all chains. What the matches of these rules remember begins anew, too.
+    Zero(Option<Arc<str>>),
+    /// `-Z` with the place, counted from 1.
+    ZeroAt(Arc<str>, usize),
     /// `-A`.
     Append(Arc<str>, Arc<Rule>),
     /// `-I`, the place counted from 1.
@@ -39,6 +45,8 @@ pub enum Op {
     Delete(Arc<str>, Arc<Rule>),
     /// `-D` with the place, counted from 1.
     DeleteAt(Arc<str>, usize),
+    /// `-C`: changes nothing, but fails if there is no such rule.
+    Check(Arc<str>, Arc<Rule>),
 }
 
 /// What one COMMIT does to one table.
@@ -119,20 +127,15 @@ impl Draft {
             Op::Declare { chain, policy, counters } => self.declare(chain, *policy, *counters),
             Op::New(chain) if self.table.find(chain).is_some() => Err("Chain already exists".into()),
             Op::New(chain) => self.create(chain),
-            Op::Flush(Some(chain)) => {
-                let id = self.find(chain)?;
-                self.edit(id).rules.clear();
-                Ok(())
-            }
-            Op::Flush(None) => {
-                let all: Vec<_> = self.table.iter().map(|(id, _)| id).collect();
-                all.into_iter().for_each(|id| self.edit(id).rules.clear());
+            Op::Flush(chain) => {
+                self.chains(chain.as_ref())?.into_iter().for_each(|id| self.edit(id).rules.clear());
                 Ok(())
             }
             Op::Remove(chain) => self.remove(chain.as_ref()),
-            Op::SetPolicy(chain, policy) => {
-                let id = self.find(chain)?;
-                self.set_policy(id, *policy, Counters::default())
+            Op::Rename(from, to) => self.rename(from, to),
+            Op::Zero(chain) => {
+                self.chains(chain.as_ref())?.into_iter().for_each(|id| self.zero(id));
+                Ok(())
             }
             Op::Append(chain, rule) => {
                 let id = self.find(chain)?;
@@ -156,17 +159,89 @@ impl Draft {
                 Ok(())
             }
             Op::Delete(chain, rule) => {
-                let id = self.find(chain)?;
-                let same = |e: &Entry| e.rule.same(rule);
-                let place = self.table.chain(id).and_then(|c| c.rules.iter().position(same));
-                self.edit(id).rules.remove(place.ok_or("Bad rule (does a matching rule exist in that chain?)")?);
+                let (id, place) = self.same(chain, rule)?;
+                self.edit(id).rules.remove(place);
                 Ok(())
             }
+            Op::Check(chain, rule) => self.same(chain, rule).map(|_| ()),
             Op::DeleteAt(chain, place) => {
                 let id = self.find(chain)?;
                 self.place(chain, *place).ok_or("Index of deletion too big")?;
                 self.edit(id).rules.remove(*place - 1);
                 Ok(())
+            }
+            Op::ZeroAt(chain, place) => {
+                let rule = self.place(chain, *place).ok_or("Index of zeroing too big")?.rule.clone();
+                let entry = self.entry(&zeroed(&rule));
+                *self.place(chain, *place).expect("a rule that was there") = entry;
+                Ok(())
+            }
+            Op::SetPolicy(chain, policy) => {
+                let id = self.find(chain)?;
+                self.set_policy(id, *policy, Counters::default())
+            }
+        }
+    }
+
+    /// One chain, or all of them.
+    fn chains(&self, chain: Option<&Arc<str>>) -> Result<Vec<ChainId>, String> {
+        match chain {
+            Some(chain) => Ok(vec![self.find(chain)?]),
+            None => Ok(self.table.iter().map(|(id, _)| id).collect()),
+        }
+    }
+
+    /// The chain, and the place of a rule that says the same.
+    fn same(&self, chain: &str, rule: &Rule) -> Result<(ChainId, usize), String> {
+        let id = self.find(chain)?;
+        let place = self.table.chain(id).and_then(|c| c.rules.iter().position(|e| e.rule.same(rule)));
+        place.map(|place| (id, place)).ok_or_else(|| "Bad rule (does a matching rule exist in that chain?)".into())
+    }
+
+    /// Sets the counters of a chain and its rules to zero. nft does so by replacing each (iptables/nft.c,
+    /// `nft_rule_zero_counters`).
+    fn zero(&mut self, id: ChainId) {
+        let chain = self.table.chain(id).expect("the id of a chain that is there");
+        let rules: Vec<_> = chain.rules.iter().map(|entry| zeroed(&entry.rule)).collect();
+        let entries: Vec<_> = rules.iter().map(|rule| self.entry(rule)).collect();
+        let serial = self.serial();
+        let chain = self.edit(id);
+        chain.rules = entries;
+        if let Some(base) = &mut chain.base {
+            base.counters = Counters::default();
+            chain.serial = serial;
+        }
+    }
+
+    fn rename(&mut self, from: &Arc<str>, to: &Arc<str>) -> Result<(), String> {
+        may_be_named(to)?;
+        if self.table.find(to).is_some() {
+            return Err("File exists".into());
+        }
+        let id = self.find(from)?;
+        if self.is_base(id) {
+            return Err(format!("chain {from} is built in and cannot be renamed"));
+        }
+        if self.table.chain(id).is_some_and(|chain| chain.serial >= self.first_serial) {
+            return Err(format!("chain {from} is made by the same COMMIT (No such file or directory)"));
+        }
+        self.table.users.remove(from);
+        self.table.users.insert(to.clone(), id);
+        self.edit(id).name = to.clone();
+        self.lead_to(from, to);
+        Ok(())
+    }
+
+    /// Rules know by name where they lead: those to `from` now lead to `to`.
+    fn lead_to(&mut self, from: &str, to: &Arc<str>) {
+        let leads = |entry: &Entry| entry.rule.leads_to().is_some_and(|name| &**name == from);
+        let leading = self.table.iter().filter(|(_, chain)| chain.rules.iter().any(leads));
+        let leading: Vec<_> = leading.map(|(id, _)| id).collect();
+        for id in leading {
+            for entry in self.edit(id).rules.iter_mut().filter(|entry| leads(entry)) {
+                if let Some(Target::Jump(name) | Target::Goto(name)) = &mut Arc::make_mut(&mut entry.rule).target {
+                    *name = to.clone();
+                }
             }
         }
     }
@@ -223,9 +298,7 @@ impl Draft {
     }
 
     fn create(&mut self, name: &Arc<str>) -> Result<(), String> {
-        if ["ACCEPT", "DROP", "QUEUE", "RETURN"].contains(&&**name) {
-            return Err(format!("chain name may not clash with target name {name}"));
-        }
+        may_be_named(name)?;
         let serial = self.serial();
         let chain =
             Arc::new(Chain { name: name.clone(), base: None, rules: Vec::new(), serial, uses: Default::default() });
@@ -269,4 +342,21 @@ impl Draft {
         }
         Ok(())
     }
+}
+
+/// Whether a user's chain may have this name.
+fn may_be_named(name: &str) -> Result<(), String> {
+    match name {
+        "ACCEPT" | "DROP" | "QUEUE" | "RETURN" => Err(format!("chain name may not clash with target name {name}")),
+        _ => Ok(()),
+    }
+}
+
+/// A rule whose counters start from zero.
+fn zeroed(rule: &Arc<Rule>) -> Arc<Rule> {
+    let mut rule = rule.clone();
+    if rule.counters != Counters::default() {
+        Arc::make_mut(&mut rule).counters = Counters::default();
+    }
+    rule
 }

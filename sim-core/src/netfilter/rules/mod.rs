@@ -27,7 +27,7 @@ pub mod trace;
 pub use apply::{ApplyError, Op, TableOps};
 pub use evaluate::{Decider, Verdict, evaluate};
 pub use matches::Match;
-pub use packet::{AddrType, AddrTypes, CtFacts, CtState, RulePacket};
+pub use packet::{AddrType, CtFacts, CtState, FibFacts, ReversePath, RulePacket};
 pub use rule::{Cond, Counters, Rule, Target};
 pub use state::RuleState;
 pub use table::{Chain, ChainId, Policy, Ruleset, Table, TableName};

@@ -80,10 +80,29 @@ pub enum AddrType {
     Prohibit,
 }
 
-/// Who can tell what kind of address an address is: the FIB of a netns.
-pub trait AddrTypes {
+/// A packet's way back, to be looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct ReversePath<'a> {
+    /// The packet's source.
+    pub src: IpAddr,
+    /// The packet's destination.
+    pub dst: IpAddr,
+    /// The device it came in by.
+    pub dev: &'a str,
+    /// The mark that takes part; 0 for none.
+    pub mark: u32,
+    /// Whether any device will do.
+    pub loose: bool,
+    /// Whether a source that is this host's own will do.
+    pub accept_local: bool,
+}
+
+/// What rules may ask of the FIB of a netns.
+pub trait FibFacts {
     /// The type of `addr` (`inet_addr_type`), or with `dev` only as seen on that device (`inet_dev_addr_type`).
     fn addr_type(&self, addr: IpAddr, dev: Option<&str>) -> AddrType;
+    /// Whether an answer would leave by the device the packet came in by (`rpfilter_lookup_reverse`).
+    fn reverses(&self, path: &ReversePath<'_>) -> bool;
 }
 
 /// One packet at one hook.
@@ -109,7 +128,7 @@ pub struct RulePacket<'a> {
     /// All connections.
     pub conntrack: &'a Conntrack,
     /// What the FIB knows.
-    pub addr_types: &'a dyn AddrTypes,
+    pub fib: &'a dyn FibFacts,
     /// The sets of the netns, which count and which SET changes.
     pub sets: &'a mut IpSets,
     /// Simulated time.

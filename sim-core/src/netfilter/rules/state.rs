@@ -116,8 +116,8 @@ impl RuleState {
         let pairs = old.chains.iter().zip(states).enumerate();
         let followed = pairs.map(|(i, (old, state))| match (old, new.chains.get(i).and_then(Option::as_ref)) {
             (Some(old), Some(new)) if Arc::ptr_eq(old, new) => state,
-            // The place of a removed chain may have been taken by another.
-            (Some(old), Some(new)) if old.name == new.name => state.follow(old, new),
+            // The place of a removed chain may have been taken by another, and a user's chain may have a new name.
+            (Some(old), Some(new)) if old.base.is_some() || old.serial == new.serial => state.follow(old, new),
             _ => ChainState::default(),
         });
         self.tables[new.name.index()] = followed.collect();

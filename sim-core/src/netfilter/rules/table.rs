@@ -117,7 +117,7 @@ pub struct Chain {
     pub base: Option<Base>,
     /// Its rules, in order.
     pub rules: Vec<Entry>,
-    /// Which setting of the policy its counters belong to.
+    /// Which setting of the policy its counters belong to; of a user's chain, which making of it this is.
     pub(crate) serial: u64,
     /// What its rules use.
     pub(crate) uses: Uses,

@@ -191,6 +191,19 @@ fn command(words: &mut Words, line: u32, ops: &mut Vec<(u32, Op)>) -> Result<(),
                 None => ops.extend(rules(words, start)?.map(|rule| (line, Op::Delete(chain.clone(), rule)))),
             }
         }
+        "-C" | "--check" => {
+            let chain = chain(words)?;
+            ops.extend(rules(words, start)?.map(|rule| (line, Op::Check(chain.clone(), rule))));
+        }
+        "-E" | "--rename-chain" => {
+            let from = chain(words)?;
+            ops.push((line, Op::Rename(from, chain(words)?)));
+        }
+        "-Z" | "--zero" if words.is_read() => ops.push((line, Op::Zero(None))),
+        "-Z" | "--zero" => {
+            let chain = chain(words)?;
+            ops.push((line, place(words)?.map_or(Op::Zero(Some(chain.clone())), |at| Op::ZeroAt(chain, at))));
+        }
         "-N" | "--new-chain" | "--new" => ops.push((line, Op::New(chain(words)?))),
         "-F" | "--flush" | "-X" | "--delete-chain" => {
             let chain = if words.is_read() { None } else { Some(chain(words)?) };
@@ -205,7 +218,7 @@ fn command(words: &mut Words, line: u32, ops: &mut Vec<(u32, Op)>) -> Result<(),
         }
         _ => {
             let error = words.fail(column, format!("unknown command {word:?}"));
-            return Err(error.with_help(":CHAIN, -A, -I, -R, -D, -N, -F, -X, -P and COMMIT are known"));
+            return Err(error.with_help(":CHAIN, -A, -I, -R, -D, -C, -N, -E, -F, -X, -Z, -P and COMMIT are known"));
         }
     }
     end(words)

@@ -173,6 +173,7 @@ fn check_rule(table: TableName, chain: &Chain, hooks: &[Hook], rule: &Rule) -> R
         }
     }
     for m in &rule.matches {
+        check_table(table, m.tables()).map_err(|why| format!("{} match: {why}", m.name()))?;
         m.check(&rule.selector, hooks).map_err(|why| format!("{} match: {why}", m.name()))?;
     }
     match &rule.target {
@@ -186,13 +187,18 @@ fn check_rule(table: TableName, chain: &Chain, hooks: &[Hook], rule: &Rule) -> R
     }
 }
 
+/// Whether `table` is one of those something can be used in; empty is all of them.
+fn check_table(table: TableName, tables: &[TableName]) -> Result<(), String> {
+    if tables.is_empty() || tables.contains(&table) {
+        return Ok(());
+    }
+    let wanted: Vec<_> = tables.iter().map(|t| t.as_str()).collect();
+    Err(format!("only valid in {} table, not {table}", wanted.join(" or ")))
+}
+
 fn check_action(table: TableName, hooks: &[Hook], rule: &Rule, action: &Action) -> Result<(), String> {
     let name = action.name();
-    let tables = action.tables();
-    if !tables.is_empty() && !tables.contains(&table) {
-        let wanted: Vec<_> = tables.iter().map(|t| t.as_str()).collect();
-        return Err(format!("{name} target: only valid in {} table, not {table}", wanted.join(" or ")));
-    }
+    check_table(table, action.tables()).map_err(|why| format!("{name} target: {why}"))?;
     if let Some(wrong) = hooks.iter().find(|h| !action.hooks().contains(h)) {
         let wanted: Vec<_> = action.hooks().iter().map(|h| h.chain()).collect();
         return Err(format!(

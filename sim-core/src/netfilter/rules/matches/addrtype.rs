@@ -118,7 +118,7 @@ impl Kind for AddrType {
             LimitDev::In => Some(packet.in_dev),
             LimitDev::Out => Some(packet.out_dev),
         };
-        let fits = |set: &AddrTypeSet, addr: IpAddr| set.has(packet.addr_types.addr_type(addr, dev));
+        let fits = |set: &AddrTypeSet, addr: IpAddr| set.has(packet.fib.addr_type(addr, dev));
         let fit = all_say(&self.src, |s| fits(s, packet.ip.src)) && all_say(&self.dst, |d| fits(d, packet.ip.dst));
         fit.into()
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use super::packet::RulePacket;
 use super::rule::Selector;
 use super::state::{MatchMemory, RecentLists};
+use super::table::TableName;
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::text::{Given, TextError};
 use crate::wire::ip::Family;
@@ -31,6 +32,7 @@ pub mod pkttype;
 pub mod ports;
 mod rate;
 pub mod recent;
+pub mod rpfilter;
 pub mod sctp;
 pub mod set;
 pub mod state;
@@ -74,6 +76,8 @@ pub(crate) trait Kind: Default + fmt::Display {
     const NAME: &'static str;
     /// Whose rules alone may use it; `None`: those of both.
     const FAMILY: Option<Family> = None;
+    /// The tables it can be used in (`xt_match.table`, and what `checkentry` asks); empty is all of them.
+    const TABLES: &'static [TableName] = &[];
     /// What it is in rules of a family before any of its options.
     fn of(_: Family) -> Self {
         Self::default()
@@ -124,6 +128,11 @@ macro_rules! register {
             /// Whether conntrack must run for it.
             pub fn needs_conntrack(&self) -> bool {
                 match self { $(Self::$kind(_) => $file::$kind::NEEDS_CONNTRACK,)* }
+            }
+
+            /// The tables it can be used in; empty is all of them.
+            pub(crate) fn tables(&self) -> &'static [TableName] {
+                match self { $(Self::$kind(_) => $file::$kind::TABLES,)* }
             }
 
             pub(crate) fn check(&self, selector: &Selector, hooks: &[Hook]) -> Result<(), String> {
@@ -195,6 +204,8 @@ register! {
     Pkttype(pkttype),
     /// Who was here lately.
     Recent(recent),
+    /// Whether the way back is the way it came.
+    Rpfilter(rpfilter),
     /// SCTP ports.
     Sctp(sctp),
     /// Whether it is in a set.

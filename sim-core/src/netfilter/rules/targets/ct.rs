@@ -1,4 +1,7 @@
 //! `-j CT` (net/netfilter/xt_CT.c): what conntrack, which comes after the raw table, shall do with the packet.
+//!
+//! Nobody here listens to conntrack's events, so which of them are told is only kept. `--helper` and `--timeout` are
+//! refused, as by a kernel that has no helper or timeout policy of that name.
 
 use std::fmt;
 
@@ -10,6 +13,12 @@ use crate::netfilter::rules::packet::RulePacket;
 use crate::netfilter::rules::table::TableName;
 use crate::netfilter::text::{Given, TextError, number};
 
+/// Events of an entry, in the order they are printed (include/uapi/linux/netfilter/nf_conntrack_common.h, `IPCT_*`).
+const EVENTS: [&str; 10] =
+    ["new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo", "secmark"];
+/// Events of an expectation (`IPEXP_*`).
+const EXPECTATION_EVENTS: [&str; 1] = ["new"];
+
 /// How conntrack shall treat a packet it has not seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CtTemplate {
@@ -17,13 +26,28 @@ pub enum CtTemplate {
     Notrack,
     /// In this zone.
     Zone(Zone),
+    /// In the zone that the lower half of its mark names, for these directions.
+    ZoneOfMark(ZoneDir),
+}
+
+/// Which zone is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum ZoneId {
+    Number(u16),
+    Mark,
 }
 
 /// Tells conntrack how to treat the packet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Ct {
-    /// What it is told; `None` is nothing (`-j CT` alone).
-    pub template: Option<CtTemplate>,
+    /// `--notrack`, which wins over everything else.
+    notrack: bool,
+    /// `--zone`, `--zone-orig`, `--zone-reply`: the last of them names the zone, all together the directions.
+    zone: Option<(ZoneId, ZoneDir)>,
+    /// `--ctevents`, a bit for each of [`EVENTS`].
+    events: u16,
+    /// `--expevents`, a bit for each of [`EXPECTATION_EVENTS`].
+    expectation_events: u16,
 }
 
 impl Kind for Ct {
@@ -33,57 +57,90 @@ impl Kind for Ct {
 
     /// A template switches tracking on; an exemption does not (`xt_ct_tg_check`).
     fn needs_conntrack(&self) -> bool {
-        self.template != Some(CtTemplate::Notrack)
+        !self.notrack
     }
 
     fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
-        let dir = match given.name() {
-            "--notrack" => {
-                self.take(CtTemplate::Notrack, given)?;
-                return Ok(true);
+        match given.name() {
+            "--notrack" => self.notrack = true,
+            "--ctevents" => self.events = given.value(|text| events(text, &EVENTS))?,
+            "--expevents" => self.expectation_events = given.value(|text| events(text, &EXPECTATION_EVENTS))?,
+            "--zone" => self.zone(ZoneDir::Both, given)?,
+            "--zone-orig" => self.zone(ZoneDir::Orig, given)?,
+            "--zone-reply" => self.zone(ZoneDir::Reply, given)?,
+            "--helper" | "--timeout" => {
+                return Err(given.fail("CT: there are no helpers and no timeout policies (Linux: Invalid argument)"));
             }
-            "--zone" => ZoneDir::Both,
-            "--zone-orig" => ZoneDir::Orig,
-            "--zone-reply" => ZoneDir::Reply,
             _ => return Ok(false),
-        };
-        let id = given.value(|text| match number(text, u64::from(u16::MAX)) {
-            Some(id) => Ok(id as u16),
-            None if text == "mark" => Err("a zone taken from the mark is not supported: give its number".into()),
-            None => Err(format!("invalid zone {text:?}: a number from 0 to 65535 is expected")),
-        })?;
-        self.take(CtTemplate::Zone(Zone { id, dir }), given)?;
+        }
         Ok(true)
     }
 
     fn act(&self, packet: &mut RulePacket<'_>) -> Option<Verdict> {
-        packet.template = packet.template.or(self.template);
+        packet.template = packet.template.or(Some(self.template()));
         None
     }
 }
 
 impl Ct {
-    fn take(&mut self, template: CtTemplate, given: &Given<'_, '_>) -> Result<(), TextError> {
-        match self.template.replace(template) {
-            Some(_) => Err(given.fail("CT: only one of --notrack, --zone, --zone-orig and --zone-reply can be used")),
-            None => Ok(()),
+    /// What conntrack is told. Without options it is the default, which later rules do not change either.
+    fn template(&self) -> CtTemplate {
+        match self.zone {
+            _ if self.notrack => CtTemplate::Notrack,
+            None => CtTemplate::Zone(Zone::default()),
+            Some((ZoneId::Number(id), dir)) => CtTemplate::Zone(Zone { id, dir }),
+            Some((ZoneId::Mark, dir)) => CtTemplate::ZoneOfMark(dir),
         }
     }
+
+    fn zone(&mut self, dir: ZoneDir, given: &mut Given<'_, '_>) -> Result<(), TextError> {
+        let id = given.value(|text| match (number(text, u64::from(u16::MAX)), text) {
+            (Some(id), _) => Ok(ZoneId::Number(id as u16)),
+            (None, "mark") => Ok(ZoneId::Mark),
+            _ => Err(format!("invalid zone {text:?}: a number from 0 to 65535, or mark, is expected")),
+        })?;
+        // Both bits together mean what none of them means: both directions.
+        let dir = match (self.zone, dir) {
+            (None, dir) => dir,
+            (Some((_, before)), dir) if before == dir => dir,
+            (Some((_, ZoneDir::Both)), dir) | (Some((_, dir)), ZoneDir::Both) => dir,
+            _ => ZoneDir::Both,
+        };
+        self.zone = Some((id, dir));
+        Ok(())
+    }
+}
+
+/// A bit for each of the events named.
+fn events(text: &str, known: &[&str]) -> Result<u16, String> {
+    text.split(',').try_fold(0, |bits, name| match known.iter().position(|event| *event == name) {
+        Some(i) => Ok(bits | 1 << i),
+        None => Err(format!("unknown event type {name:?}: {} are known", known.join(", "))),
+    })
 }
 
 impl fmt::Display for Ct {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.template {
-            None => Ok(()),
-            Some(CtTemplate::Notrack) => f.write_str(" --notrack"),
-            Some(CtTemplate::Zone(zone)) => {
-                let option = match zone.dir {
-                    ZoneDir::Both => "--zone",
-                    ZoneDir::Orig => "--zone-orig",
-                    ZoneDir::Reply => "--zone-reply",
-                };
-                write!(f, " {option} {}", zone.id)
+        f.write_str(if self.notrack { " --notrack" } else { "" })?;
+        for (option, bits, known) in
+            [("ctevents", self.events, &EVENTS[..]), ("expevents", self.expectation_events, &EXPECTATION_EVENTS)]
+        {
+            let names: Vec<_> = (0..).zip(known).filter(|(i, _)| bits & 1 << i != 0).map(|(_, name)| *name).collect();
+            if !names.is_empty() {
+                write!(f, " --{option} {}", names.join(","))?;
             }
+        }
+        let Some((id, dir)) = self.zone else { return Ok(()) };
+        let option = match dir {
+            ZoneDir::Both => "--zone",
+            ZoneDir::Orig => "--zone-orig",
+            ZoneDir::Reply => "--zone-reply",
+        };
+        match id {
+            // The default zone is not written.
+            ZoneId::Number(0) => Ok(()),
+            ZoneId::Number(id) => write!(f, " {option} {id}"),
+            ZoneId::Mark => write!(f, " {option} mark"),
         }
     }
 }

@@ -175,3 +175,40 @@ fn conntrack_is_needed_by_rules_not_by_tables() {
     assert!(rules.has_hook(TableName::Raw, Hook::Output) && !rules.has_hook(TableName::Raw, Hook::Input));
     assert!(!rules.has_hook(TableName::Nat, Hook::Output));
 }
+
+#[test]
+fn a_renamed_chain_keeps_what_it_counted_and_rules_lead_to_its_new_name() {
+    let mut bench = Bench::new(START);
+    assert!(bench.passes(&datagram()));
+    bench.restore("*filter\n-E b c\nCOMMIT\n").unwrap();
+    assert_eq!(shown(&bench.rules), [":a - [0:0]", ":c - [0:0]", "-A FORWARD -j a", "-A a -j c", "-A c -j ACCEPT"]);
+    assert!(bench.passes(&datagram()));
+    assert_eq!(bench.counted("c", 0).0, 2);
+    for (text, why) in [("-E nobody x", "No chain"), ("-E a c", "File exists"), ("-E FORWARD x", "built in")] {
+        let refused = bench.restore(&format!("*filter\n{text}\nCOMMIT\n")).unwrap_err();
+        assert!(refused.contains(why), "{text}: {refused}");
+    }
+    assert!(bench.restore("*filter\n-N new\n-E new newer\nCOMMIT\n").is_err(), "not in the COMMIT that makes it");
+}
+
+#[test]
+fn counters_are_set_to_zero_for_a_rule_a_chain_or_all() {
+    let mut bench =
+        Bench::new("*filter\n:FORWARD DROP [7:70]\n[5:50] -A FORWARD -j a\n:a - [0:0]\n-A a -j ACCEPT\nCOMMIT\n");
+    assert!(bench.passes(&datagram()));
+    assert_eq!((bench.counted("FORWARD", 0).0, bench.counted("a", 0).0), (6, 1));
+    bench.restore("*filter\n-Z FORWARD 1\nCOMMIT\n").unwrap();
+    assert_eq!((bench.counted("FORWARD", 0), bench.counted("a", 0).0), ((0, 0), 1));
+    assert!(save(&bench.rules, &bench.state, true).contains(":FORWARD DROP [7:70]"));
+    bench.restore("*filter\n-Z\nCOMMIT\n").unwrap();
+    assert_eq!(bench.counted("a", 0), (0, 0));
+    assert!(save(&bench.rules, &bench.state, true).contains(":FORWARD DROP [0:0]"));
+}
+
+#[test]
+fn a_check_changes_nothing_and_fails_without_the_rule() {
+    let start = fresh(START).unwrap();
+    let same = apply("*filter\n-C a -j b\nCOMMIT\n", &start, true).unwrap();
+    assert_eq!(shown(&same), shown(&start));
+    assert!(apply("*filter\n-C a -j ACCEPT\nCOMMIT\n", &start, true).unwrap_err().contains("Bad rule"));
+}

@@ -1,7 +1,9 @@
 //! Buckets for each address and port.
 
-use super::{Bench, datagram};
+use super::{Bench, RuleState, Ruleset, datagram};
 use crate::netfilter::conntrack::bench::udp;
+use crate::netfilter::text::{Restore, save};
+use crate::wire::ip::Family;
 use crate::wire::packet::Packet;
 
 /// Of ten packets, how many pass.
@@ -64,4 +66,56 @@ fn rules_of_one_name_share_a_table_while_one_of_them_stays() {
     bench.restore("*filter\n-F FORWARD\nCOMMIT\n").unwrap();
     bench.restore(&format!("*filter\n{other}\n-A FORWARD -j DROP\nCOMMIT\n")).unwrap();
     assert_eq!(passing(&mut bench, &datagram()), 5);
+}
+
+#[test]
+fn bytes_are_counted_in_chunks_of_sixteen_and_a_burst_is_a_second_more() {
+    // A datagram of 33 bytes is three chunks; 160 bytes a second are eleven.
+    let rate = "--hashlimit-upto 160b/s";
+    let packet = datagram();
+    assert_eq!(packet.l3().len() / 16, 2, "three chunks");
+    let mut bench = limited(rate);
+    assert_eq!(passing(&mut bench, &packet), 3);
+    bench.wait(1);
+    assert_eq!(passing(&mut bench, &packet), 3);
+    let mut bench = limited(&format!("{rate} --hashlimit-burst 320b"));
+    assert_eq!(passing(&mut bench, &packet), 9, "two seconds more, once");
+    bench.wait(1);
+    assert_eq!(passing(&mut bench, &packet), 3);
+}
+
+#[test]
+fn rates_of_bytes_are_refused_if_the_unit_cannot_hold_them() {
+    for (options, why) in [
+        ("--hashlimit-upto 99999999mb/s", "rate too high"),
+        ("--hashlimit-upto 20kb/s --hashlimit-burst 10k", "smaller than 20480b"),
+        ("--hashlimit-upto 1/day --hashlimit-burst 5", "too much"),
+        ("--hashlimit-upto 5/sec --hashlimit-burst 1000001", "more than 1000000"),
+    ] {
+        let text = format!("*filter\n-A FORWARD -m hashlimit --hashlimit-name h {options}\nCOMMIT\n");
+        let error = Restore::parse(Family::V4, &text).unwrap_err().to_string();
+        assert!(error.contains(why), "{options}: {error}");
+    }
+}
+
+#[test]
+fn of_ipv6_addresses_all_bits_count_unless_masked() {
+    let text = "*filter\n-A FORWARD -m hashlimit --hashlimit-upto 1/min --hashlimit-mode srcip --hashlimit-name h MASK\nCOMMIT\n";
+    for (mask, printed) in [("--hashlimit-srcmask 128", ""), ("--hashlimit-srcmask 32", " --hashlimit-srcmask 32")] {
+        let rules = Restore::parse(Family::V6, &text.replace("MASK", mask)).unwrap();
+        let rules = rules.apply(&Ruleset::default(), false).unwrap();
+        let saved = save(&rules, &RuleState::default(), false);
+        assert!(saved.contains(&format!("--hashlimit-name h{printed}\n")), "{saved}");
+    }
+}
+
+#[test]
+fn by_windows_what_was_too_much_is_held_against_the_next_window() {
+    let mut bench =
+        limited("--hashlimit-upto 2/sec --hashlimit-burst 1 --hashlimit-rate-match --hashlimit-htable-expire 9000");
+    assert_eq!(passing(&mut bench, &datagram()), 3, "the rate and the burst");
+    bench.wait(1);
+    assert_eq!(passing(&mut bench, &datagram()), 0, "ten came in the second before");
+    bench.wait(6);
+    assert_eq!(passing(&mut bench, &datagram()), 3, "ten in six seconds are less than two a second");
 }

@@ -11,7 +11,8 @@ mod walk;
 use std::net::IpAddr;
 
 use super::{
-    AddrType, AddrTypes, CtFacts, RulePacket, RuleState, Ruleset, TableName, TraceStep, Trail, Verdict, evaluate,
+    AddrType, CtFacts, FibFacts, ReversePath, RulePacket, RuleState, Ruleset, TableName, TraceStep, Trail, Verdict,
+    evaluate,
 };
 use crate::engine::mutant::Planted;
 use crate::engine::rng::{Seed, Stream};
@@ -25,10 +26,10 @@ use crate::wire::eth::MacAddr;
 use crate::wire::ip::Family;
 use crate::wire::packet::Packet;
 
-/// 127/8 and 10.240.0.11 are this host's, 224/4 are groups, the rest is elsewhere.
+/// 127/8 and 10.240.0.11 are this host's, 224/4 are groups, 10.244/16 is behind cni0 and the rest behind eth0.
 struct Fib;
 
-impl AddrTypes for Fib {
+impl FibFacts for Fib {
     fn addr_type(&self, addr: IpAddr, dev: Option<&str>) -> AddrType {
         match addr {
             _ if addr.is_loopback() => AddrType::Local,
@@ -36,6 +37,10 @@ impl AddrTypes for Fib {
             _ if addr.is_multicast() => AddrType::Multicast,
             _ => AddrType::Unicast,
         }
+    }
+
+    fn reverses(&self, path: &ReversePath<'_>) -> bool {
+        path.loose || path.dev == if path.src.to_string().starts_with("10.244.") { "cni0" } else { "eth0" }
     }
 }
 
@@ -122,7 +127,7 @@ impl Bench {
             mac: at.mac,
             ct: at.ct,
             conntrack: &self.conntrack,
-            addr_types: &Fib,
+            fib: &Fib,
             sets: &mut self.sets,
             now: self.now,
             rng: &mut self.rng,

@@ -1,23 +1,18 @@
-//! `-m hashlimit` (net/netfilter/xt_hashlimit.c): a token bucket for each address, port or pair of them.
-//!
-//! Rates are packets per time; those in bytes and `--hashlimit-rate-match` are not there.
+//! `-m hashlimit` (net/netfilter/xt_hashlimit.c): a bucket of credits for each address, port or pair of them.
 
+mod bucket;
+mod rate;
 mod table;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use self::rate::Rate;
 pub(crate) use self::table::HashTables;
-use super::{Answer, Kind, Question, rate};
+use super::{Answer, Kind, Question};
 use crate::netfilter::text::{Given, TextError, number};
 
-/// Parts of a second in which an interval is kept (`XT_HASHLIMIT_SCALE_v2`).
-const SCALE: u64 = 1_000_000;
-/// Packets at once unless said otherwise (extensions/libxt_hashlimit.c, `XT_HASHLIMIT_BURST`).
-const BURST: u32 = 5;
-/// Most packets at once (`XT_HASHLIMIT_BURST_MAX`).
-const MAX_BURST: u64 = 1_048_576;
 /// Milliseconds between two collections of old buckets, unless said otherwise (`XT_HASHLIMIT_GCINTERVAL`).
 const GC_INTERVAL: u32 = 1000;
 /// Longest name of a table (`struct xt_hashlimit_mtinfo3`, NAME_MAX with the final zero).
@@ -39,7 +34,7 @@ pub struct Mode {
 impl Mode {
     fn read(text: &str) -> Result<Self, String> {
         let mut mode = Self::default();
-        for word in text.split(',') {
+        for word in text.split([',', '|']) {
             *match word {
                 "srcip" => &mut mode.srcip,
                 "srcport" => &mut mode.srcport,
@@ -63,24 +58,28 @@ impl fmt::Display for Mode {
 /// How a table counts. The first rule that asks a table decides for all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Time per packet in microseconds; at least 1 in a finished rule.
-    pub interval: u64,
-    /// `--hashlimit-burst`: how many may come at once; at least 1.
-    pub burst: u32,
+    /// `--hashlimit-upto`, `--hashlimit-above`: how much may come.
+    pub rate: Rate,
+    /// `--hashlimit-burst`: packets at once, at least 1, default 5; or how often a second's worth of bytes may come at
+    /// once besides the first, default 0.
+    pub burst: u64,
+    /// `--hashlimit-rate-match`: count by windows of so many seconds (`--hashlimit-rate-interval`, default the unit of a
+    /// rate of packets, 1 s for bytes) instead of by credits.
+    pub window: Option<u32>,
     /// `--hashlimit-mode`.
     pub mode: Mode,
-    /// `--hashlimit-srcmask`: how many bits of a source address count.
-    pub srcmask: u8,
-    /// `--hashlimit-dstmask`: how many bits of a destination address count.
-    pub dstmask: u8,
+    /// `--hashlimit-srcmask`: how many bits of a source address count; `None` is all.
+    pub srcmask: Option<u8>,
+    /// `--hashlimit-dstmask`: how many bits of a destination address count; `None` is all.
+    pub dstmask: Option<u8>,
     /// `--hashlimit-htable-size`: hash buckets; 0 leaves it to the kernel.
     pub size: u32,
-    /// `--hashlimit-htable-max`: most buckets of tokens; 0 is eight for each hash bucket.
+    /// `--hashlimit-htable-max`: most buckets of credits; 0 is eight for each hash bucket.
     pub max: u32,
     /// `--hashlimit-htable-gcinterval`, in ms.
     pub gc_interval: u32,
-    /// `--hashlimit-htable-expire`: a bucket nobody has asked for so long is forgotten; in ms, the unit of
-    /// the rate unless given.
+    /// `--hashlimit-htable-expire`: a bucket nobody has asked for so long is forgotten; in ms. Default: the unit of a
+    /// rate of packets, 15 s for bytes, 60 s for bytes with a burst.
     pub expire: u32,
 }
 
@@ -93,22 +92,35 @@ pub struct Hashlimit {
     pub above: bool,
     /// How the table counts.
     pub limits: Limits,
+    /// What was written, until the rule is finished.
+    written: Written,
+}
+
+/// Options whose meaning depends on others that may come later.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Written {
+    rate: Option<String>,
+    burst: Option<u64>,
+    expire: Option<u32>,
+    rate_match: bool,
+    window: Option<u32>,
 }
 
 impl Default for Hashlimit {
     fn default() -> Self {
         let limits = Limits {
-            interval: 0,
-            burst: BURST,
+            rate: Rate::Packets(1),
+            burst: 0,
+            window: None,
             mode: Mode::default(),
-            srcmask: 32,
-            dstmask: 32,
+            srcmask: None,
+            dstmask: None,
             size: 0,
             max: 0,
             gc_interval: GC_INTERVAL,
             expire: 0,
         };
-        Self { name: "".into(), above: false, limits }
+        Self { name: "".into(), above: false, limits, written: Written::default() }
     }
 }
 
@@ -121,28 +133,34 @@ fn name(text: &str) -> Result<Arc<str>, String> {
     }
 }
 
-fn rate_read(text: &str) -> Result<(u64, u64), String> {
-    let digits = text.split('/').next().unwrap_or_default();
-    if text.ends_with("b/s") || text.ends_with("b/sec") || digits.ends_with('b') {
-        return Err(format!("{text:?}: rates in bytes are not supported"));
-    }
-    rate::read(text, SCALE)
-}
-
 impl Hashlimit {
     fn rate(&mut self, above: bool, given: &mut Given<'_, '_>) -> Result<(), TextError> {
-        if self.limits.interval != 0 {
+        if self.written.rate.is_some() {
             return Err(given.fail("only one of --hashlimit-upto and --hashlimit-above can be used"));
         }
         // `! --hashlimit-upto` is `--hashlimit-above`.
         self.above = above != given.bang();
-        let (interval, seconds) = given.value(rate_read)?;
-        self.limits.interval = interval;
-        if self.limits.expire == 0 {
-            self.limits.expire = seconds as u32 * 1000;
-        }
+        let read = |text: &str| Rate::read(text).map(|rate| (rate, text.to_owned()));
+        let (rate, text) = given.value(read)?;
+        self.limits.rate = rate;
+        self.written.rate = Some(text);
         Ok(())
     }
+}
+
+/// `--hashlimit-burst`: packets, or bytes with their unit.
+fn burst(text: &str) -> Result<u64, String> {
+    match rate::bytes_read(text.strip_suffix('b').unwrap_or(text)) {
+        Some(n @ 1..) => Ok(n),
+        _ => Err(format!("invalid burst {text:?}: a number is expected, of bytes with b, kb or mb behind it")),
+    }
+}
+
+/// Bits of an address that count; `None` is all.
+fn mask(given: &mut Given<'_, '_>) -> Result<Option<u8>, TextError> {
+    let all = given.family().bits();
+    let bits = given.number(u64::from(all))? as u8;
+    Ok(Some(bits).filter(|bits| *bits != all))
 }
 
 fn from_one(given: &mut Given<'_, '_>, max: u64) -> Result<u32, TextError> {
@@ -161,32 +179,45 @@ impl Kind for Hashlimit {
         match given.name() {
             "--hashlimit-upto" | "--hashlimit" => self.rate(false, given)?,
             "--hashlimit-above" => self.rate(true, given)?,
-            "--hashlimit-burst" => self.limits.burst = from_one(given, MAX_BURST)?,
+            "--hashlimit-burst" => self.written.burst = Some(given.value(burst)?),
             "--hashlimit-mode" => self.limits.mode = given.value(Mode::read)?,
             "--hashlimit-name" => self.name = given.value(name)?,
-            "--hashlimit-srcmask" => self.limits.srcmask = given.number(32)? as u8,
-            "--hashlimit-dstmask" => self.limits.dstmask = given.number(32)? as u8,
+            "--hashlimit-srcmask" => self.limits.srcmask = mask(given)?,
+            "--hashlimit-dstmask" => self.limits.dstmask = mask(given)?,
             "--hashlimit-htable-size" => self.limits.size = given.number(any)? as u32,
             "--hashlimit-htable-max" => self.limits.max = given.number(any)? as u32,
             "--hashlimit-htable-gcinterval" => self.limits.gc_interval = from_one(given, any)?,
-            "--hashlimit-htable-expire" => self.limits.expire = from_one(given, any)?,
+            "--hashlimit-htable-expire" => self.written.expire = Some(from_one(given, any)?),
+            "--hashlimit-rate-match" => self.written.rate_match = true,
+            "--hashlimit-rate-interval" => self.written.window = Some(from_one(given, any)?),
             _ => return Ok(false),
         }
         Ok(true)
     }
 
     fn finish(&mut self) -> Result<(), String> {
-        match (self.limits.interval, self.name.is_empty()) {
-            (0, _) => Err("one of --hashlimit-upto and --hashlimit-above is missing".into()),
-            (_, true) => Err("--hashlimit-name is missing".into()),
-            _ => Ok(()),
+        let written = std::mem::take(&mut self.written);
+        let Some(text) = written.rate else {
+            return Err("one of --hashlimit-upto and --hashlimit-above is missing".into());
+        };
+        if self.name.is_empty() {
+            return Err("--hashlimit-name is missing".into());
         }
+        let limits = &mut self.limits;
+        limits.burst = limits.rate.burst(written.burst)?;
+        limits.expire = written.expire.unwrap_or_else(|| limits.rate.expire(&text, limits.burst));
+        if written.rate_match {
+            let (rate, seconds) = limits.rate.windowed(&text).ok_or_else(|| format!("rate too fast {text:?}"))?;
+            limits.rate = rate;
+            limits.window = Some(written.window.unwrap_or(seconds));
+        }
+        Ok(())
     }
 
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
         let packet = &question.packet;
         let table = question.hashlimits.table(&self.name, &self.limits);
-        match table.key(packet).and_then(|key| table.take(key, packet.now)) {
+        match table.key(packet).and_then(|key| table.take(key, u64::from(packet.ip.total_len), packet.now)) {
             Some(enough) => (enough != self.above).into(),
             None => Answer::Hotdrop,
         }
@@ -196,29 +227,37 @@ impl Kind for Hashlimit {
 impl fmt::Display for Hashlimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let l = &self.limits;
-        let (rate, seconds) = rate::shown(l.interval, SCALE);
-        write!(f, " --hashlimit-{} {rate} --hashlimit-burst {}", if self.above { "above" } else { "upto" }, l.burst)?;
+        let rate = l.rate.to_string();
+        write!(f, " --hashlimit-{} {rate}", if self.above { "above" } else { "upto" })?;
+        if let Some(burst) = l.rate.shown_burst(l.burst) {
+            write!(f, " --hashlimit-burst {burst}")?;
+        }
         if l.mode != Mode::default() {
             write!(f, " --hashlimit-mode {}", l.mode)?;
         }
         write!(f, " --hashlimit-name {}", self.name)?;
-        for (option, value, default) in [
-            ("htable-size", l.size, 0),
-            ("htable-max", l.max, 0),
-            ("htable-gcinterval", l.gc_interval, GC_INTERVAL),
-            ("htable-expire", l.expire, seconds as u32 * 1000),
-            ("srcmask", u32::from(l.srcmask), 32),
-            ("dstmask", u32::from(l.dstmask), 32),
+        let other = |value: u32, default: u32| (value != default).then_some(value);
+        for (option, value) in [
+            ("htable-size", other(l.size, 0)),
+            ("htable-max", other(l.max, 0)),
+            ("htable-gcinterval", other(l.gc_interval, GC_INTERVAL)),
+            ("htable-expire", other(l.expire, l.rate.expire(&rate, l.burst))),
+            ("srcmask", l.srcmask.map(u32::from)),
+            ("dstmask", l.dstmask.map(u32::from)),
         ] {
-            if value != default {
+            if let Some(value) = value {
                 write!(f, " --hashlimit-{option} {value}")?;
             }
         }
-        Ok(())
+        match l.window {
+            None => Ok(()),
+            Some(1) => f.write_str(" --hashlimit-rate-match"),
+            Some(seconds) => write!(f, " --hashlimit-rate-match --hashlimit-rate-interval {seconds}"),
+        }
     }
 }
 
-/// The first `bits` bits of an address.
-fn masked(addr: IpAddr, bits: u8) -> IpAddr {
-    ipnet::IpNet::new(addr, bits).map_or(addr, |net| net.network())
+/// The first `bits` bits of an address, or all of it.
+fn masked(addr: IpAddr, bits: Option<u8>) -> IpAddr {
+    bits.and_then(|bits| ipnet::IpNet::new(addr, bits).ok()).map_or(addr, |net| net.network())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::bucket::Bucket;
 use super::{Limits, masked};
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::rules::matches::Match;
@@ -23,14 +24,6 @@ pub(crate) struct Key {
     src: Option<IpAddr>,
     dst: Option<IpAddr>,
     ports: [u16; 2],
-}
-
-#[derive(Clone, Debug)]
-struct Bucket {
-    /// Time saved up.
-    tokens: Duration,
-    /// When it was last asked.
-    last: Instant,
 }
 
 /// One table.
@@ -59,22 +52,14 @@ impl HashTable {
         })
     }
 
-    /// Whether the bucket holds enough for one packet, which is then taken out; `None` if there is no room for a new
-    /// bucket.
-    pub(crate) fn take(&mut self, key: Key, now: Instant) -> Option<bool> {
+    /// Whether a packet of `len` bytes is within the limits; `None` if there is no room for a new bucket.
+    pub(crate) fn take(&mut self, key: Key, len: u64, now: Instant) -> Option<bool> {
         self.collect(now);
-        let limits = self.limits;
-        let cost = Duration::from_micros(limits.interval);
-        let most = cost.saturating_mul(u64::from(limits.burst));
         if self.buckets.len() >= self.room() && !self.buckets.contains_key(&key) {
             return None;
         }
-        let bucket = self.buckets.entry(key).or_insert(Bucket { tokens: most, last: now });
-        let filled = (bucket.tokens + now.since(bucket.last)).min(most);
-        bucket.last = now;
-        let enough = filled >= cost;
-        bucket.tokens = if enough { filled - cost } else { filled };
-        Some(enough)
+        let bucket = self.buckets.entry(key).or_insert_with(|| Bucket::new(&self.limits, now));
+        Some(bucket.take(&self.limits, len, now))
     }
 
     /// How many buckets fit (`htable_create`).
