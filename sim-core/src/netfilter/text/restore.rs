@@ -161,7 +161,7 @@ fn command(words: &mut Words, line: u32, ops: &mut Vec<(u32, Op)>) -> Result<(),
             None => return Err(words.fail(column, "counters without a command")),
         };
     }
-    let chain = |words: &mut Words| words.value(&word, |name| chain_name(name).map(Arc::<str>::from));
+    let chain = |words: &mut Words| chain_of(&word, words);
     match word.as_str() {
         "-A" | "--append" => {
             let chain = chain(words)?;
@@ -195,33 +195,38 @@ fn command(words: &mut Words, line: u32, ops: &mut Vec<(u32, Op)>) -> Result<(),
             let chain = chain(words)?;
             ops.extend(rules(words, start)?.map(|rule| (line, Op::Check(chain.clone(), rule))));
         }
-        "-E" | "--rename-chain" => {
-            let from = chain(words)?;
-            ops.push((line, Op::Rename(from, chain(words)?)));
-        }
-        "-Z" | "--zero" if words.is_read() => ops.push((line, Op::Zero(None))),
-        "-Z" | "--zero" => {
-            let chain = chain(words)?;
-            ops.push((line, place(words)?.map_or(Op::Zero(Some(chain.clone())), |at| Op::ZeroAt(chain, at))));
-        }
-        "-N" | "--new-chain" | "--new" => ops.push((line, Op::New(chain(words)?))),
-        "-F" | "--flush" | "-X" | "--delete-chain" => {
-            let chain = if words.is_read() { None } else { Some(chain(words)?) };
-            ops.push((
-                line,
-                if word.contains('F') || word == "--flush" { Op::Flush(chain) } else { Op::Remove(chain) },
-            ));
-        }
-        "-P" | "--policy" => {
-            let chain = chain(words)?;
-            ops.push((line, Op::SetPolicy(chain, words.value("-P", policy)?)));
-        }
-        _ => {
-            let error = words.fail(column, format!("unknown command {word:?}"));
-            return Err(error.with_help(":CHAIN, -A, -I, -R, -D, -C, -N, -E, -F, -X, -Z, -P and COMMIT are known"));
-        }
+        _ => match on_chain(&word, words)? {
+            Some(op) => ops.push((line, op)),
+            None => {
+                let error = words.fail(column, format!("unknown command {word:?}"));
+                return Err(error.with_help(":CHAIN, -A, -I, -R, -D, -C, -N, -E, -F, -X, -Z, -P and COMMIT are known"));
+            }
+        },
     }
     end(words)
+}
+
+/// What `word` does, if it is a command on whole chains.
+fn on_chain(word: &str, words: &mut Words) -> Result<Option<Op>, TextError> {
+    let chain = |words: &mut Words| chain_of(word, words);
+    let all_or_one = |words: &mut Words| if words.is_read() { Ok(None) } else { chain(words).map(Some) };
+    Ok(Some(match word {
+        "-N" | "--new-chain" | "--new" => Op::New(chain(words)?),
+        "-E" | "--rename-chain" => Op::Rename(chain(words)?, chain(words)?),
+        "-F" | "--flush" => Op::Flush(all_or_one(words)?),
+        "-X" | "--delete-chain" => Op::Remove(all_or_one(words)?),
+        "-Z" | "--zero" => match (all_or_one(words)?, place(words)?) {
+            (Some(chain), Some(at)) => Op::ZeroAt(chain, at),
+            (chain, _) => Op::Zero(chain),
+        },
+        "-P" | "--policy" => Op::SetPolicy(chain(words)?, words.value("-P", policy)?),
+        _ => return Ok(None),
+    }))
+}
+
+/// The chain a command is about.
+fn chain_of(command: &str, words: &mut Words) -> Result<Arc<str>, TextError> {
+    words.value(command, |name| chain_name(name).map(Arc::<str>::from))
 }
 
 /// `:CHAIN POLICY [packets:bytes]`, the name already read.
