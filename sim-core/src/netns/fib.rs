@@ -210,6 +210,13 @@ impl Fib {
         self.lookup_in(TABLE_LOCAL, &FibKey::to(ip)).map_or(RouteKind::Unicast, |r| r.kind)
     }
 
+    /// Whether `ip` stands for many hosts: a group, or a broadcast of a network or of the link (`RTCF_BROADCAST`,
+    /// `RTCF_MULTICAST`), 0.0.0.0 included.
+    pub fn is_for_many(&self, ip: IpAddr) -> bool {
+        let nobody = ip.is_ipv4() && ip.is_unspecified();
+        nobody || ip.is_multicast() || is_limited_broadcast(ip) || self.kind_of(ip) == RouteKind::Broadcast
+    }
+
     /// Adds a route; `false` if one to the same prefix with the same metric is there (`ip route add`: EEXIST).
     pub fn insert(&mut self, table: u32, route: Route) -> bool {
         let slot = self.table_mut(table).slot(route.dst);

@@ -11,7 +11,7 @@ use crate::wire::icmp::{HOST_UNREACH, Notice, PROT_UNREACH};
 use crate::wire::icmpv6::UNKNOWN_NEXT_HEADER;
 use crate::wire::ip::{Family, IGMP, IpHeader, TCP, UDP};
 use crate::wire::l4;
-use crate::wire::packet::Packet;
+use crate::wire::packet::{CtRef, Packet};
 
 /// INPUT is over: raw sockets get a copy, then the protocol the packet.
 pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> Next {
@@ -47,7 +47,7 @@ fn no_protocol(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet)
 }
 
 /// `__udp4_lib_rcv`, `__udp6_lib_rcv`
-fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
+fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, mut packet: Packet) -> Next {
     let header_len = usize::from(ip.header_len);
     let l4 = packet.l3().get(header_len..).unwrap_or(&[]);
     let Some((src_port, dst_port)) = l4::ports(UDP, l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
@@ -64,7 +64,11 @@ fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next
     match ns.sockets.udp_deliver((ip.src, src_port).into(), (ip.dst, dst_port).into(), &l4[8..said]) {
         Some(true) => Next::Delivered,
         Some(false) => Next::Drop(DropReason::SocketRcvBuff, packet),
-        None => refuse(ns, ctx, packet, Notice::PortUnreachable, DropReason::NoSocket),
+        None => {
+            // The error belongs to no connection until conntrack finds it (`nf_reset_ct` in `__udp4_lib_rcv`).
+            packet.ct = CtRef::None;
+            refuse(ns, ctx, packet, Notice::PortUnreachable, DropReason::NoSocket)
+        }
     }
 }
 

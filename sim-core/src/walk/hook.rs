@@ -229,8 +229,9 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
     if let CtRef::Entry(id, _) = walk.packet.ct {
         ns.conntrack.set_mark(id, connmark);
     }
-    let template = template.filter(|_| !ns.planted.is(Mutant::NotrackIgnored));
-    match template {
+    // An answer that belongs to a connection already, or what was looped back, keeps it (`xt_ct_target`).
+    let seen = walk.packet.ct != CtRef::None;
+    match template.filter(|_| !seen && !ns.planted.is(Mutant::NotrackIgnored)) {
         Some(CtTemplate::Notrack) => walk.packet.ct = CtRef::Untracked,
         Some(CtTemplate::Zone(zone)) => walk.zone = zone,
         Some(CtTemplate::ZoneOfMark(dir)) => walk.zone = Zone { id: walk.packet.mark as u16, dir },

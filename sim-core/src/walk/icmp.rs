@@ -145,9 +145,10 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
     if (!host && !for_group) || (later_fragment && ip.family() == Family::V4) || ip.src.is_unspecified() {
         return false;
     }
-    let group = |a: IpAddr| a.is_multicast() || ns.fib.kind_of(a) == RouteKind::Broadcast;
-    let to_group = group(ip.dst) || crate::netns::fib::is_limited_broadcast(ip.dst);
-    if (to_group && !for_group) || ip.src.is_multicast() || ns.fib.kind_of(ip.src) == RouteKind::Anycast {
+    if (ns.fib.is_for_many(ip.dst) && !for_group)
+        || ip.src.is_multicast()
+        || ns.fib.kind_of(ip.src) == RouteKind::Anycast
+    {
         return false;
     }
     let kind = packet.l3().get(usize::from(ip.header_len));

@@ -25,6 +25,8 @@ pub const PARAMETER_PROBLEM: u8 = 12;
 pub const TIMESTAMP: u8 = 13;
 /// Timestamp reply.
 pub const TIMESTAMP_REPLY: u8 = 14;
+/// Reply to a request for an address mask; the highest type that Linux knows.
+pub const ADDRESS_REPLY: u8 = 18;
 
 /// Code of [`DEST_UNREACH`]: no route.
 pub const NET_UNREACH: u8 = 0;
@@ -39,8 +41,6 @@ pub const FRAG_NEEDED: u8 = 4;
 /// Code of [`DEST_UNREACH`]: administratively prohibited.
 pub const PKT_FILTERED: u8 = 13;
 
-/// The highest type of IPv4 that Linux knows: the reply to a request for an address mask.
-const HIGHEST: u8 = 18;
 /// Code of [`TIME_EXCEEDED`]: reassembly.
 pub const EXC_FRAGTIME: u8 = 1;
 
@@ -53,10 +53,13 @@ pub const fn is_error(proto: u8, kind: u8) -> bool {
     }
 }
 
-/// Whether no error may be sent about a message of this type: one of IPv4 that nobody knows may be an error (net/ipv4/icmp.c,
-/// `__icmp_send`, `NR_ICMP_TYPES`).
+/// Whether no error may be sent about a message of this type: all of IPv4 are errors, or may be one, but for questions and
+/// their answers (net/ipv4/icmp.c, `icmp_pointers`); not even those of routers are.
 pub const fn may_be_error(proto: u8, kind: u8) -> bool {
-    is_error(proto, kind) || (proto != ICMPV6 && kind > HIGHEST)
+    match proto {
+        ICMPV6 => is_error(proto, kind),
+        _ => !matches!(kind, ECHO_REPLY | ECHO | TIMESTAMP..=ADDRESS_REPLY),
+    }
 }
 
 /// The type of an echo request.

@@ -69,19 +69,23 @@ pub struct Tuple {
 }
 
 impl Tuple {
-    /// The tuple of a packet that begins with its IP header (`nf_ct_get_tuplepr`).
+    /// The tuple of a packet that begins with its IP header.
     ///
     /// `None` for a later fragment, and if the header or the bytes that name the flow are cut.
     pub fn of(l3: &[u8]) -> Option<Self> {
         let ip = IpHeader::read(l3)?;
+        Self::of_parts(&ip, l3.get(usize::from(ip.header_len)..)?)
+    }
+
+    /// The tuple of a packet with this header, which `l4` follows (`nf_ct_get_tuplepr`); `None` as in [`Self::of`].
+    pub fn of_parts(ip: &IpHeader, l4: &[u8]) -> Option<Self> {
         if ip.frag_offset != 0 {
             return None;
         }
-        let bytes = l3.get(usize::from(ip.header_len)..)?;
         let l4 = match ip.proto {
-            TCP | UDP | SCTP => l4::ports(ip.proto, bytes).map(|(src, dst)| L4::Ports { src, dst })?,
+            TCP | UDP | SCTP => l4::ports(ip.proto, l4).map(|(src, dst)| L4::Ports { src, dst })?,
             ICMP | ICMPV6 => {
-                let h = IcmpHeader::read(bytes)?;
+                let h = IcmpHeader::read(l4)?;
                 L4::Icmp { kind: h.kind, code: h.code, id: h.id() }
             }
             _ => L4::Generic,

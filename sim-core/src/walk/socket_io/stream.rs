@@ -40,7 +40,8 @@ pub(crate) fn tcp_connect(
     ns.tcp.connect(now, SocketAddr::new(src, local.port()), peer, path(&dst), options)
 }
 
-/// A segment for this host (`tcp_v4_rcv`).
+/// A segment for this host (`tcp_v4_rcv`). One for many hosts begins no connection and is not answered
+/// (`tcp_v4_conn_request`, `tcp_v4_send_reset`).
 pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     if packet.pkt_type != PacketType::Host {
         return Next::Drop(DropReason::OtherHost, packet);
@@ -50,6 +51,9 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
         return Next::Drop(DropReason::TcpCsum, packet);
     }
     let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
+    if ns.fib.is_for_many(ip.dst) {
+        return Next::Drop(DropReason::NoSocket, packet);
+    }
     let segment = Segment { tos: ip.tos, ..segment };
     let path = path_to(ns, ip.dst, ip.src);
     ns.tcp.on_segment(ctx.now, &segment, path);

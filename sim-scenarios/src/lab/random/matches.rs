@@ -18,8 +18,7 @@ pub(super) fn matches(dice: &mut Dice, scene: &Scene, place: Place, proto: Optio
     Some(match dice.below(22) {
         0 => "-m comment --comment \"a remark\"".into(),
         1 => format!("-m connmark {bang}--mark {}", mark(dice)),
-        // Before conntrack Linux counts what it reads from the packet: see docs/differences.md.
-        2 if place.table != "raw" => {
+        2 => {
             format!("-m connlimit --connlimit-{} {} --connlimit-mask 32", dice.pick(&["above", "upto"]), dice.below(3))
         }
         3 | 4 => conntrack(dice, scene, bang),

@@ -58,10 +58,11 @@ impl Scene {
         topo.into()
     }
 
-    /// The member `sysctl`. A SYN is answered once and asked once, so that nothing is sent again while later steps run.
+    /// The member `sysctl`. A SYN is answered once, and no segment is repeated while later steps run.
     pub(super) fn sysctls(&self, dice: &mut Dice) -> Value {
         let mut everywhere = Map::new();
         everywhere.insert("net.ipv4.tcp_synack_retries".into(), "0".into());
+        everywhere.insert("net.ipv4.tcp_rto_min_us".into(), "60000000".into());
         let mut nodes = Map::new();
         for (key, values) in SYSCTLS {
             if dice.one_in(if key.ends_with("rp_filter") { 5 } else { 8 }) {

@@ -39,16 +39,22 @@ impl Default for Connlimit {
 pub(crate) struct Connections(BTreeMap<(IpAddr, u16), Vec<(Tuple, Zone)>>);
 
 impl Connections {
-    /// Counts those of `key`, the one at hand included (`nf_conncount_count`): what conntrack has forgotten, or knows
-    /// to be closed, counts no more.
+    /// Counts those of `key`, the one at hand included (`__nf_conncount_add`): what conntrack has forgotten, or knows to be
+    /// closed, counts no more. Those behind the one at hand are not looked at.
     fn count(&mut self, key: (IpAddr, u16), at_hand: (Tuple, Zone), conntrack: &Conntrack, now: Instant) -> u32 {
-        let lives = |(tuple, zone): &(Tuple, Zone)| conntrack.find(now, *zone, tuple).is_some_and(|e| !e.is_closed());
+        let closed = |(tuple, zone): &(Tuple, Zone)| conntrack.find(now, *zone, tuple).map(|entry| entry.is_closed());
+        let lives = |one: &(Tuple, Zone)| closed(one) == Some(false);
         if !self.0.contains_key(&key) && self.0.len() >= SWEEP_FROM && self.0.len().is_power_of_two() {
             self.0.retain(|_, seen| seen.iter().any(lives));
         }
         let seen = self.0.entry(key).or_default();
-        seen.retain(|one| *one == at_hand || lives(one));
-        if !seen.contains(&at_hand) {
+        let mut is_known = false;
+        seen.retain(|one| {
+            let keep = is_known || closed(one).is_some_and(|closed| !closed || *one == at_hand);
+            is_known |= keep && *one == at_hand;
+            keep
+        });
+        if !is_known {
             seen.push(at_hand);
         }
         seen.len() as u32
@@ -93,11 +99,13 @@ impl Kind for Connlimit {
         let addr = if self.dest { packet.ip.dst } else { packet.ip.src };
         let bits = if addr.is_ipv4() { self.mask } else { 128 };
         let net = IpNet::new(addr, bits).map_or(addr, |net| net.network());
-        let (MatchMemory::Connections(seen), Some((entry, _))) = (&mut *question.memory, packet.ct.flow) else {
-            // What belongs to no connection cannot be counted.
+        let tracked = packet.ct.flow.map(|(entry, _)| (entry.orig, entry.zone));
+        let read = || Tuple::of_parts(&packet.ip, packet.l4).map(|tuple| (tuple, Zone::default()));
+        let (MatchMemory::Connections(seen), Some(at_hand)) = (&mut *question.memory, tracked.or_else(read)) else {
+            // What names no connection cannot be counted.
             return Answer::Hotdrop;
         };
-        let count = seen.count((net, entry.zone.id), (entry.orig, entry.zone), packet.conntrack, packet.now);
+        let count = seen.count((net, at_hand.1.id), at_hand, packet.conntrack, packet.now);
         let above = count > self.limit.unwrap_or(u32::MAX);
         (above != self.upto).into()
     }

@@ -49,6 +49,8 @@ sysctls! {
     synack_retries: u32 = 5, "net.ipv4.tcp_synack_retries";
     /// Doublings after which a connection is given up.
     retries2: u32 = 15, "net.ipv4.tcp_retries2";
+    /// Least deviation from the round-trip time in the retransmission timeout of new sockets, in microseconds.
+    rto_min: Micros = Micros(200_000), "net.ipv4.tcp_rto_min_us";
     /// Repetitions after close(); 0 means 8.
     orphan_retries: u32 = 0, "net.ipv4.tcp_orphan_retries";
     /// ECN: 0 no, 1 asked for and agreed to, 2 agreed to.
@@ -137,12 +139,15 @@ pub struct Seconds(pub u32);
 /// A whole number of milliseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Millis(pub u32);
+/// A whole number of microseconds, at least one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Micros(pub u32);
 /// A whole number of nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Nanos(pub u32);
 
 macro_rules! spans {
-    ($($unit:ident $make:ident),*) => { $(
+    ($($unit:ident $make:ident $least:literal),*) => { $(
         impl From<$unit> for Duration {
             fn from(n: $unit) -> Self {
                 Self::$make(u64::from(n.0))
@@ -150,7 +155,7 @@ macro_rules! spans {
         }
         impl Value for $unit {
             fn read(text: &str) -> Option<Self> {
-                text.trim().parse().ok().map(Self)
+                text.trim().parse().ok().filter(|n| ($least..).contains(n)).map(Self)
             }
             fn print(&self) -> String {
                 self.0.to_string()
@@ -158,7 +163,7 @@ macro_rules! spans {
         }
     )* };
 }
-spans!(Seconds from_secs, Millis from_millis, Nanos from_nanos);
+spans!(Seconds from_secs 0, Millis from_millis 0, Micros from_micros 1, Nanos from_nanos 0);
 
 /// A sysctl value that can be read from text.
 trait Value: Sized {
@@ -232,6 +237,7 @@ mod tests {
         assert_eq!(c.get("net.ipv4.tcp_rmem").as_deref(), Some("4096\t131072\t33554432"));
         assert_eq!(c.set("net.ipv4.tcp_rmem", "1 2"), Err(Errno::EINVAL));
         assert_eq!(c.set("net.ipv4.tcp_retries2", "4294967295"), Err(Errno::EINVAL));
+        assert_eq!(c.set("net.ipv4.tcp_rto_min_us", "0"), Err(Errno::EINVAL));
         assert_eq!(c.set("net.ipv4.tcp_nothing", "1"), Err(Errno::ENOENT));
     }
 }

@@ -26,7 +26,7 @@ mod time_wait;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Millis, Nanos, Seconds, TcpConfig};
+pub use config::{Micros, Millis, Nanos, Seconds, TcpConfig};
 pub use congestion::Algorithm;
 pub use connection::{CaState, IcmpError, Info, State};
 pub use context::Wake;

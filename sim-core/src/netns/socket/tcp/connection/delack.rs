@@ -7,7 +7,7 @@ use crate::netns::socket::tcp::context::Context;
 use crate::netns::socket::tcp::segment::Segment;
 use crate::wire::l4::{FIN, PSH, RST, SYN};
 
-use super::rtt::{RTO_MIN, TICK};
+use super::rtt::TICK;
 
 /// `TCP_ATO_MIN`: least delay of an ACK.
 const ATO_MIN: Duration = Duration::from_millis(40);
@@ -195,7 +195,9 @@ impl Connection {
             }
             ato = ato.min(limit);
         }
-        let mut at = cx.now + ato.min(DELACK_MAX).min(RTO_MIN - TICK).max(NEXT_TICK);
+        // The peer's RTO is taken to be like ours (`tcp_delack_max`).
+        let limit = self.rtt.rto_min.max(TICK + TICK) - TICK;
+        let mut at = cx.now + ato.min(DELACK_MAX).min(limit).max(NEXT_TICK);
         if let Some(old) = self.timers.delack {
             // About to fire anyway.
             if old <= cx.now + Duration::from_nanos(ato.as_nanos() / 4) {

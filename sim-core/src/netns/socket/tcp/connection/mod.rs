@@ -236,7 +236,7 @@ impl Connection {
             rcv: Receiver::new(&options, &cx.config),
             delack: DelayedAck::default(),
             ecn: Ecn::default(),
-            rtt: Rtt::default(),
+            rtt: Rtt::new(cx.config.rto_min.into()),
             congestion: Congestion::new(options.congestion.unwrap_or(cx.config.congestion_control), cx.now),
             recovery: Recovery::new(&cx.config),
             timers: Timers::default(),

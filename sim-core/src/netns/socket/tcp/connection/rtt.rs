@@ -1,15 +1,13 @@
 //! Round-trip time and the retransmission timeout (RFC 6298 as net/ipv4/tcp_input.c does it).
 //!
-//! The least deviation, 200 ms, is *added* to the smoothed RTT (fact 78). The kernel rounds the RTO up to a tick of its
+//! The least deviation (`tcp_rto_min_us`, 200 ms) is *added* to the smoothed RTT (fact 78). The kernel rounds the RTO up to a tick of its
 //! timers; ours is exact.
 
 use super::super::seq;
 use crate::engine::time::Duration;
 
-/// `TCP_RTO_MIN`: least deviation in the RTO, in microseconds.
-pub(in super::super) const RTO_MIN_US: u64 = 200_000;
-/// `TCP_RTO_MIN` as a span.
-pub(in super::super) const RTO_MIN: Duration = Duration::from_micros(RTO_MIN_US);
+/// `TCP_RTO_MIN`: what zero window probes and the end of an outage are reckoned with, whatever `tcp_rto_min_us` says.
+pub(in super::super) const RTO_MIN: Duration = Duration::from_millis(200);
 /// `TCP_RTO_MAX`.
 pub(in super::super) const RTO_MAX: Duration = Duration::from_secs(120);
 /// `TCP_TIMEOUT_INIT`: the RTO before the first sample (RFC 6298 2.1).
@@ -24,6 +22,8 @@ pub(in super::super) const TIMEOUT_MIN: Duration = Duration::from_millis(2);
 pub(in super::super) struct Rtt {
     /// Eight times the smoothed RTT; 0 before the first sample.
     pub(super) srtt8: u64,
+    /// Least deviation in the RTO (`icsk_rto_min`).
+    pub(super) rto_min: Duration,
     mdev: u64,
     mdev_max: u64,
     rttvar: u64,
@@ -37,13 +37,13 @@ pub(in super::super) struct Rtt {
     pub(super) backoff: u32,
 }
 
-impl Default for Rtt {
-    fn default() -> Self {
-        Self { srtt8: 0, mdev: 0, mdev_max: 0, rttvar: 0, seq: 0, min: u64::MAX, rto: RTO_INITIAL, backoff: 0 }
-    }
-}
-
 impl Rtt {
+    /// Nothing is known yet.
+    pub(super) const fn new(rto_min: Duration) -> Self {
+        let rto = RTO_INITIAL;
+        Self { srtt8: 0, rto_min, mdev: 0, mdev_max: 0, rttvar: 0, seq: 0, min: u64::MAX, rto, backoff: 0 }
+    }
+
     /// The smoothed RTT.
     pub(super) fn smoothed(&self) -> Duration {
         Duration::from_micros(self.srtt8 >> 3)
@@ -54,7 +54,7 @@ impl Rtt {
         if self.srtt8 == 0 {
             self.srtt8 = (us << 3).max(1);
             self.mdev = us << 1;
-            self.rttvar = self.mdev.max(RTO_MIN_US);
+            self.rttvar = self.mdev.max(self.rto_min.as_micros());
             self.mdev_max = self.rttvar;
             self.seq = nxt;
         } else {
@@ -86,7 +86,7 @@ impl Rtt {
                 self.rttvar -= (self.rttvar - self.mdev_max) >> 2;
             }
             self.seq = nxt;
-            self.mdev_max = RTO_MIN_US;
+            self.mdev_max = self.rto_min.as_micros();
         }
     }
 
@@ -115,17 +115,17 @@ mod tests {
     /// Fact 78.
     #[test]
     fn the_least_deviation_is_added_to_the_smoothed_rtt() {
-        let mut rtt = Rtt::default();
+        let mut rtt = Rtt::new(RTO_MIN);
         rtt.sample(1_000, 1, 1);
         assert_eq!(rtt.rto, Duration::from_millis(201));
-        let mut slow = Rtt::default();
+        let mut slow = Rtt::new(RTO_MIN);
         (0..10).for_each(|n| slow.sample(100_000, n, n));
         assert_eq!(slow.rto, Duration::from_millis(300));
     }
 
     #[test]
     fn a_sample_ends_the_doubling() {
-        let mut rtt = Rtt::default();
+        let mut rtt = Rtt::new(RTO_MIN);
         rtt.sample(1_000, 1, 1);
         rtt.back_off();
         assert_eq!(rtt.rto, Duration::from_millis(402));

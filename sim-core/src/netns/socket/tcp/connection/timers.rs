@@ -135,7 +135,7 @@ impl Connection {
         let mut wait = RTO_INITIAL;
         if self.rtt.srtt8 != 0 {
             // One segment may be waiting for a delayed ACK.
-            let slack = if self.snd.rtx.packets_out == 1 { RTO_MIN } else { TIMEOUT_MIN };
+            let slack = if self.snd.rtx.packets_out == 1 { self.rtt.rto_min } else { TIMEOUT_MIN };
             wait = Duration::from_micros(self.rtt.srtt8 >> 2) + slack;
         }
         let rto = if advancing { Some(self.rtt.rto) } else { self.rto_remaining(cx) };
