@@ -8,7 +8,7 @@ use crate::netns::Netns;
 use crate::netns::frag::USER_LOCAL;
 use crate::wire::ext;
 use crate::wire::icmp::{HOST_UNREACH, Notice, PROT_UNREACH};
-use crate::wire::icmpv6::UNKNOWN_NEXT_HEADER;
+use crate::wire::icmpv6::{HEADER_FIELD, UNKNOWN_NEXT_HEADER};
 use crate::wire::ip::{Family, IGMP, IpHeader, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::{CtRef, Packet};
@@ -33,14 +33,22 @@ pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> 
     }
 }
 
-/// Nobody speaks the protocol: IPv6 points at the number that names it.
+/// Nobody speaks the protocol: IPv6 points at the number that names it. A header that is cut short is none either, but known:
+/// of a fragment the sender is told where it is (`ipv6_rthdr_rcv`, `ipv6_destopt_rcv`, `ipv6_frag_rcv`).
 fn no_protocol(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     let notice = match ip.family() {
         Family::V4 => Notice::Unreachable(PROT_UNREACH),
         Family::V6 if ip.proto == ext::NO_NEXT => return Next::Drop(DropReason::IpNoProto, packet),
+        Family::V6 if matches!(ip.proto, ext::ROUTING | ext::DESTINATION) => {
+            return Next::Drop(DropReason::IpInHdr, packet);
+        }
         Family::V6 => {
-            let named_at = ext::each(packet.l3()).last().map_or(6, |extension| extension.at);
-            Notice::ParameterProblem { code: UNKNOWN_NEXT_HEADER, pointer: named_at as u32 }
+            let last = ext::each(packet.l3()).last();
+            let (code, pointer) = match ip.proto {
+                ext::FRAGMENT => (HEADER_FIELD, last.map_or(ext::IPV6_LEN, |extension| extension.at + extension.len)),
+                _ => (UNKNOWN_NEXT_HEADER, last.map_or(6, |extension| extension.at)),
+            };
+            Notice::ParameterProblem { code, pointer: pointer as u32 }
         }
     };
     refuse(ns, ctx, packet, notice, DropReason::IpNoProto)

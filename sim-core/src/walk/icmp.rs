@@ -13,7 +13,7 @@ use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::socket::SocketError;
 use crate::wire::icmp::{self, IcmpHeader, Notice};
-use crate::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT};
+use crate::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT, UNKNOWN_OPTION};
 use crate::wire::ip::{Family, IpHeader, TCP, UDP};
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, edit, l4};
@@ -74,7 +74,7 @@ fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, p
         None => (icmp::echo_reply(ip.family()), header.code, body),
     };
     let message = IcmpHeader { kind, code, ..header };
-    let mut out = header_of(ns, &dst, (src, ip.src));
+    let mut out = header_of(ns, &dst, (src, ip.src), message);
     out.tos = if ns.planted.is(Mutant::EchoTosLost) { 0 } else { ip.tos };
     let mut answer = build::icmp(ctx.out.packet_id(), out, message, body);
     answer.ignore_df = true;
@@ -97,11 +97,11 @@ fn on_link(addr: IpAddr, packet: &Packet) -> Option<DevId> {
 }
 
 /// The IP header of a message of this host.
-fn header_of(ns: &mut Netns, dst: &Dst, (src, to): (IpAddr, IpAddr)) -> IpHeader {
+fn header_of(ns: &mut Netns, dst: &Dst, (src, to): (IpAddr, IpAddr), message: IcmpHeader) -> IpHeader {
     let family = Family::of(to);
     let mut out = IpHeader::new(src, to, family.icmp(), 0);
     out.ttl = ns.default_ttl(family, dst.dev);
-    out.flow = flow_label(ns, &out, (0, 0));
+    out.flow = flow_label(ns, &out, (u16::from_be_bytes([message.kind, message.code]), 0));
     out.id = ns.draw_ip_id(family);
     out
 }
@@ -127,18 +127,26 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
     }
     quote.truncate(room);
     quote.truncate(quote.len() - usize::from(ns.planted.is(Mutant::QuoteOneLess)));
-    let mut out = header_of(ns, &dst, (src, ip.src));
+    let message = notice.header(family);
+    let mut out = header_of(ns, &dst, (src, ip.src), message);
     if family == Family::V4 {
         out.tos = (ip.tos & 0x1e) | ERROR_TOS;
     }
-    let mut answer = build::icmp(ctx.out.packet_id(), out, notice.header(family), &quote);
+    let mut answer = build::icmp(ctx.out.packet_id(), out, message, &quote);
     hook::attach_related(packet, &mut answer);
     Some(Stage::LocalOut(dst, answer))
 }
 
 fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> bool {
-    // About a group only what helps its sender is told (RFC 4443 2.4 e.3).
-    let for_group = matches!(notice, Notice::TooBig(_) | Notice::ParameterProblem { .. }) && ip.family() == Family::V6;
+    // About a group only what helps its sender is told (RFC 4443 2.4 e.3; net/ipv6/icmp.c, `opt_unrec`).
+    let for_group = ip.family() == Family::V6
+        && match notice {
+            Notice::TooBig(_) => true,
+            Notice::ParameterProblem { code: UNKNOWN_OPTION, pointer } => {
+                packet.l3().get(pointer as usize).is_some_and(|option| option & 0xc0 == 0x80)
+            }
+            _ => false,
+        };
     let host = packet.pkt_type == PacketType::Host || ns.planted.is(Mutant::ErrorAboutBroadcast);
     // A later fragment does not say what it is part of: IPv4 is silent about it, IPv6 is not (`is_ineligible`).
     let later_fragment = ip.frag_offset != 0;

@@ -62,7 +62,7 @@ pub(super) fn masquerade_address(ns: &Netns, dst: &Dst, to: IpAddr) -> Option<Ip
 }
 
 /// The flow label of a packet of this host: a hash of its flow, so that it stays the same (include/net/ipv6.h,
-/// `ip6_make_flowlabel`). 0 for IPv4.
+/// `ip6_make_flowlabel`): its ports, of ICMP type and code in the place of the first. 0 for IPv4.
 pub(super) fn flow_label(ns: &Netns, header: &IpHeader, (src_port, dst_port): (u16, u16)) -> u32 {
     let (IpAddr::V6(src), IpAddr::V6(dst)) = (header.src, header.dst) else { return 0 };
     let mut key = [0u8; 41];

@@ -42,6 +42,12 @@ fn can_bind(ns: &Netns, ip: IpAddr) -> Result<(), Errno> {
     if ours { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) }
 }
 
+/// A peer on a link must be named with its device, which sockets here cannot do (`__ip6_datagram_connect`, `tcp_v6_connect`).
+fn check_link_named(peer: SocketAddr) -> Result<(), Errno> {
+    let on_link = matches!(peer.ip(), IpAddr::V6(to) if to.is_unicast_link_local() || to.octets()[..2] == [0xff, 0x02]);
+    if on_link { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
 /// An address that cannot be a peer.
 fn check_peer(peer: SocketAddr) -> Result<(), Errno> {
     if peer.port() == 0 || peer.ip().is_unspecified() { Err(Errno::EINVAL) } else { Ok(()) }

@@ -172,7 +172,10 @@ impl Sockets for LabWorld {
 
     fn tcp_shutdown(&mut self, sock: &Sock) -> Result<(), Errno> {
         let (netns, id) = socket!(self, sock, Tcp, Err(Errno::EINVAL));
-        self.world.tcp_shutdown(netns, id)
+        let done = self.world.tcp_shutdown(netns, id);
+        // On a kernel what is sent has arrived when the call returns.
+        self.advance(self.now());
+        done
     }
 
     fn tcp_abort(&mut self, sock: &Sock) {

@@ -1,5 +1,6 @@
 //! Sockets of a netns: UDP, raw ICMP and TCP. Together with the netlink door the only way in.
 
+mod bound;
 pub mod error;
 pub mod raw;
 pub mod tcp;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::bound::{overlap, seen_from};
 use super::error::{ErrorQueue, SocketError};
 use super::{PmtuDiscovery, RMEM_DEFAULT};
 use crate::engine::arena::{Map, SocketId};
@@ -76,7 +77,7 @@ impl UdpSocket {
         }
         let d = self.queue.pop_front().ok_or(Errno::EAGAIN)?;
         self.queued -= d.data.len() + OVERHEAD;
-        Ok(d)
+        Ok(Datagram { from: seen_from(self.local.ip(), d.from), ..d })
     }
 
     /// Bytes that wait to be read, each datagram with its overhead.
@@ -147,7 +148,7 @@ impl UdpTable {
     /// # Errors
     /// `EADDRINUSE` if the address is taken and the two do not both share.
     pub fn insert(&mut self, id: SocketId, socket: UdpSocket) -> Result<(), Errno> {
-        if !socket.reuse && self.conflicts(socket.local, false) || socket.reuse && self.conflicts(socket.local, true) {
+        if self.conflicts(&socket) {
             return Err(Errno::EADDRINUSE);
         }
         self.by_port.entry(socket.local.port()).or_default().push(id);
@@ -155,10 +156,9 @@ impl UdpTable {
         Ok(())
     }
 
-    fn conflicts(&self, local: SocketAddr, sharing: bool) -> bool {
-        let overlap =
-            |a: IpAddr, b: IpAddr| a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()));
-        self.of_port(local.port()).any(|(_, s)| overlap(s.local.ip(), local.ip()) && !(sharing && s.reuse))
+    fn conflicts(&self, new: &UdpSocket) -> bool {
+        let bound = |socket: &UdpSocket| (socket.local.ip(), socket.v6only);
+        self.of_port(new.local.port()).any(|(_, s)| overlap(bound(s), bound(new)) && !(new.reuse && s.reuse))
     }
 
     fn of_port(&self, port: u16) -> impl Iterator<Item = (SocketId, &UdpSocket)> {

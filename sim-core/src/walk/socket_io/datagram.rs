@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::route_output;
 use super::super::{Ctx, Dst, Stage, flow_label, run};
-use super::{can_bind, check_peer, dont_fragment, ephemeral_port};
+use super::{can_bind, check_link_named, check_peer, dont_fragment, ephemeral_port};
 use crate::dev::Devices;
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
@@ -57,6 +57,7 @@ pub(crate) fn udp_bind(ns: &mut Netns, mut local: SocketAddr, reuse: bool) -> Re
 /// What the route says, `EINVAL` for an address that cannot be a peer, `ENOENT` for a closed socket.
 pub(crate) fn udp_connect(ns: &mut Netns, id: SocketId, peer: SocketAddr) -> Result<(), Errno> {
     check_peer(peer)?;
+    check_link_named(peer)?;
     let socket = ns.sockets.udp_mut(id).ok_or(Errno::ENOENT)?;
     let (local, peer) = (socket.local, socket.reaches(peer).ok_or(Errno::ENETUNREACH)?);
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
@@ -150,7 +151,8 @@ fn send(
     header.df = dont_fragment(shape.pmtu, &dst) && !too_big;
     header.tos = shape.tos;
     header.ttl = shape.ttl.unwrap_or(ns.default_ttl(family, dst.dev));
-    header.flow = flow_label(ns, &header, l4::ports(proto, payload).unwrap_or_default());
+    let of_icmp = payload.first_chunk().map_or(0, |kind_code| u16::from_be_bytes(*kind_code));
+    header.flow = flow_label(ns, &header, l4::ports(proto, payload).unwrap_or((of_icmp, 0)));
     // Raw sockets that demand DF send id 0 (`ip_select_ident_segs`: no id is needed where nothing is cut).
     let no_id = is_icmp(proto) && shape.pmtu == PmtuDiscovery::Do;
     header.id = if no_id { 0 } else { ns.draw_ip_id(family) };

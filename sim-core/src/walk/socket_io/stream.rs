@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::route_output;
 use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, run};
-use super::{can_bind, check_peer};
+use super::{can_bind, check_link_named, check_peer};
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
@@ -31,6 +31,11 @@ pub(crate) fn tcp_connect(
     options: SocketOptions,
 ) -> Result<SocketId, Errno> {
     check_peer(peer)?;
+    // `tcp_v6_connect`
+    if peer.is_ipv6() && peer.ip().is_multicast() {
+        return Err(Errno::ENETUNREACH);
+    }
+    check_link_named(peer)?;
     can_bind(ns, local.ip())?;
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
     let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
@@ -145,9 +150,9 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };
     let options = out.segment.options.to_bytes();
     let mut packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
-    // What answers in no socket's name is summed up by hand (`ip_send_unicast_reply`) and leaves when it is made, but a
-    // SYN-ACK.
-    packet.csum_partial = out.socket.is_some() || out.segment.has(SYN);
-    packet.timed = packet.csum_partial;
+    // What answers in no socket's name leaves when it is made, but a SYN-ACK; IPv4 sums it up by hand
+    // (`ip_send_unicast_reply`; `tcp_v6_send_response` does not).
+    packet.timed = out.socket.is_some() || out.segment.has(SYN);
+    packet.csum_partial = packet.timed || family == Family::V6;
     run(ns, ctx, Stage::LocalOut(route, packet));
 }

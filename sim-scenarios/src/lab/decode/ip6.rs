@@ -53,7 +53,7 @@ impl Decoder<'_> {
         match proto {
             _ if header.frag_offset != 0 => {}
             UDP if rest.len() >= 8 => self.udp(rest, around, out),
-            TCP => self.tcp(rest, around, out),
+            TCP if rest.len() >= 8 => self.tcp(rest, around, out),
             ICMPV6 if rest.len() >= 8 => self.icmp6(rest, around, out),
             _ => {}
         }

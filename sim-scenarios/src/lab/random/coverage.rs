@@ -8,7 +8,8 @@ use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::hooks::Hook;
 use sim_core::netfilter::rules::Match;
 use sim_core::netfilter::rules::targets::Action;
-use sim_core::world::World;
+use sim_core::wire::ip::Family;
+use sim_core::world::{RulesOf, World};
 
 use crate::lab::kernel::Kernel;
 use crate::lab::run::{self, RunError};
@@ -28,6 +29,8 @@ pub type Thing = (&'static str, String);
 const STATES: &[&str] = &[
     "icmp",
     "icmp UNREPLIED",
+    "icmpv6",
+    "icmpv6 UNREPLIED",
     "tcp CLOSE",
     "tcp CLOSE_WAIT",
     "tcp ESTABLISHED",
@@ -108,8 +111,9 @@ fn met(world: &World, result: &Value) -> BTreeSet<Thing> {
     let mut things: BTreeSet<Thing> = BTreeSet::new();
     things.extend(world.drops().iter().map(|(place, _)| ("drop", place.reason.name().to_owned())));
     for netns in world.all_netns().filter(|netns| netns.name.starts_with('n')) {
-        for line in world.iptables_save(netns.id, true).lines() {
-            of_rule(line, &mut things);
+        for family in Family::ALL {
+            let saved = world.iptables_save(RulesOf { netns: netns.id, family }, true);
+            saved.lines().for_each(|line| of_rule(line, &mut things));
         }
     }
     let tables = result.as_array().into_iter().flatten().filter_map(|step| step["ct"].as_object());

@@ -1,31 +1,45 @@
 //! One match of each kind, with values that the traffic of random specs meets.
 
+use sim_core::wire::ip::Family;
+
 use super::dice::Dice;
 use super::rules::{Place, device};
 use super::scene::Scene;
+use super::words::Words;
 
-/// The ipsets that rules ask: some pods, the pods' network, a server's port, and a list of the first two.
-pub(super) const SETS: &str = "create pods hash:ip\nadd pods 10.244.1.2\nadd pods 10.244.2.2\n\
-    create nets hash:net\nadd nets 10.244.0.0/16\nadd nets 10.244.1.3/32 nomatch\n\
-    create ends hash:ip,port\nadd ends 10.244.1.3,udp:8080\nadd ends 10.244.1.2,tcp:8080\n\
-    create ports bitmap:port range 8000-8100\nadd ports 8080\n\
-    create both list:set\nadd both pods\nadd both nets\n";
+/// The ipsets that rules of a family ask: some pods, the pods' network, a server's port, and a list of the first two.
+pub(super) fn sets(words: &Words) -> String {
+    let Words { suffix, pods: [a, b, c], nets: [all, ..], bits, .. } = words;
+    let family = if words.family == Family::V6 { " family inet6" } else { "" };
+    format!(
+        "create pods{suffix} hash:ip{family}\nadd pods{suffix} {a}\nadd pods{suffix} {c}\n\
+         create nets{suffix} hash:net{family}\nadd nets{suffix} {all}\nadd nets{suffix} {b}/{bits} nomatch\n\
+         create ends{suffix} hash:ip,port{family}\nadd ends{suffix} {b},udp:8080\nadd ends{suffix} {a},tcp:8080\n\
+         create ports{suffix} bitmap:port range 8000-8100\nadd ports{suffix} 8080\n\
+         create both{suffix} list:set\nadd both{suffix} pods{suffix}\nadd both{suffix} nets{suffix}\n"
+    )
+}
 
 /// Draws a match that may stand at `place` in a rule for `proto`; nothing if the first draw may not.
 pub(super) fn matches(dice: &mut Dice, scene: &Scene, place: Place, proto: Option<&str>) -> Option<String> {
-    let bang = dice.bang();
+    let (words, bang) = (scene.words, dice.bang());
     let ports = matches!(proto, Some("udp" | "tcp"));
     Some(match dice.below(22) {
         0 => "-m comment --comment \"a remark\"".into(),
         1 => format!("-m connmark {bang}--mark {}", mark(dice)),
         2 => {
-            format!("-m connlimit --connlimit-{} {} --connlimit-mask 32", dice.pick(&["above", "upto"]), dice.below(3))
+            let (how, count) = (dice.pick(&["above", "upto"]), dice.below(3));
+            format!("-m connlimit --connlimit-{how} {count} --connlimit-mask {}", words.bits)
         }
         3 | 4 => conntrack(dice, scene, bang),
         5 => format!("-m dscp {bang}--dscp {}", dice.pick(&["0x00", "0x0a", "0x30"])),
         6 => format!("-m limit --limit 1/hour --limit-burst {}", dice.between(1, 4)),
         7 => hashlimit(dice),
-        8 => format!("-m iprange {bang}--{}-range 10.244.1.2-10.244.1.{}", side(dice), dice.between(2, 9)),
+        8 => {
+            let ([first, ..], side) = (words.pods, side(dice));
+            let network = first.trim_end_matches('2');
+            format!("-m iprange {bang}--{side}-range {first}-{network}{}", dice.between(2, 9))
+        }
         9 => format!("-m length {bang}--length {}", dice.pick(&["0:40", "33", "60:1400", "1400:65535", "28:33"])),
         10 if !matches!(place.hook, "OUTPUT" | "POSTROUTING") => {
             format!(
@@ -37,15 +51,16 @@ pub(super) fn matches(dice: &mut Dice, scene: &Scene, place: Place, proto: Optio
         12 if ports => multiport(dice, bang),
         13 if place.hook != "OUTPUT" => physdev(dice, place, bang),
         14 => format!("-m pkttype {bang}--pkt-type {}", dice.pick(&["unicast", "broadcast", "multicast"])),
-        15 => recent(dice, bang),
-        16 => set(dice, bang),
+        15 => recent(dice, words, bang),
+        16 => set(dice, words, bang),
         17 => format!("-m statistic --mode nth {bang}--every {} --packet 0", dice.between(2, 3)),
-        18 => format!(
-            "-m ttl {}",
-            dice.pick(&["--ttl-eq 64", "! --ttl-eq 63", "--ttl-lt 63", "--ttl-gt 62", "--ttl-lt 2"])
-        ),
-        19 => addrtype(dice, place, bang),
-        _ => return l4(dice, proto, bang),
+        18 => {
+            let [option, _] = words.ttl;
+            let (bang, how) = dice.pick(&[("", "eq 64"), ("! ", "eq 63"), ("", "lt 63"), ("", "gt 62"), ("", "lt 2")]);
+            format!("-m {option} {bang}--{option}-{how}")
+        }
+        19 => addrtype(dice, words, place, bang),
+        _ => return l4(dice, words, proto, bang),
     })
 }
 
@@ -62,11 +77,11 @@ pub(super) fn port(dice: &mut Dice) -> String {
     dice.pick(&["8080", "80", "8081", "40000:40002", "30080", "0", "1024:"]).into()
 }
 
-fn l4(dice: &mut Dice, proto: Option<&str>, bang: &str) -> Option<String> {
+fn l4(dice: &mut Dice, words: &Words, proto: Option<&str>, bang: &str) -> Option<String> {
     Some(match proto? {
-        "icmp" => {
-            let kind = dice.pick(&["8", "0", "3", "3/3", "11", "any", "echo-request", "fragmentation-needed", "5"]);
-            format!("-m icmp {bang}--icmp-type {kind}")
+        proto if proto == words.icmp.proto => {
+            let [name, option] = words.icmp.options;
+            format!("-m {name} {bang}--{option} {}", dice.pick(words.icmp.types))
         }
         "tcp" if dice.one_in(2) => {
             let flags = ["SYN,RST,ACK,FIN SYN", "ACK ACK", "RST RST", "ALL NONE", "FIN,ACK FIN,ACK", "SYN SYN"];
@@ -85,7 +100,7 @@ fn conntrack(dice: &mut Dice, scene: &Scene, bang: &str) -> String {
         1 => format!("-m conntrack --ctdir {}", dice.pick(&["ORIGINAL", "REPLY"])),
         2 => format!("-m conntrack {bang}--ctorigdst {}", scene.net(dice)),
         3 => format!("-m conntrack {bang}--ctreplsrc {}", scene.net(dice)),
-        4 => format!("-m conntrack {bang}--ctproto {}", dice.pick(&["1", "6", "17"])),
+        4 => format!("-m conntrack {bang}--ctproto {}", dice.pick(&[scene.words.icmp.number, "6", "17"])),
         5 => format!("-m state {bang}--state {}", dice.pick(&states[..7])),
         _ => format!("-m conntrack {bang}--ctstate {}", dice.pick(&states)),
     }
@@ -117,21 +132,21 @@ fn physdev(dice: &mut Dice, place: Place, bang: &str) -> String {
     }
 }
 
-fn recent(dice: &mut Dice, bang: &str) -> String {
+fn recent(dice: &mut Dice, words: &Words, bang: &str) -> String {
     let side = dice.pick(&["--rsource", "--rdest"]);
     let verb =
         dice.pick(&["--set", "--rcheck", "--update", "--remove", "--rcheck --seconds 1000", "--update --hitcount 2"]);
-    format!("-m recent {bang}{verb} --name seen --mask 255.255.255.255 {side}")
+    format!("-m recent {bang}{verb} --name seen{} --mask {} {side}", words.suffix, words.mask)
 }
 
-fn set(dice: &mut Dice, bang: &str) -> String {
+fn set(dice: &mut Dice, words: &Words, bang: &str) -> String {
     let (name, sides) = dice.pick(&[("pods", 1), ("nets", 1), ("ends", 2), ("ports", 1), ("both", 1)]);
     let sides: Vec<_> = (0..sides).map(|_| side(dice)).collect();
-    format!("-m set {bang}--match-set {name} {}", sides.join(","))
+    format!("-m set {bang}--match-set {name}{} {}", words.suffix, sides.join(","))
 }
 
-fn addrtype(dice: &mut Dice, place: Place, bang: &str) -> String {
-    let kind = dice.pick(&["LOCAL", "UNICAST", "BROADCAST", "MULTICAST", "LOCAL,BROADCAST"]);
+fn addrtype(dice: &mut Dice, words: &Words, place: Place, bang: &str) -> String {
+    let kind = dice.pick(words.addr_types);
     let limit = match place.hook {
         "PREROUTING" | "INPUT" if dice.one_in(4) => " --limit-iface-in",
         "OUTPUT" | "POSTROUTING" if dice.one_in(4) => " --limit-iface-out",

@@ -4,7 +4,7 @@
 //! well-formed and broken. It is the lab's own spec, so that every runner of specs can do it. Both sides run it;
 //! where they differ, [`shrink`] finds the smallest spec that still does, and [`coverage`] tells what was met on the way.
 //!
-//! Reading order: [`Case::spec`], `scene` (the cluster), `rules`, `matches`, `targets` (what nodes do), `traffic`
+//! Reading order: [`Case::spec`], `scene` (the cluster), `words` (what is said otherwise in each family), `rules`, `matches`, `targets` (what nodes do), `traffic`
 //! and `frames` (what is sent), then what is made of it: [`trial`], [`shrink`],
 //! [`coverage`], and [`hunt`], which does it all.
 
@@ -19,6 +19,7 @@ pub mod shrink;
 mod targets;
 mod traffic;
 pub mod trial;
+mod words;
 
 #[cfg(test)]
 mod mutants;
@@ -30,6 +31,7 @@ use sim_core::engine::rng::Seed;
 
 use self::dice::Dice;
 use self::scene::Scene;
+use self::words::Words;
 
 /// One random case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,22 +43,36 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whose packets are sent. A stream of its own: what IPv4 draws is the same, whoever else there is.
+    fn families(self) -> &'static [&'static Words] {
+        let mut dice = Dice::new(self.seed.stream("random families", self.number));
+        dice.weighed(&[(4, words::IPV4), (3, words::IPV6), (1, words::BOTH)])
+    }
+
     /// The spec, the same for the same case on every machine.
     pub fn spec(self) -> Value {
         let mut dice = Dice::new(self.seed.stream("random spec", self.number));
-        let scene = Scene::draw(&mut dice);
+        let scene = Scene::draw(&mut dice, self.families());
         let mut spec = Map::new();
         spec.insert("topo".into(), scene.topo());
         if dice.one_in(6) {
             spec.insert("hairpin".into(), false.into());
         }
-        spec.insert("sysctl".into(), scene.sysctls(&mut dice));
-        let nodes = || (1..=scene.nodes).map(|n| format!("n{n}"));
-        let rules: Map<_, _> = nodes().map(|node| (node, rules::text(&mut dice, &scene).into())).collect();
-        if rules.values().any(|text: &Value| text.as_str().is_some_and(|text| text.contains("-set "))) {
-            spec.insert("ipset".into(), nodes().map(|node| (node, Value::from(matches::SETS))).collect());
+        for scene in scene.in_each_family() {
+            spec.insert(scene.words.sysctl.into(), scene.sysctls(&mut dice));
         }
-        spec.insert("rules".into(), rules.into());
+        let nodes = || (1..=scene.nodes).map(|n| format!("n{n}"));
+        let mut sets = String::new();
+        for scene in scene.in_each_family() {
+            let rules: Map<_, _> = nodes().map(|node| (node, rules::text(&mut dice, &scene).into())).collect();
+            if rules.values().any(|text: &Value| text.as_str().is_some_and(|text| text.contains("-set "))) {
+                sets += &matches::sets(scene.words);
+            }
+            spec.insert(scene.words.rules.into(), rules.into());
+        }
+        if !sets.is_empty() {
+            spec.insert("ipset".into(), nodes().map(|node| (node, Value::from(sets.as_str()))).collect());
+        }
         spec.insert("servers".into(), scene.servers());
         spec.insert("known_ports".into(), json!(traffic::known_ports()));
         spec.insert("steps".into(), traffic::steps(&mut dice, &scene).into());

@@ -1,7 +1,10 @@
 //! The rules of a random spec: a few in each table, at every hook, in the shape of real ones.
 
+use sim_core::wire::ip::Family;
+
 use super::dice::Dice;
-use super::scene::{Scene, VIP};
+use super::scene::Scene;
+use super::words::Words;
 use super::{matches, targets};
 
 /// Where a rule stands: what it may use depends on it.
@@ -24,7 +27,7 @@ const TABLES: &[(&str, &[&str])] = &[
 
 /// The rules of one node as iptables-save text.
 pub(super) fn text(dice: &mut Dice, scene: &Scene) -> String {
-    let (service, idiom) = (dice.one_in(2), dice.pick(IDIOMS));
+    let (service, idiom) = (dice.one_in(2), dice.pick(&idioms(scene.words)));
     let mut out = String::new();
     for (table, hooks) in TABLES {
         let mut first: Vec<String> = match *table {
@@ -44,38 +47,47 @@ pub(super) fn text(dice: &mut Dice, scene: &Scene) -> String {
 }
 
 /// Rules that mean something together: chance alone seldom writes them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Default)]
 struct Idiom {
     mangle: &'static str,
-    filter: &'static str,
+    filter: String,
 }
 
-const IDIOMS: &[Idiom] = &[
-    Idiom { mangle: "", filter: "" },
-    Idiom {
-        mangle: "-A PREROUTING -p udp -j MARK --set-xmark 0x3/0xffffffff\n-A FORWARD -p tcp -j MARK --set-xmark 0x5/0xff",
-        filter: "-A FORWARD -m mark --mark 0x1/0x1 -j REJECT --reject-with icmp-net-prohibited",
-    },
-    Idiom {
-        mangle: "-A FORWARD -j MARK --set-xmark 0x2/0x2",
-        filter: "-A FORWARD -m mark ! --mark 0x2/0x2 -j DROP\n-A FORWARD -m conntrack --ctstate INVALID -j DROP",
-    },
-    Idiom {
-        mangle: "",
-        filter: ":I - [0:0]\n-A FORWARD -j I\n-A FORWARD -p udp -j REJECT --reject-with icmp-port-unreachable\n\
-                 -A FORWARD -p tcp -m tcp --dport 8080 -j REJECT --reject-with tcp-reset\n-A I -p udp -j RETURN\n-A I -p icmp -j ACCEPT",
-    },
-    Idiom {
-        mangle: "",
-        filter: ":I - [0:0]\n:J - [0:0]\n-A FORWARD -j I\n-A FORWARD -p icmp -j REJECT --reject-with icmp-host-prohibited\n\
-                 -A I -p tcp -g J\n-A I -j DROP\n-A J -m tcp -p tcp --dport 80 -j REJECT --reject-with tcp-reset",
-    },
-    Idiom {
-        mangle: "",
-        filter: "-A FORWARD -m limit --limit 1/hour --limit-burst 2 -j ACCEPT\n-A FORWARD -p tcp -j REJECT --reject-with tcp-reset\n\
-                 -A INPUT -p tcp -j REJECT --reject-with tcp-reset",
-    },
-];
+fn idioms(words: &Words) -> [Idiom; 6] {
+    let icmp = words.icmp.proto;
+    let [port, net, host] = words.answers;
+    [
+        Idiom::default(),
+        Idiom {
+            mangle: "-A PREROUTING -p udp -j MARK --set-xmark 0x3/0xffffffff\n\
+                     -A FORWARD -p tcp -j MARK --set-xmark 0x5/0xff",
+            filter: format!("-A FORWARD -m mark --mark 0x1/0x1 -j REJECT --reject-with {net}"),
+        },
+        Idiom {
+            mangle: "-A FORWARD -j MARK --set-xmark 0x2/0x2",
+            filter: "-A FORWARD -m mark ! --mark 0x2/0x2 -j DROP\n-A FORWARD -m conntrack --ctstate INVALID -j DROP".into(),
+        },
+        Idiom {
+            mangle: "",
+            filter: format!(
+                ":I - [0:0]\n-A FORWARD -j I\n-A FORWARD -p udp -j REJECT --reject-with {port}\n\
+                 -A FORWARD -p tcp -m tcp --dport 8080 -j REJECT --reject-with tcp-reset\n-A I -p udp -j RETURN\n-A I -p {icmp} -j ACCEPT"
+            ),
+        },
+        Idiom {
+            mangle: "",
+            filter: format!(
+                ":I - [0:0]\n:J - [0:0]\n-A FORWARD -j I\n-A FORWARD -p {icmp} -j REJECT --reject-with {host}\n\
+                 -A I -p tcp -g J\n-A I -j DROP\n-A J -m tcp -p tcp --dport 80 -j REJECT --reject-with tcp-reset"
+            ),
+        },
+        Idiom {
+            mangle: "",
+            filter: "-A FORWARD -m limit --limit 1/hour --limit-burst 2 -j ACCEPT\n-A FORWARD -p tcp -j REJECT --reject-with tcp-reset\n\
+                     -A INPUT -p tcp -j REJECT --reject-with tcp-reset".into(),
+        },
+    ]
+}
 
 /// The rules of one node whose ipsets are perhaps not there.
 pub(super) fn text_without_sets(dice: &mut Dice, scene: &Scene) -> String {
@@ -117,25 +129,26 @@ fn one_table(
 
 /// A Service as kube-proxy would have it: the VIP's and a node port's traffic goes to a pod, marked to be masqueraded.
 fn service_rules(dice: &mut Dice, scene: &Scene) -> Vec<String> {
-    let mut rules = Vec::new();
+    let (words, mut rules) = (scene.words, Vec::new());
+    let [pods, ..] = words.nets;
     let mark = dice.one_in(2);
     for hook in ["PREROUTING", "OUTPUT"] {
         for proto in ["udp", "tcp"] {
             let to = scene.pod_addr(dice);
-            let vip = format!("-A {hook} -d {VIP}/32 -p {proto} -m {proto} --dport 80");
+            let vip = format!("-A {hook} -d {}/{} -p {proto} -m {proto} --dport 80", words.vip, words.bits);
             let port = format!("-A {hook} -p {proto} -m addrtype --dst-type LOCAL -m {proto} --dport 30080");
             for select in [vip, port] {
                 if mark {
                     rules.push(format!("{select} -j MARK --set-xmark 0x4000/0x4000"));
                 }
-                rules.push(format!("{select} -j DNAT --to-destination {to}:8080"));
+                rules.push(format!("{select} -j DNAT --to-destination {}", words.with_ports(to, ":8080")));
             }
         }
     }
     if mark {
         rules.push("-A POSTROUTING -m mark --mark 0x4000/0x4000 -j MASQUERADE".into());
     } else if dice.one_in(2) {
-        rules.push("-A POSTROUTING -s 10.244.0.0/16 ! -d 10.244.0.0/16 -j MASQUERADE".into());
+        rules.push(format!("-A POSTROUTING -s {pods} ! -d {pods} -j MASQUERADE"));
     }
     rules
 }
@@ -147,7 +160,8 @@ fn rule(dice: &mut Dice, scene: &Scene, chain: &str, place: Place, user: Option<
         Some(user) if dice.one_in(2) => (None, format!("{} {user}", dice.weighed(&[(3, "-j"), (1, "-g")]))),
         _ => targets::target(dice, scene, place),
     };
-    let proto = proto.or_else(|| dice.weighed(&[(3, None), (3, Some("udp")), (3, Some("tcp")), (2, Some("icmp"))]));
+    let proto = proto
+        .or_else(|| dice.weighed(&[(3, None), (3, Some("udp")), (3, Some("tcp")), (2, Some(scene.words.icmp.proto))]));
     words.extend(selector(dice, scene, place, proto));
     for _ in 0..dice.weighed(&[(3, 0), (5, 1), (2, 2)]) {
         words.extend(matches::matches(dice, scene, place, proto));
@@ -171,7 +185,8 @@ fn selector(dice: &mut Dice, scene: &Scene, place: Place, proto: Option<&str>) -
         words.push(format!("{}-o {}", dice.bang(), device(dice)));
     }
     words.extend(proto.map(|proto| format!("-p {proto}")));
-    if dice.one_in(12) {
+    // Of IPv6 a match of its own asks for fragments.
+    if dice.one_in(12) && scene.words.family == Family::V4 {
         words.push(format!("{}-f", dice.bang()));
     }
     words

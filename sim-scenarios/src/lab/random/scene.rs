@@ -1,32 +1,35 @@
 //! The cluster of a random spec: its shape, its sysctls, its servers, and who can be talked to.
 
 use serde_json::{Map, Value, json};
+use sim_core::wire::ip::Family;
 
 use super::dice::Dice;
+use super::words::Words;
 
 /// A small cluster.
+#[derive(Clone, Copy)]
 pub(super) struct Scene {
     /// How many nodes.
     pub nodes: u8,
     /// Pods and their nodes.
-    pub pods: Vec<(&'static str, u8)>,
+    pub pods: &'static [(&'static str, u8)],
     /// Whether there is a gateway and a world beyond it.
     pub world: bool,
+    /// The family that is spoken where only one can be.
+    pub words: &'static Words,
+    families: &'static [&'static Words],
     mtu: Option<(&'static str, u32)>,
     plain: bool,
 }
 
-/// The address of the Service that many rules know.
-pub(super) const VIP: &str = "10.96.0.10";
+/// Pods and their nodes; the third only where there are two nodes.
+const PODS: &[(&str, u8)] = &[("a", 1), ("b", 1), ("c", 2)];
 
 impl Scene {
     /// Draws one: mostly two pods on the first node and one on the second.
-    pub(super) fn draw(dice: &mut Dice) -> Self {
+    pub(super) fn draw(dice: &mut Dice, families: &'static [&'static Words]) -> Self {
         let nodes = dice.weighed(&[(2, 1), (6, 2), (1, 3)]);
-        let mut pods = vec![("a", 1), ("b", 1)];
-        if nodes > 1 {
-            pods.push(("c", 2));
-        }
+        let pods = if nodes > 1 { PODS } else { &PODS[..2] };
         let mtu = dice.weighed(&[
             (4, None),
             (1, Some(("pod_mtu", 1300))),
@@ -34,7 +37,28 @@ impl Scene {
             (2, Some(("vxlan_mtu", 1200))),
             (1, Some(("pod_mtu", 1400))),
         ]);
-        Self { nodes, pods, world: dice.one_in(3), mtu, plain: nodes > 1 && dice.one_in(5) }
+        let (world, plain) = (dice.one_in(3), nodes > 1 && dice.one_in(5));
+        let mut scene = Self { nodes, pods, world, words: families[0], families, mtu, plain };
+        if scene.speaks(Family::V6) {
+            // A device with less has no IPv6 (RFC 8200 section 5).
+            scene.mtu = mtu.map(|(key, value)| (key, value.max(1280)));
+        }
+        scene
+    }
+
+    /// Whether packets of `family` are sent.
+    pub(super) fn speaks(&self, family: Family) -> bool {
+        self.families.iter().any(|words| words.family == family)
+    }
+
+    /// The same cluster in the words of each family that is spoken.
+    pub(super) fn in_each_family(self) -> impl Iterator<Item = Self> {
+        self.families.iter().map(move |words| Self { words, ..self })
+    }
+
+    /// The same cluster in the words of one of them.
+    pub(super) fn in_one_family(self, dice: &mut Dice) -> Self {
+        Self { words: if self.families.len() > 1 { dice.pick(self.families) } else { self.words }, ..self }
     }
 
     /// The member `topo`. Without the overlay nodes reach each other's pods by routes.
@@ -50,10 +74,16 @@ impl Scene {
         }
         if self.plain {
             topo.insert("no_vxlan".into(), true.into());
-            let to = |peer: u8| format!("route add 10.244.{peer}.0/24 via 10.240.0.{}", 10 + peer);
-            let all = || 1..=self.nodes;
-            let routes = |node: u8| all().filter(move |peer| *peer != node).map(to).collect::<Vec<_>>();
-            topo.insert("ip".into(), all().map(|node| (format!("n{node}"), json!(routes(node)))).collect());
+            for words in self.families {
+                let all = || 1..=self.nodes;
+                let to = |at: usize| format!("route add {} via {}", words.pod_nets[at], words.nodes[at]);
+                let routes = |node: u8| all().filter(move |peer| *peer != node).map(|peer| to(usize::from(peer) - 1));
+                let of = |node: u8| (format!("n{node}"), json!(routes(node).collect::<Vec<_>>()));
+                topo.insert(words.ip.into(), all().map(of).collect());
+            }
+        }
+        if self.speaks(Family::V6) {
+            topo.insert("v6".into(), true.into());
         }
         topo.into()
     }
@@ -64,7 +94,7 @@ impl Scene {
         everywhere.insert("net.ipv4.tcp_synack_retries".into(), "0".into());
         everywhere.insert("net.ipv4.tcp_rto_min_us".into(), "60000000".into());
         let mut nodes = Map::new();
-        for (key, values) in SYSCTLS {
+        for (key, values) in self.words.sysctls {
             if dice.one_in(if key.ends_with("rp_filter") { 5 } else { 8 }) {
                 nodes.insert((*key).into(), dice.pick(values).into());
             }
@@ -72,24 +102,31 @@ impl Scene {
         json!({ "*": everywhere, "nodes": nodes })
     }
 
-    /// The member `servers`: two in each pod, and one on the first node.
+    /// The member `servers`: two in each pod, and two on the first node. One for IPv6 is for IPv4 too.
     pub(super) fn servers(&self) -> Value {
-        let of = |ns: &str, proto: &str| json!({ "ns": ns, "proto": proto, "port": 8080 });
-        let mut servers: Vec<_> = self.pods.iter().flat_map(|(pod, _)| [of(pod, "udp"), of(pod, "tcp")]).collect();
-        servers.extend([of("n1", "udp"), of("n1", "tcp")]);
-        if self.world {
-            servers.extend([of("world", "udp"), of("world", "tcp")]);
-        }
-        servers.into()
+        let pods = self.pods.iter().map(|(pod, _)| *pod);
+        let netns: Vec<_> = pods.chain(["n1"]).chain(self.world.then_some("world")).collect();
+        let of = |ns: &str, proto: &str| match self.speaks(Family::V6) {
+            true => json!({ "ns": ns, "proto": proto, "port": 8080, "v6": true }),
+            false => json!({ "ns": ns, "proto": proto, "port": 8080 }),
+        };
+        netns.iter().flat_map(|ns| [of(ns, "udp"), of(ns, "tcp")]).collect()
+    }
+
+    /// One of the servers that can be stopped.
+    pub(super) fn server(&self, dice: &mut Dice) -> String {
+        let server = dice.pick(&["a/udp/8080", "b/udp/8080", "n1/udp/8080"]);
+        format!("{server}{}", if self.speaks(Family::V6) { "/6" } else { "" })
     }
 
     /// The UDP data that just fits between nodes, and whether a pod can send more in one packet.
     pub(super) fn fits(&self) -> (u32, bool) {
+        let headers = self.words.header_len + 8;
         match self.mtu {
-            Some(("vxlan_mtu", mtu)) => (mtu - 28, true),
-            Some((_, mtu)) if mtu > 1450 => (1450 - 28, true),
-            Some((_, mtu)) => (mtu - 28, false),
-            None => (1450 - 28, false),
+            Some(("vxlan_mtu", mtu)) => (mtu - headers, true),
+            Some((_, mtu)) if mtu > 1450 => (1450 - headers, true),
+            Some((_, mtu)) => (mtu - headers, false),
+            None => (1450 - headers, false),
         }
     }
 
@@ -98,62 +135,33 @@ impl Scene {
         match dice.below(8) {
             0 => format!("n{}", dice.between(1, self.nodes.into())),
             1 if self.world => "world".into(),
-            _ => dice.pick(&self.pods).0.into(),
+            _ => dice.pick(self.pods).0.into(),
         }
     }
 
     /// An address of the cluster, of its pods most often.
-    pub(super) fn addr(&self, dice: &mut Dice) -> String {
-        let node = dice.between(1, self.nodes.into());
+    pub(super) fn addr(&self, dice: &mut Dice) -> &'static str {
+        let (words, node) = (self.words, dice.below(self.nodes.into()) as usize);
         match dice.below(12) {
-            0 => format!("10.240.0.{}", 10 + node),
-            1 => format!("10.244.{node}.1"),
-            2 if self.world => dice.pick(&["8.8.8.8".into(), format!("203.0.113.{}", 10 + node)]),
-            3 | 4 => VIP.into(),
-            5 => dice.pick(STRANGE).into(),
+            0 => words.nodes[node],
+            1 => words.bridges[node],
+            2 if self.world => dice.pick(&[words.world, words.outside[node]]),
+            3 | 4 => words.vip,
+            5 => dice.pick(words.strange),
             _ => self.pod_addr(dice),
         }
     }
 
     /// The address of a pod.
-    pub(super) fn pod_addr(&self, dice: &mut Dice) -> String {
-        match dice.pick(&self.pods) {
-            ("a", _) => "10.244.1.2",
-            ("b", _) => "10.244.1.3",
-            _ => "10.244.2.2",
-        }
-        .into()
+    pub(super) fn pod_addr(&self, dice: &mut Dice) -> &'static str {
+        self.words.pods[dice.below(self.pods.len() as u32) as usize]
     }
 
     /// A network that rules name.
     pub(super) fn net(&self, dice: &mut Dice) -> String {
         match dice.below(4) {
-            0 => dice.pick(&["10.244.0.0/16", "10.244.1.0/24", "10.240.0.0/24", "0.0.0.0/1"]).into(),
-            _ => format!("{}/32", self.addr(dice)),
+            0 => dice.pick(&self.words.nets).into(),
+            _ => format!("{}/{}", self.addr(dice), self.words.bits),
         }
     }
 }
-
-/// Addresses that are nobody's, or everybody's. None is on a link: a neighbour that never answers takes seconds.
-const STRANGE: &[&str] =
-    &["10.99.9.9", "127.0.0.1", "169.254.1.1", "192.0.2.77", "240.0.0.1", "10.244.1.255", "255.255.255.255"];
-
-/// Sysctls of nodes and their values.
-const SYSCTLS: &[(&str, &[&str])] = &[
-    ("net.bridge.bridge-nf-call-iptables", &["0"]),
-    ("net.ipv4.ip_forward", &["0"]),
-    ("net.ipv4.ip_default_ttl", &["1", "2", "128"]),
-    ("net.ipv4.icmp_echo_ignore_all", &["1"]),
-    ("net.ipv4.conf.all.rp_filter", &["1", "2"]),
-    ("net.ipv4.conf.cni0.rp_filter", &["1", "2"]),
-    ("net.ipv4.conf.eth0.rp_filter", &["1", "2"]),
-    ("net.ipv4.conf.all.route_localnet", &["1"]),
-    ("net.ipv4.conf.all.accept_local", &["1"]),
-    ("net.ipv4.conf.all.send_redirects", &["0"]),
-    ("net.ipv4.conf.cni0.send_redirects", &["0"]),
-    ("net.ipv4.conf.cni0.forwarding", &["0"]),
-    ("net.netfilter.nf_conntrack_checksum", &["0"]),
-    ("net.netfilter.nf_conntrack_tcp_loose", &["0"]),
-    ("net.netfilter.nf_conntrack_tcp_be_liberal", &["1"]),
-    ("net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", &["1"]),
-];

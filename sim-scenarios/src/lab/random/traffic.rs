@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::dice::Dice;
-use super::scene::{Scene, VIP};
+use super::scene::Scene;
 use super::{frames, rules};
 
 /// The first source port of clients; each step has its own, or again that of the step before.
@@ -21,6 +21,7 @@ pub(super) fn known_ports() -> Vec<u32> {
 pub(super) fn steps(dice: &mut Dice, scene: &Scene) -> Vec<Value> {
     let mut steps = Vec::new();
     for turn in 0..dice.between(3, 6) {
+        let scene = &scene.in_one_family(dice);
         let sport = FIRST_PORT + if dice.one_in(4) { 0 } else { turn };
         match dice.below(16) {
             0..=4 => steps.push(udp(dice, scene, sport)),
@@ -35,11 +36,11 @@ pub(super) fn steps(dice: &mut Dice, scene: &Scene) -> Vec<Value> {
 }
 
 /// Where a client of `sender` sends: an address and a port that belong together, mostly.
-pub(super) fn destination(dice: &mut Dice, scene: &Scene) -> (String, u16) {
-    let dst = scene.addr(dice);
-    let port = if dst == VIP {
+pub(super) fn destination(dice: &mut Dice, scene: &Scene) -> (&'static str, u16) {
+    let (dst, words) = (scene.addr(dice), scene.words);
+    let port = if dst == words.vip {
         80
-    } else if dst.starts_with("10.240.") || dst.starts_with("203.") {
+    } else if words.nodes.contains(&dst) || words.outside.contains(&dst) {
         30080
     } else {
         8080
@@ -96,7 +97,7 @@ fn conversation(dice: &mut Dice, scene: &Scene, sport: u32) -> Vec<Value> {
         let (seq, ack) = (dice.pick(&[0, -1, 1, 100_000, -100_000]), dice.pick(&[0, 1, -5, 70_000]));
         let data = dice.pick(&["", "x"]);
         steps.push(json!({ "op": "tcp_forge", "ns": "a", "eth": ["a/eth0", "n1/cni0"],
-            "src": "a", "sport": sport, "dst": dst, "dport": dport.max(1),
+            "src": format!("a{}", scene.words.suffix), "sport": sport, "dst": dst, "dport": dport.max(1),
             "flags": flags, "seq": seq, "ack": ack, "data": data }));
     }
     steps.push(json!({ "op": "tcp_close", "name": name }));
@@ -107,17 +108,11 @@ fn conversation(dice: &mut Dice, scene: &Scene, sport: u32) -> Vec<Value> {
 fn change(dice: &mut Dice, scene: &Scene) -> Value {
     let node = format!("n{}", dice.between(1, scene.nodes.into()));
     match dice.below(6) {
-        0 => json!({ "op": "rules", "ns": node, "text": rules::text_without_sets(dice, scene) }),
+        0 => json!({ "op": scene.words.rules, "ns": node, "text": rules::text_without_sets(dice, scene) }),
         1 => json!({ "op": "conntrack_d", "ns": node, "args": ["-p", dice.pick(&["udp", "tcp"])] }),
-        2 => json!({ "op": "sysctl", "ns": node, "set": { "net.ipv4.ip_forward": dice.pick(&["0", "1"]) } }),
-        3 => json!({ "op": "iplink", "ns": node, "lines": [dice.pick(&[
-            "route add blackhole 10.99.0.0/16",
-            "route add unreachable 10.99.0.0/16",
-            "route add prohibit 10.96.0.0/12",
-            "link set cni0 mtu 1300",
-            "link set eth0 mtu 1280",
-        ])] }),
-        4 => json!({ "op": "stop", "server": dice.pick(&["a/udp/8080", "b/udp/8080", "n1/udp/8080"]) }),
+        2 => json!({ "op": "sysctl", "ns": node, "set": { scene.words.forwarding: dice.pick(&["0", "1"]) } }),
+        3 => json!({ "op": "iplink", "ns": node, "lines": [dice.pick(&scene.words.changes)] }),
+        4 => json!({ "op": "stop", "server": scene.server(dice) }),
         _ => json!({ "op": "ctflush" }),
     }
 }

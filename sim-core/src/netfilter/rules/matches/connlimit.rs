@@ -11,6 +11,7 @@ use crate::engine::time::Instant;
 use crate::netfilter::conntrack::{Conntrack, Tuple, Zone};
 use crate::netfilter::rules::state::MatchMemory;
 use crate::netfilter::text::{Given, TextError};
+use crate::wire::ip::Family;
 
 /// At this many hosts and each power of two above, those without connections are forgotten.
 const SWEEP_FROM: usize = 64;
@@ -30,7 +31,15 @@ pub struct Connlimit {
 
 impl Default for Connlimit {
     fn default() -> Self {
-        Self { limit: None, upto: false, mask: 32, dest: false }
+        Self::of(Family::V4)
+    }
+}
+
+/// How many bits an address has.
+const fn all_bits(family: Family) -> u8 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
     }
 }
 
@@ -65,6 +74,10 @@ impl Kind for Connlimit {
     const NAME: &'static str = "connlimit";
     const NEEDS_CONNTRACK: bool = true;
 
+    fn of(family: Family) -> Self {
+        Self { limit: None, upto: false, mask: all_bits(family), dest: false }
+    }
+
     fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
         match given.name() {
             "--connlimit-above" | "--connlimit-upto" if self.limit.is_some() => {
@@ -78,7 +91,7 @@ impl Kind for Connlimit {
                 self.upto = !given.bang();
                 self.limit = Some(given.number(u64::from(u32::MAX))? as u32);
             }
-            "--connlimit-mask" => self.mask = given.number(32)? as u8,
+            "--connlimit-mask" => self.mask = given.number(u64::from(all_bits(given.family())))? as u8,
             "--connlimit-saddr" => self.dest = false,
             "--connlimit-daddr" => self.dest = true,
             _ => return Ok(false),
@@ -97,8 +110,7 @@ impl Kind for Connlimit {
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
         let packet = &question.packet;
         let addr = if self.dest { packet.ip.dst } else { packet.ip.src };
-        let bits = if addr.is_ipv4() { self.mask } else { 128 };
-        let net = IpNet::new(addr, bits).map_or(addr, |net| net.network());
+        let net = IpNet::new(addr, self.mask).map_or(addr, |net| net.network());
         let tracked = packet.ct.flow.map(|(entry, _)| (entry.orig, entry.zone));
         let read = || Tuple::of_parts(&packet.ip, packet.l4).map(|tuple| (tuple, Zone::default()));
         let (MatchMemory::Connections(seen), Some(at_hand)) = (&mut *question.memory, tracked.or_else(read)) else {

@@ -92,11 +92,12 @@ fn read_message(node: Node<'_>, cluster: &Cluster, depth: usize) -> Result<Icmp,
             let mut quote = node.object()?;
             let packet = Ip::read6(&mut quote, cluster, depth + 1)?;
             quote.end()?;
-            Some((Box::new(packet), WHOLE))
+            Some((Box::new(packet), o.or("quote_len", WHOLE)?))
         }
         None => None,
     };
-    let message = Icmp { kind: o.read("type")?, code: o.read("code")?, rest, quote, checksum: L4Checksum::Ok };
+    let checksum = o.or("ck", L4Checksum::Ok)?;
+    let message = Icmp { kind: o.read("type")?, code: o.read("code")?, rest, quote, checksum };
     o.end()?;
     Ok(message)
 }

@@ -12,6 +12,7 @@ use super::{Flow, FlowKey, TcpTable};
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::engine::time::{Duration, Instant};
+use crate::netns::socket::bound::{overlap, seen_from};
 use crate::netns::socket::tcp::context::Wake;
 use crate::netns::socket::tcp::options::Options;
 use crate::netns::socket::tcp::path::Path;
@@ -37,7 +38,9 @@ impl TcpTable {
             };
             local.set_port(to_bind(&mut self.cx.rng, range, |port| !in_use(port)).ok_or(Errno::EADDRINUSE)?);
         }
-        if self.listeners.values().any(|l| l.local == local) {
+        let same_port = self.listeners.values().filter(|l| l.local.port() == local.port());
+        if same_port.map(|l| (l.local.ip(), l.options.v6only)).any(|other| overlap(other, (local.ip(), options.v6only)))
+        {
             return Err(Errno::EADDRINUSE);
         }
         let id = self.new_id();
@@ -49,8 +52,9 @@ impl TcpTable {
 
     /// Takes the oldest connection that is complete; its id and its peer.
     pub fn accept(&mut self, listener: SocketId) -> Option<(SocketId, SocketAddr)> {
-        let id = self.listeners.get_mut(&listener)?.ready.pop_front()?;
-        Some((id, self.connections.get(&id)?.remote))
+        let listener = self.listeners.get_mut(&listener)?;
+        let id = listener.ready.pop_front()?;
+        Some((id, seen_from(listener.local.ip(), self.connections.get(&id)?.remote)))
     }
 
     /// Whether `id` was a listener; it is gone now, with all that nobody accepted.
