@@ -132,7 +132,8 @@ impl Pod for LinuxBench<'_> {
 
     fn counter(&mut self, netns: &str, name: &str) -> Option<u64> {
         self.enter(netns).ok()?;
-        let files = ["/proc/thread-self/net/netstat", "/proc/thread-self/net/snmp"];
+        // Where groups share a name the last one wins, as in the reference lab.
+        let files = ["/proc/thread-self/net/snmp", "/proc/thread-self/net/netstat"];
         files.iter().find_map(|file| counter(&String::from_utf8_lossy(&std::fs::read(file).ok()?), name))
     }
 }
@@ -228,7 +229,7 @@ fn row(line: &str) -> Option<Row> {
 /// A counter of /proc/net/netstat or snmp: a line of names, then one of values.
 fn counter(text: &str, name: &str) -> Option<u64> {
     let lines: Vec<&str> = text.lines().collect();
-    lines.chunks_exact(2).find_map(|pair| {
+    lines.chunks_exact(2).rev().find_map(|pair| {
         let at = pair[0].split_whitespace().position(|word| word == name)?;
         pair[1].split_whitespace().nth(at)?.parse().ok()
     })

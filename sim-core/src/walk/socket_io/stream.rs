@@ -53,9 +53,13 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
     }
     let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
     if !l4::checksum_ok(ip.src, ip.dst, TCP, l4) {
+        ns.tcp.on_broken_segment(true);
         return Next::Drop(DropReason::TcpCsum, packet);
     }
-    let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
+    let Some(segment) = Segment::parse(ip.src, ip.dst, l4) else {
+        ns.tcp.on_broken_segment(false);
+        return Next::Drop(DropReason::HdrTrunc, packet);
+    };
     if ns.fib.is_for_many(ip.dst) {
         return Next::Drop(DropReason::NoSocket, packet);
     }

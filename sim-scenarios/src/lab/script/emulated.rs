@@ -88,6 +88,10 @@ impl Pod for LabWorld {
     }
 
     fn counter(&mut self, netns: &str, name: &str) -> Option<u64> {
+        // Several groups have these; the last one that is read is UDP-Lite's, which nobody speaks.
+        if matches!(name, "InCsumErrors" | "InErrors") {
+            return Some(0);
+        }
         Some(self.world.netns(self.id(netns)).tcp_counter(name))
     }
 }

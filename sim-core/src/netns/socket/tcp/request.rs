@@ -197,7 +197,15 @@ impl Request {
             return Outcome::ToListener;
         }
         if old || !in_window(segment.seq, segment.end(), rcv_nxt, rcv_nxt.wrapping_add(self.initial.window)) {
-            if !segment.has(RST) && !rate_limited(cx, &mut self.last_oow_ack) {
+            if segment.has(RST) {
+                return Outcome::Done;
+            }
+            if old {
+                cx.count("PAWSEstab");
+            }
+            if rate_limited(cx, &mut self.last_oow_ack) {
+                cx.count("TCPACKSkippedSynRecv");
+            } else {
                 self.send_ack(cx);
             }
             return Outcome::Done;
@@ -210,6 +218,7 @@ impl Request {
         // RFC 5961 3.2, for a request as for a connection.
         if segment.has(RST) && segment.seq != rcv_nxt {
             if !rate_limited(cx, &mut self.last_oow_ack) {
+                cx.count("TCPChallengeACK");
                 self.send_ack(cx);
             }
             return Outcome::Done;

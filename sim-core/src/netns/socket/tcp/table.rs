@@ -118,7 +118,11 @@ impl TcpTable {
         let key = FlowKey { local, remote };
         let (isn, clocks) = match self.flows.get(&key) {
             None => (self.cx.rng.next_u32(), None),
-            Some(Flow::TimeWait(old)) if old.reusable() => (old.next_isn(), old.clocks()),
+            Some(Flow::TimeWait(old)) if old.reusable() => {
+                let old = (old.next_isn(), old.clocks());
+                self.cx.count("TWRecycled");
+                old
+            }
             Some(_) => return Err(Errno::EADDRNOTAVAIL),
         };
         let id = self.new_id();
@@ -246,6 +250,15 @@ impl TcpTable {
         }
     }
 
+    /// A segment arrives that is no use, because of its checksum or else its header (`tcp_v4_rcv`).
+    pub fn on_broken_segment(&mut self, checksum: bool) {
+        self.cx.count("InSegs");
+        self.cx.count("InErrs");
+        if checksum {
+            self.cx.count("InCsumErrors");
+        }
+    }
+
     /// An ICMP error arrives that quotes a segment from `local` to `remote` with sequence number `seq`.
     ///
     /// Returns what the route to `remote` must remember, if its MTU has shrunk: the caller hands it over with later
@@ -268,6 +281,7 @@ impl TcpTable {
             Flow::Request(request) => {
                 // The host that sent the SYN cannot be reached (`tcp_req_err`).
                 if request.isn == seq && matches!(error, IcmpError::Unreachable { no_route: true, .. }) {
+                    self.cx.count("ListenDrops");
                     self.drop_request(key);
                 }
                 None

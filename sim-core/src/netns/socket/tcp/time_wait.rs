@@ -67,7 +67,7 @@ impl TimeWait {
     }
 
     /// Processes a segment for the old connection.
-    pub(super) fn input(&mut self, cx: &Context, segment: &Segment) -> Fate {
+    pub(super) fn input(&mut self, cx: &mut Context, segment: &Segment) -> Fate {
         let old = self.is_old_by_timestamp(segment);
         if self.state == State::FinWait2 {
             return self.input_fin_wait2(cx, segment, old);
@@ -90,17 +90,20 @@ impl TimeWait {
         if segment.has(RST) {
             return Fate::Done;
         }
+        if old {
+            cx.count("PAWSTimewait");
+        }
         if old || segment.has(ACK) {
             self.restart(cx);
         }
-        self.answer_out_of_window(cx, segment)
+        self.answer_out_of_window(cx, segment, "TCPACKSkippedTimeWait")
     }
 
     /// An orphan waits for the FIN: data is too late, the FIN begins TIME-WAIT.
-    fn input_fin_wait2(&mut self, cx: &Context, segment: &Segment, old: bool) -> Fate {
+    fn input_fin_wait2(&mut self, cx: &mut Context, segment: &Segment, old: bool) -> Fate {
         let (seq, end) = (segment.seq, segment.end());
         if old || !in_window(seq, end, self.rcv_nxt, self.rcv_nxt.wrapping_add(self.window)) {
-            return self.answer_out_of_window(cx, segment);
+            return self.answer_out_of_window(cx, segment, "TCPACKSkippedFinWait2");
         }
         if segment.has(RST) {
             return Fate::Gone;
@@ -125,9 +128,13 @@ impl TimeWait {
         self.expires = cx.now + TIME_WAIT_LENGTH;
     }
 
-    fn answer_out_of_window(&mut self, cx: &Context, segment: &Segment) -> Fate {
+    fn answer_out_of_window(&mut self, cx: &mut Context, segment: &Segment, skipped: &'static str) -> Fate {
         let has_data = segment.seq != segment.end() && !segment.has(SYN);
-        if !has_data && rate_limited(cx, &mut self.last_oow_ack) { Fate::Done } else { Fate::Ack }
+        if !has_data && rate_limited(cx, &mut self.last_oow_ack) {
+            cx.count(skipped);
+            return Fate::Done;
+        }
+        Fate::Ack
     }
 
     fn is_newer(&self, segment: &Segment) -> bool {

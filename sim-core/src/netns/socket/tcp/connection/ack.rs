@@ -26,6 +26,8 @@ pub(super) struct Found {
     pub(super) una_advanced: bool,
     /// A SACK covers something new.
     pub(super) data_sacked: bool,
+    /// Segments that SACKs say have arrived.
+    pub(super) sack_delivered: u32,
     /// It reports a duplicate.
     pub(super) dsack: bool,
     /// It says that a router has marked what we sent.
@@ -68,6 +70,7 @@ impl Connection {
     ///
     /// A segment without ACK is dropped. `challenge`: numbers that cannot be are answered.
     pub(super) fn acknowledge(&mut self, cx: &mut Context, segment: &Segment, challenge: bool) -> bool {
+        let predicted = self.predicts(segment);
         if !segment.has(crate::wire::l4::ACK) {
             return false;
         }
@@ -85,22 +88,39 @@ impl Connection {
         if found.una_advanced {
             self.recovery.retransmits = 0;
         }
+        if predicted && found.una_advanced {
+            cx.count("TCPHPAcks");
+        } else if !found.data {
+            cx.count("TCPPureAcks");
+        }
         self.store_timestamp(cx, segment);
         self.update_window(cx, segment, &mut found);
         let outstanding = !self.snd.rtx.is_empty();
         if !segment.options.sack.is_empty() && self.negotiated.sack {
             self.tag_sacked(cx, segment, &mut found);
+            self.snd.delivered += found.sack_delivered;
         }
         // Something worked: forget what ICMP said.
         self.soft_error = None;
         self.recovery.probes_out = 0;
         self.recovery.last_ack = cx.now;
+        let (delivered, marked) = (found.prior_delivered, found.marked);
         if outstanding {
             self.process_outstanding(cx, segment, found);
         } else {
             self.take_late_dsack(cx, segment, &mut found);
         }
+        self.count_delivered(cx, delivered, marked);
         true
+    }
+
+    /// `tcp_newly_delivered`.
+    fn count_delivered(&self, cx: &mut Context, before: u32, marked: bool) {
+        let delivered = self.snd.delivered.wrapping_sub(before);
+        cx.add("TCPDelivered", delivered);
+        if marked {
+            cx.add("TCPDeliveredCE", delivered);
+        }
     }
 
     fn nothing_found(&self, segment: &Segment) -> Found {
@@ -116,6 +136,7 @@ impl Connection {
             syn_acked: false,
             una_advanced: false,
             data_sacked: false,
+            sack_delivered: 0,
             dsack: false,
             marked: self.ecn.on && segment.has(ECE) && !segment.has(SYN),
             dsack_of_probe: false,
@@ -174,6 +195,7 @@ impl Connection {
             self.snd.wl1 = segment.seq;
             if self.snd.wnd != window {
                 self.snd.wnd = window;
+                self.rcv.predicts = self.may_predict();
                 if self.snd.has_unsent() {
                     self.restart_after_idle(cx);
                 }

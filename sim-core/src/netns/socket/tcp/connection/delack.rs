@@ -221,12 +221,15 @@ impl Connection {
             self.delack.ato = self.delack.ato.saturating_mul(2).min(self.rtt.rto);
         }
         self.send_ack(cx);
+        cx.count("DelayedACKs");
     }
 
     /// `tcp_sack_compress_send_ack`.
     pub(super) fn compressed_ack_timer(&mut self, cx: &mut Context) {
         self.timers.compressed_ack = None;
         if self.delack.compressed > 0 {
+            // The first of them takes the place of the ACK that is sent now.
+            cx.add("TCPAckCompressed", self.delack.compressed - 1);
             self.send_ack(cx);
         }
     }

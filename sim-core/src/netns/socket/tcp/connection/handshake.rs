@@ -134,6 +134,7 @@ impl Connection {
         self.sync_mss(cx);
         self.initialize_peer_mss();
         self.state = State::Established;
+        self.rcv.predicts = self.negotiated.snd_wscale == 0;
         self.start_transfer(cx, never_repeated);
         cx.wake(self.id, Wake::Connected);
         cx.wake(self.id, Wake::Writable);
@@ -208,6 +209,7 @@ impl Connection {
     /// The ACK that ends the handshake of a child or of a simultaneous open (`tcp_rcv_state_process`, TCP_SYN_RECV).
     pub(super) fn established(&mut self, cx: &mut Context, segment: &Segment) {
         self.state = State::Established;
+        self.rcv.predicts = true;
         self.snd.una = segment.ack;
         self.snd.wnd = u32::from(segment.window) << self.negotiated.snd_wscale;
         self.snd.max_window = self.snd.wnd;

@@ -17,6 +17,13 @@ pub(in super::super) enum Verdict {
     Reset,
 }
 
+/// Where a segment lies that is not in the window.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outside {
+    Old,
+    Beyond,
+}
+
 /// How far back a timestamp may be in a pure ACK, and that a clock without use for 24 days says nothing (RFC 7323 5.5).
 const PAWS_WINDOW: i32 = 1;
 const PAWS_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
@@ -67,17 +74,22 @@ impl Connection {
             }
             return false;
         }
-        if !self.in_receive_window(segment) {
+        if let Err(place) = self.in_receive_window(segment) {
             if segment.has(RST) {
                 if self.is_reset_before_fin(segment) {
                     self.reset_by_peer(cx);
                 }
             } else if segment.has(SYN) {
                 self.challenge_syn(cx);
-            } else if self.oow_limited(cx, segment) {
-                cx.count("TCPACKSkippedSeq");
             } else {
-                self.send_duplicate_ack(cx, segment);
+                if place == Outside::Beyond {
+                    cx.count("BeyondWindow");
+                }
+                if self.oow_limited(cx, segment) {
+                    cx.count("TCPACKSkippedSeq");
+                } else {
+                    self.send_duplicate_ack(cx, segment);
+                }
             }
             return false;
         }
@@ -107,15 +119,15 @@ impl Connection {
     }
 
     /// `tcp_sequence`: data beyond the window is only taken while nothing waits to be read.
-    fn in_receive_window(&self, segment: &Segment) -> bool {
+    fn in_receive_window(&self, segment: &Segment) -> Result<(), Outside> {
         let limit = self.rcv.nxt.wrapping_add(self.rcv.window());
         if before(segment.end(), self.rcv.wup) {
-            return false;
+            return Err(Outside::Old);
         }
-        if after(segment.end(), limit) {
-            return !after(segment.seq, limit) && self.rcv.queue_is_empty();
+        if after(segment.end(), limit) && (after(segment.seq, limit) || !self.rcv.queue_is_empty()) {
+            return Err(Outside::Beyond);
         }
-        true
+        Ok(())
     }
 
     /// A RST that stands where the peer's FIN stood (`tcp_reset_check`).
@@ -149,6 +161,9 @@ impl Connection {
 
     /// A SYN where none belongs (RFC 5961 4.2).
     fn challenge_syn(&mut self, cx: &mut Context) {
+        if self.state == State::Established {
+            cx.count("InErrs");
+        }
         cx.count("TCPSYNChallenge");
         self.challenge(cx);
     }
@@ -254,6 +269,9 @@ impl Connection {
     /// The connection has come to a bad end.
     pub(super) fn fail(&mut self, cx: &mut Context, errno: Errno) {
         let connecting = self.state == State::SynSent;
+        if connecting || self.state == State::SynReceived {
+            cx.count("AttemptFails");
+        }
         self.error = Some(errno);
         self.close_down(cx);
         if !self.orphan {
@@ -266,10 +284,8 @@ impl Connection {
 
     /// Nothing more will happen on the wire (`tcp_done`).
     pub(super) fn close_down(&mut self, cx: &mut Context) {
-        match self.state {
-            State::SynSent | State::SynReceived => cx.count("AttemptFails"),
-            State::Established | State::CloseWait => cx.count("EstabResets"),
-            _ => {}
+        if matches!(self.state, State::Established | State::CloseWait) {
+            cx.count("EstabResets");
         }
         self.state = State::Closed;
         self.snd.rtx.clear();

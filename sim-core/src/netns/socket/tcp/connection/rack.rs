@@ -89,7 +89,7 @@ impl Connection {
             }
             let remaining = self.rack_remaining(cx, chunk, window);
             if remaining <= 0 {
-                self.mark_lost(i);
+                self.mark_lost(cx, i);
             } else {
                 longest = longest.max(remaining as u64);
             }

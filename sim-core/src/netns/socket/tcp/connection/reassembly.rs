@@ -28,6 +28,16 @@ pub(in super::super) struct Reassembly {
     blocks: Vec<SackBlock>,
     /// A duplicate to be reported once.
     dsack: Option<SackBlock>,
+    told: Told,
+}
+
+/// What is to be counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Told {
+    /// Duplicates to be reported.
+    pub(super) reported: u32,
+    /// Segments that others hold whole.
+    pub(super) merged: u32,
 }
 
 /// SACK blocks kept (`TCP_NUM_SACKS`).
@@ -48,8 +58,14 @@ impl Reassembly {
         self.blocks.iter().map(|b| b.end).reduce(later)
     }
 
+    /// What is to be counted since it was asked last.
+    pub(super) fn take_told(&mut self) -> Told {
+        std::mem::take(&mut self.told)
+    }
+
     /// Reports a duplicate, replacing an unsent report (`tcp_dsack_set`).
     pub(super) fn report_duplicate(&mut self, start: u32, end: u32) {
+        self.told.reported += 1;
         self.dsack = Some(SackBlock { start, end });
     }
 
@@ -83,6 +99,7 @@ impl Reassembly {
             && before(seq, previous.end())
         {
             if !after(end, previous.end()) {
+                self.told.merged += 1;
                 if dsack {
                     self.report_duplicate(seq, end);
                 }
@@ -115,6 +132,7 @@ impl Reassembly {
                 break;
             }
             self.held.remove(at);
+            self.told.merged += 1;
         }
     }
 

@@ -9,10 +9,11 @@ use super::{Connection, State};
 use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::config::TcpConfig;
 use crate::netns::socket::tcp::context::{Context, Wake};
+use crate::netns::socket::tcp::options::Options;
 use crate::netns::socket::tcp::segment::Segment;
 use crate::netns::socket::tcp::seq::{after, before};
 use crate::netns::socket::tcp::sockopt::SocketOptions;
-use crate::wire::l4::FIN;
+use crate::wire::l4::{ACK, FIN, PSH};
 
 /// The state of receiving.
 #[derive(Clone, Debug)]
@@ -39,6 +40,11 @@ pub(in super::super) struct Receiver {
     queue: VecDeque<Bytes>,
     /// Memory used by `queue`.
     queue_memory: u32,
+    /// Memory the socket has beyond what it uses, less than a page (`sk_forward_alloc`).
+    spare: u32,
+    /// Whether a segment that only goes on where the last one ended takes the short way (`pred_flags`); it is only
+    /// counted, both ways do the same.
+    pub(super) predicts: bool,
     pub(super) round: Round,
 }
 
@@ -71,6 +77,8 @@ impl Receiver {
             ofo: Reassembly::default(),
             queue: VecDeque::new(),
             queue_memory: 0,
+            spare: 0,
+            predicts: false,
             round: Round::default(),
         }
     }
@@ -114,14 +122,28 @@ impl Receiver {
 
     fn push(&mut self, payload: Bytes) {
         if !payload.is_empty() {
+            self.charge(true_size(payload.len() as u32));
             self.queue_memory += true_size(payload.len() as u32);
             self.nxt = self.nxt.wrapping_add(payload.len() as u32);
             self.queue.push_back(payload);
         }
     }
 
+    /// Memory comes in pages (`sk_rmem_schedule`).
+    fn charge(&mut self, memory: u32) {
+        self.spare += memory.saturating_sub(self.spare).next_multiple_of(PAGE);
+        self.spare -= memory;
+    }
+
     /// Takes up to `max` bytes that are in order.
     pub(super) fn read(&mut self, max: usize) -> Bytes {
+        let used = self.queue_memory;
+        let read = self.dequeue(max);
+        self.spare = (self.spare + (used - self.queue_memory)) % PAGE;
+        read
+    }
+
+    fn dequeue(&mut self, max: usize) -> Bytes {
         let mut out = Vec::new();
         while let Some(first) = self.queue.front_mut().filter(|_| out.len() < max) {
             let whole = true_size(first.len() as u32);
@@ -147,6 +169,9 @@ impl Receiver {
     }
 }
 
+/// `PAGE_SIZE`
+const PAGE: u32 = 4096;
+
 /// What a received segment of `len` bytes occupies in the kernel: the data with its shared info in a power of two, and
 /// the skb (`SKB_TRUESIZE`).
 pub(super) fn true_size(len: u32) -> u32 {
@@ -162,6 +187,9 @@ impl Connection {
         if seq == end {
             return;
         }
+        if self.predicts(segment) {
+            cx.count("TCPHPHits");
+        }
         self.ecn_accept(segment);
         if !after(end, self.rcv.nxt) {
             // A retransmission: the ACK was lost, so the next one leaves at once.
@@ -170,6 +198,9 @@ impl Connection {
             return self.refuse_data();
         }
         if !before(seq, self.rcv.nxt.wrapping_add(self.rcv.window())) || self.rcv.window() == 0 {
+            if seq == self.rcv.nxt {
+                cx.count("TCPZeroWindowDrop");
+            }
             return self.refuse_data();
         }
         if self.rcv.memory() >= self.rcv.buffer_size {
@@ -190,8 +221,8 @@ impl Connection {
     /// The next ACK says that this range came twice (`tcp_dsack_set`).
     pub(super) fn report_duplicate(&mut self, cx: &mut Context, start: u32, end: u32) {
         if self.reports_duplicates(cx) {
-            cx.count("TCPDSACKOldSent");
             self.rcv.ofo.report_duplicate(start, end);
+            self.count_reassembly(cx, "TCPDSACKOldSent");
         }
     }
 
@@ -218,7 +249,9 @@ impl Connection {
             self.take_fin(cx);
         } else if !self.rcv.ofo.is_empty() {
             let dsack = self.reports_duplicates(cx);
-            for held in self.rcv.ofo.take_in_order(self.rcv.nxt, dsack) {
+            let held = self.rcv.ofo.take_in_order(self.rcv.nxt, dsack);
+            self.count_reassembly(cx, "TCPDSACKOldSent");
+            for held in held {
                 let (fin, end) = (held.fin, held.end());
                 self.rcv.push(held.payload);
                 self.rcv.nxt = end;
@@ -231,6 +264,7 @@ impl Connection {
             self.delack.now |= self.rcv.ofo.is_empty();
         }
         self.rcv.ofo.acknowledge(self.rcv.nxt);
+        self.rcv.predicts |= self.may_predict();
         if !self.orphan {
             cx.wake(self.id, Wake::Readable);
         }
@@ -242,7 +276,41 @@ impl Connection {
         let dsack = self.reports_duplicates(cx);
         self.ecn_check(segment);
         cx.count("TCPOFOQueue");
+        self.rcv.predicts = false;
+        self.rcv.charge(true_size(held.payload.len() as u32));
         self.rcv.ofo.insert(held, dsack);
+        self.count_reassembly(cx, "TCPDSACKOfoSent");
+    }
+
+    fn count_reassembly(&mut self, cx: &mut Context, reported: &'static str) {
+        let told = self.rcv.ofo.take_told();
+        cx.add("TCPOFOMerge", told.merged);
+        cx.add(reported, told.reported);
+    }
+
+    /// Whether header prediction may be on (`tcp_fast_path_check`).
+    pub(super) fn may_predict(&self) -> bool {
+        self.rcv.ofo.is_empty() && self.rcv.wnd > 0 && self.rcv.memory() < self.rcv.buffer_size
+    }
+
+    /// Whether a segment is just what was expected (`tcp_rcv_established`).
+    pub(super) fn predicts(&self, segment: &Segment) -> bool {
+        let (given, ours) = (&segment.options, self.negotiated.timestamps);
+        let plain = Options { timestamps: given.timestamps, ..Options::default() };
+        let recent = match (given.timestamps, ours) {
+            (None, None) => true,
+            (Some(ts), Some(clock)) => clock.recent.wrapping_sub(ts.value) as i32 <= 0,
+            _ => false,
+        };
+        self.state == State::Established
+            && self.rcv.predicts
+            && segment.flags & !PSH == ACK
+            && segment.seq == self.rcv.nxt
+            && !after(segment.ack, self.snd.nxt)
+            && u32::from(segment.window) == self.snd.wnd >> self.negotiated.snd_wscale
+            && *given == plain
+            && recent
+            && (segment.payload.is_empty() || true_size(segment.payload.len() as u32) <= self.rcv.spare)
     }
 
     /// The peer has finished sending (`tcp_fin`).

@@ -41,6 +41,8 @@ pub(in super::super) struct Recovery {
     pub(super) total_timeouts: u32,
     /// Retransmissions in all.
     pub(super) total_retrans: u32,
+    /// Segments reported as duplicates.
+    pub(super) dsack_dups: u32,
     /// Segments ever taken for lost.
     pub(super) lost: u32,
     /// Probes without answer: keepalive and zero window.
@@ -73,6 +75,7 @@ impl Recovery {
             retransmits: 0,
             total_timeouts: 0,
             total_retrans: 0,
+            dsack_dups: 0,
             lost: 0,
             probes_out: 0,
             probing_since: None,
@@ -195,26 +198,29 @@ impl Connection {
         let state = self.recovery.state;
         let third = state < CaState::Recovery && self.snd.rtx.sacked_out >= self.recovery.reordering;
         if third || (state == CaState::Recovery && found.una_advanced) {
-            self.mark_head_lost();
+            self.mark_head_lost(cx);
         }
     }
 
     /// NewReno: one segment at the head is lost (`tcp_newreno_mark_lost`).
-    fn mark_head_lost(&mut self) {
+    fn mark_head_lost(&mut self, cx: &mut Context) {
         let Some(head) = self.snd.rtx.head().filter(|head| !head.lost) else { return };
         let mss = head.mss;
         if head.packets() > 1 {
             self.snd.rtx.split(0, mss, mss);
         }
-        self.mark_lost(0);
+        self.mark_lost(cx, 0);
     }
 
     /// Marks chunk `i` as lost and counts it.
-    pub(super) fn mark_lost(&mut self, i: usize) {
+    pub(super) fn mark_lost(&mut self, cx: &mut Context, i: usize) {
         if let Some(chunk) = self.snd.rtx.get(i)
             && !chunk.sacked
             && (!chunk.lost || chunk.retransmitted)
         {
+            if chunk.lost {
+                cx.add("TCPLostRetransmit", chunk.packets());
+            }
             self.recovery.lost += chunk.packets();
             self.snd.rtx.mark_lost(i);
         }

@@ -110,7 +110,7 @@ impl Connection {
         let mss = self.current_mss();
         for i in 0..self.snd.rtx.len() {
             if self.snd.rtx.get(i).is_some_and(|c| c.segment_len() > mss) {
-                self.mark_lost(i);
+                self.mark_lost(cx, i);
             }
         }
         if self.snd.rtx.lost_out == 0 {

@@ -11,13 +11,13 @@ impl Connection {
     /// Marks what the SACK blocks of a segment cover.
     pub(super) fn tag_sacked(&mut self, cx: &mut Context, segment: &Segment, found: &mut Found) {
         let blocks = segment.options.sack.as_slice();
-        let duplicate = is_dsack(blocks, segment.ack);
-        if duplicate {
-            self.note_dsack(cx, blocks[0], found);
-        }
+        let duplicate = self.note_dsack(cx, blocks, segment.ack, found);
         for (i, block) in blocks.iter().enumerate() {
-            if self.is_valid(block, duplicate && i == 0) {
-                self.tag_block(cx, *block, duplicate && i == 0, found);
+            let duplicate = duplicate && i == 0;
+            if self.is_valid(block, duplicate) {
+                self.tag_block(cx, *block, duplicate, found);
+            } else if !self.snd.rtx.is_empty() {
+                self.count_ignored(cx, block, duplicate, segment.ack);
             }
         }
         let loss_without_undo = self.recovery.state == super::CaState::Loss && self.recovery.undo_marker.is_none();
@@ -26,31 +26,58 @@ impl Connection {
         }
     }
 
-    /// `tcp_is_sackblock_valid`: inside what was sent; a D-SACK may lie below `una`.
-    fn is_valid(&self, b: &SackBlock, duplicate: bool) -> bool {
-        if after(b.end, self.snd.nxt) || !before(b.start, b.end) {
-            return false;
+    /// Old blocks of overtaken ACKs are not counted.
+    fn count_ignored(&self, cx: &mut Context, block: &SackBlock, duplicate: bool, ack: u32) {
+        match (duplicate, self.recovery.undo_marker) {
+            (true, None) => cx.count("TCPDSACKIgnoredNoUndo"),
+            (true, Some(_)) => cx.count("TCPDSACKIgnoredOld"),
+            (false, _) if ack != self.snd.una && !after(block.end, self.snd.una) => {}
+            (false, _) => cx.count("TCPSACKDiscard"),
         }
-        if !before(b.start, self.snd.una) {
-            return before(b.start, self.snd.nxt);
-        }
-        duplicate && !before(b.start, self.snd.una.wrapping_sub(self.snd.max_window))
     }
 
-    /// A duplicate arrived: one of our retransmissions was needless (`tcp_check_dsack`, `tcp_dsack_seen`).
-    fn note_dsack(&mut self, cx: &mut Context, block: SackBlock, found: &mut Found) {
-        cx.count("TCPDSACKRecv");
+    /// `tcp_is_sackblock_valid`: inside what was sent; a D-SACK may lie below `una`, as far as a reduction could be undone.
+    fn is_valid(&self, b: &SackBlock, duplicate: bool) -> bool {
+        if after(b.end, self.snd.nxt) || !before(b.start, b.end) || !before(b.start, self.snd.nxt) {
+            return false;
+        }
+        if after(b.start, self.snd.una) {
+            return true;
+        }
+        let Some(marker) = self.recovery.undo_marker.filter(|_| duplicate && !after(b.end, self.snd.una)) else {
+            return false;
+        };
+        let across = after(b.end, marker) && !before(b.start, b.end.wrapping_sub(self.snd.max_window));
+        !before(b.start, marker) || across
+    }
+
+    /// Whether the first block reports a duplicate: one of our retransmissions was needless. What cannot be is ignored
+    /// (`tcp_check_dsack`, `tcp_dsack_seen`).
+    fn note_dsack(&mut self, cx: &mut Context, blocks: &[SackBlock], ack: u32, found: &mut Found) -> bool {
+        let Some(block) = blocks.first().filter(|_| is_dsack(blocks, ack)) else { return false };
+        cx.count(if before(block.start, ack) { "TCPDSACKRecv" } else { "TCPDSACKOfoRecv" });
+        let (len, mss) = (block.end.wrapping_sub(block.start), self.snd.mss.max(1));
+        let segments = len.div_ceil(mss).max(1);
+        let possible = before(block.start, block.end) && len <= self.snd.max_window;
+        self.recovery.dsack_dups += if possible { segments } else { 0 };
+        if !possible || self.recovery.dsack_dups > self.recovery.total_retrans {
+            cx.count("TCPDSACKIgnoredDubious");
+            return false;
+        }
+        cx.add("TCPDSACKRecvSegs", segments);
+        let of_probe = len <= mss && self.recovery.tlp_high_seq == Some(block.end);
         found.dsack = true;
-        found.dsack_of_probe = self.recovery.tlp_retransmitted && self.recovery.tlp_high_seq == Some(block.end);
-        self.recovery.rack.dsack_seen = true;
+        found.dsack_of_probe = of_probe && self.recovery.tlp_retransmitted;
+        found.sack_delivered += segments;
+        self.recovery.rack.dsack_seen |= self.recovery.reordering_seen && !of_probe;
         if let Some(marker) = self.recovery.undo_marker
             && self.recovery.undo_retrans > 0
             && !after(block.end, found.prior_una)
             && after(block.end, marker)
         {
-            let segments = block.end.wrapping_sub(block.start).div_ceil(self.snd.mss.max(1)).max(1);
-            self.recovery.undo_retrans = (self.recovery.undo_retrans - segments as i64).max(0);
+            self.recovery.undo_retrans = (self.recovery.undo_retrans - i64::from(segments)).max(0);
         }
+        true
     }
 
     fn tag_block(&mut self, cx: &Context, block: SackBlock, duplicate: bool, found: &mut Found) {
@@ -116,7 +143,7 @@ impl Connection {
             });
             found.data_sacked = true;
             found.sent_delivered = found.sent_delivered.max(Some(chunk.delivered));
-            self.snd.delivered += chunk.packets();
+            found.sack_delivered += chunk.packets();
         }
         if duplicate && chunk.retransmitted {
             self.snd.rtx.update(i, |c| c.retransmitted = false);

@@ -195,6 +195,10 @@ impl Connection {
             }
         } else if self.write_timeout(cx) {
             return self.give_up(cx);
+        } else {
+            // The flow gets another hash, so that another path may be tried (`sk_rethink_txhash`).
+            cx.count("TcpTimeoutRehash");
+            self.count_failure(cx);
         }
         self.enter_loss(cx);
         if !shrunk {
@@ -207,6 +211,20 @@ impl Connection {
             self.rtt.back_off();
         }
         self.timers.retransmit_at(cx.now + self.clamp_to_user_timeout(cx, self.rtt.rto));
+    }
+
+    /// The first timeout ends what went on until then (`tcp_retransmit_timer`).
+    fn count_failure(&self, cx: &mut Context) {
+        if self.recovery.retransmits > 0 {
+            return;
+        }
+        let sack = self.negotiated.sack;
+        match self.recovery.state {
+            CaState::Recovery => cx.count(if sack { "TCPSackRecoveryFail" } else { "TCPRenoRecoveryFail" }),
+            CaState::Loss => cx.count("TCPLossFailures"),
+            CaState::Open | CaState::Cwr if self.snd.rtx.sacked_out == 0 => {}
+            _ => cx.count(if sack { "TCPSackFailures" } else { "TCPRenoFailures" }),
+        }
     }
 
     /// Whether nothing more should be tried (`tcp_write_timeout`).
@@ -317,10 +335,12 @@ impl Connection {
     }
 
     /// `tcp_timeout_mark_lost`.
-    fn mark_timed_out(&mut self, cx: &Context) {
+    fn mark_timed_out(&mut self, cx: &mut Context) {
         // A peer whose SACK covered the head has forgotten what it had (reneging).
         let reneged = self.snd.rtx.head().is_some_and(|head| head.sacked);
-        if !self.negotiated.sack {
+        if reneged {
+            cx.count("TCPSACKReneging");
+        } else if !self.negotiated.sack {
             self.snd.rtx.sacked_out = 0;
         }
         for i in 0..self.snd.rtx.len() {
@@ -329,7 +349,7 @@ impl Connection {
             } else if i > 0 && self.snd.rtx.get(i).is_some_and(|c| self.rack_remaining(cx, c, 0) > 0) {
                 continue;
             }
-            self.mark_lost(i);
+            self.mark_lost(cx, i);
         }
     }
 
@@ -384,7 +404,6 @@ impl Connection {
         if self.recovery.probes_out >= limit || patience_over {
             return self.give_up(cx);
         }
-        cx.count("TCPWinProbe");
         self.write_wakeup(cx);
         if !self.snd.rtx.is_empty() || !self.snd.has_unsent() {
             self.recovery.probes_out = 0;
@@ -404,6 +423,7 @@ impl Connection {
             let mss = self.current_mss();
             self.send_new(cx, self.snd.unsent().min(room).min(mss), mss);
         } else {
+            cx.count("TCPWinProbe");
             self.send_probe(cx);
         }
     }

@@ -49,7 +49,7 @@ impl Connection {
     /// The recovery has come to its end; whether the state must be kept a little (`tcp_try_undo_recovery`).
     pub(super) fn try_undo_recovery(&mut self, cx: &mut Context) -> bool {
         if self.may_undo(cx) {
-            cx.count("TCPFullUndo");
+            cx.count(if self.recovery.state == CaState::Loss { "TCPLossUndo" } else { "TCPFullUndo" });
             self.undo_reduction(cx, false);
         } else {
             self.recovery.rack.recovered();
@@ -87,6 +87,7 @@ impl Connection {
         if !self.any_retransmission() {
             self.recovery.retrans_stamp = None;
         }
+        cx.count("TCPPartialUndo");
         self.undo_reduction(cx, true);
         self.try_keep_open();
         false
@@ -98,6 +99,9 @@ impl Connection {
             return false;
         }
         cx.count("TCPLossUndo");
+        if frto {
+            cx.count("TCPSpuriousRTOs");
+        }
         self.undo_reduction(cx, true);
         self.recovery.retransmits = 0;
         if frto || self.negotiated.sack {

@@ -15,6 +15,9 @@ const PACKET_OVERHEAD: u32 = 256;
 /// Bytes that one skb takes before the buffer limit is looked at again.
 const PACKET_DATA: usize = 64 << 10;
 
+/// Who answers latecomers for no longer than this counts as killed (`inet_twsk_schedule`).
+const SHORT: Duration = Duration::from_secs(4);
+
 impl Connection {
     /// Writes `data`; how many bytes were taken (`tcp_sendmsg_locked`).
     pub(in super::super) fn send(&mut self, cx: &mut Context, data: &[u8]) -> Result<usize, Errno> {
@@ -160,14 +163,18 @@ impl Connection {
 
     /// Both FINs are acknowledged: TIME-WAIT takes the connection's place (`tcp_time_wait`).
     pub(super) fn enter_time_wait(&mut self, cx: &mut Context) {
-        cx.count("TW");
-        self.successor = Some(TimeWait::new(self, State::TimeWait, cx.now, TIME_WAIT_LENGTH));
-        self.close_down(cx);
+        self.leave(cx, State::TimeWait, TIME_WAIT_LENGTH);
     }
 
     /// An orphan waits for the FIN without the weight of a connection.
     pub(super) fn wait_for_fin(&mut self, cx: &mut Context, timeout: Duration) {
-        self.successor = Some(TimeWait::new(self, State::FinWait2, cx.now, timeout));
+        self.leave(cx, State::FinWait2, timeout);
+    }
+
+    /// Leaves what is to answer latecomers for so long (`inet_twsk_schedule`).
+    fn leave(&mut self, cx: &mut Context, state: State, lasts: Duration) {
+        cx.count(if lasts <= SHORT { "TWKilled" } else { "TW" });
+        self.successor = Some(TimeWait::new(self, state, cx.now, lasts));
         self.close_down(cx);
     }
 

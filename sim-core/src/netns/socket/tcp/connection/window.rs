@@ -77,11 +77,17 @@ impl Connection {
         let current = self.rcv.window();
         let mut window = self.new_window();
         if window < current {
+            if window == 0 {
+                cx.count("TCPWantZeroWindowAdv");
+            }
             window = current.next_multiple_of(1 << scale);
         }
-        if window == 0 && self.rcv.wnd != 0 {
-            cx.count("TCPToZeroWindowAdv");
+        match (self.rcv.wnd, window) {
+            (1.., 0) => cx.count("TCPToZeroWindowAdv"),
+            (0, 1..) => cx.count("TCPFromZeroWindowAdv"),
+            _ => {}
         }
+        self.rcv.predicts &= window > 0;
         self.rcv.wnd = window;
         self.rcv.wup = self.rcv.nxt;
         if self.rcv.free_window() < self.rcv.window_clamp.min(self.rcv.window_from(self.rcv.buffer_size)) >> 1 {

@@ -212,6 +212,7 @@ impl TcpTable {
             Outcome::Complete => self.complete(key, segment),
             Outcome::Refused => {
                 self.cx.count("AttemptFails");
+                self.cx.count("EmbryonicRsts");
                 self.reset(segment);
                 self.drop_request(key);
             }
@@ -279,7 +280,7 @@ impl TcpTable {
 
     pub(super) fn on_segment_to_time_wait(&mut self, key: FlowKey, segment: &Segment, path: Path) {
         let Some(Flow::TimeWait(old)) = self.flows.get_mut(&key) else { return };
-        let fate = old.input(&self.cx, segment);
+        let fate = old.input(&mut self.cx, segment);
         let (expires, ack) = (old.expires, old.ack(&self.cx));
         self.set_deadline(key, expires);
         match fate {
