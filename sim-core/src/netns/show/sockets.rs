@@ -90,8 +90,18 @@ impl Netns {
 }
 
 /// The counters of TCP in /proc/net/snmp; all others are in /proc/net/netstat.
-const SNMP: [&str; 8] =
-    ["ActiveOpens", "AttemptFails", "EstabResets", "InSegs", "OutRsts", "OutSegs", "PassiveOpens", "RetransSegs"];
+const SNMP: [&str; 10] = [
+    "ActiveOpens",
+    "AttemptFails",
+    "EstabResets",
+    "InCsumErrors",
+    "InErrs",
+    "InSegs",
+    "OutRsts",
+    "OutSegs",
+    "PassiveOpens",
+    "RetransSegs",
+];
 
 /// misc/ss.c, `sstate_name`.
 fn state_word(state: State) -> &'static str {
