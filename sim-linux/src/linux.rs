@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use sim_core::engine::time::Duration;
 use sim_scenarios::lab::kernel::Kernel;
 use sim_scenarios::lab::run::{RunError, run};
 use sim_scenarios::lab::script;
@@ -26,6 +27,7 @@ const TOOLS: [(&str, &str); 7] = [
 /// This machine's kernel, entered by one thread.
 pub(crate) struct Linux {
     sandbox: Sandbox,
+    pace: Vec<Duration>,
 }
 
 impl Linux {
@@ -44,20 +46,28 @@ impl Linux {
         if !Path::new("/proc/sys/net/bridge").exists() {
             return Err(Unavailable("the kernel has no br_netfilter: modprobe br_netfilter".into()));
         }
-        Ok(Self { sandbox })
+        Ok(Self { sandbox, pace: Vec::new() })
     }
 }
 
 impl Kernel for Linux {
     fn run(&mut self, asked: &Asked, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
         let mut bench = LinuxBench::new(&self.sandbox);
+        self.pace.clear();
         let result = match asked {
             Asked::Steps(spec) => run(spec, &mut bench, stop),
-            Asked::Script(script) => script::run(script, &mut bench, stop),
+            Asked::Script(script) => script::run(script, &mut bench, stop).map(|done| {
+                self.pace = done.pace;
+                done.result
+            }),
         };
         match bench.lost.take() {
             Some(lost) => Err(RunError::Watch(lost)),
             None => result,
         }
+    }
+
+    fn pace(&self) -> &[Duration] {
+        &self.pace
     }
 }

@@ -14,7 +14,7 @@ use sim_scenarios::lab::compare::first_diff;
 use sim_scenarios::lab::kernel::{Emulator, Kernel};
 use sim_scenarios::lab::run::RunError;
 use sim_scenarios::lab::side_by_side::side_by_side;
-use sim_scenarios::lab::spec::{Document, SpecError};
+use sim_scenarios::lab::spec::{Asked, Document, SpecError};
 
 use crate::input::read;
 use crate::interrupt::Interrupt;
@@ -154,12 +154,16 @@ fn one(
 ) -> Result<Outcome, Problem> {
     let source = read(file)?;
     let document = Document::read(&source.text).map_err(|e| Problem::in_spec(&source.name, &source.text, &e))?;
-    let live = live.as_mut().map(|kernel| run_on(*kernel, &document, &source, interrupt)).transpose()?;
+    let run_on = |kernel: &mut dyn Kernel, asked: &Asked| run_on(kernel, asked, &source, interrupt);
+    let (live, pace) = match live {
+        Some(kernel) => (Some(run_on(*kernel, &document.asked)?), kernel.pace()),
+        None => (None, &[][..]),
+    };
     if let (Some(path), Some(live)) = (&args.record, &live) {
         let record = json!({ "made_with": sim_linux::versions(), "spec": document.source, "result": live });
         write_whole(path, compact(&record).as_bytes())?;
     }
-    let everyhop = run_on(&mut Emulator(SEED), &document, &source, interrupt)?;
+    let everyhop = run_on(&mut Emulator(SEED), &document.asked.clone().at_pace(pace))?;
     if let Some(path) = emit {
         let text = compact(&json!({ "spec": document.source, "result": everyhop }));
         write_whole(path, text.as_bytes())?;
@@ -182,11 +186,11 @@ fn one(
 
 fn run_on(
     kernel: &mut dyn Kernel,
-    document: &Document,
+    asked: &Asked,
     source: &SourceFile,
     interrupt: &Interrupt,
 ) -> Result<Value, Problem> {
-    kernel.run(&document.asked, &|| interrupt.pressed()).map_err(|error| match error {
+    kernel.run(asked, &|| interrupt.pressed()).map_err(|error| match error {
         RunError::Interrupted => interrupted(),
         RunError::Step { place, .. } => {
             Problem::in_spec(&source.name, &source.text, &SpecError::new(place, error.to_string()))

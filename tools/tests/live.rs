@@ -63,7 +63,10 @@ fn what_the_kernel_does_is_recorded_and_the_emulator_does_the_same() {
 #[test]
 fn random_specs_are_run_counted_and_told_with_the_command_that_shows_a_difference_again() {
     let folder = tempfile::tempdir().unwrap();
-    let words = ["parity", "--random", "4", "--seed", "3", "--case", "10", "--shrink", "3", "--out", "found", "--json"];
+    let words = [
+        "parity", "--random", "4", "--kind", "cluster", "--seed", "3", "--case", "10", "--shrink", "3", "--out",
+        "found", "--json",
+    ];
     let Some(ran) = live(folder.path(), &words) else { return };
     let told: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", text(&ran.stderr)));
     let count = |key: &str| told[key].as_array().map_or(0, Vec::len) as u64;
@@ -84,7 +87,8 @@ fn random_specs_are_run_counted_and_told_with_the_command_that_shows_a_differenc
 #[test]
 fn a_batch_of_random_specs_agrees_with_this_kernel() {
     let folder = tempfile::tempdir().unwrap();
-    let words = ["parity", "--random", "40", "--seed", "1", "--jobs", "2", "--shrink", "0", "--json"];
+    let words =
+        ["parity", "--random", "40", "--kind", "cluster", "--seed", "1", "--jobs", "2", "--shrink", "0", "--json"];
     let Some(ran) = live(folder.path(), &words) else { return };
     let told: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", text(&ran.stderr)));
     assert_eq!(told["cases"], json!(40));
@@ -92,7 +96,8 @@ fn a_batch_of_random_specs_agrees_with_this_kernel() {
     let differ = rows("differences").into_iter().flat_map(|row| row["cases"].as_array().unwrap().clone());
     let refused = rows("refused").into_iter().map(|row| row["case"].clone());
     for case in differ.chain(refused) {
-        let alone = ["parity", "--random", "1", "--seed", "1", "--case", &case.to_string(), "--jobs", "1"];
+        let alone =
+            ["parity", "--random", "1", "--kind", "cluster", "--seed", "1", "--case", &case.to_string(), "--jobs", "1"];
         let ran = everyhop(folder.path(), &alone).output().unwrap();
         assert_eq!(ran.status.code(), Some(0), "case {case}: {}{}", text(&ran.stdout), text(&ran.stderr));
     }

@@ -120,7 +120,7 @@ impl World {
     /// How it ends is told by a wake-up: then [`Self::tcp_readiness`] says writable, or [`Self::tcp_take_error`] why not.
     ///
     /// # Errors
-    /// What the route says, `EADDRNOTAVAIL`.
+    /// What the route says, `EADDRNOTAVAIL`; `EINVAL`: the options are not such as the kernel takes.
     pub fn tcp_connect(
         &mut self,
         netns: NetnsId,
@@ -237,10 +237,13 @@ impl World {
     }
 
     /// `setsockopt()`: what the old options held back is sent.
-    pub fn tcp_set_options(&mut self, netns: NetnsId, socket: SocketId, options: SocketOptions) {
+    ///
+    /// # Errors
+    /// `EINVAL`: the kernel takes no such value.
+    pub fn tcp_set_options(&mut self, netns: NetnsId, socket: SocketId, options: SocketOptions) -> Result<(), Errno> {
         self.call(netns, Some(socket), format!("{options:?}").as_bytes());
         let now = self.now();
-        let _ = self.walk(netns, |ns, _| ns.tcp.set_options(now, socket, options));
+        self.walk(netns, |ns, _| ns.tcp.set_options(now, socket, options))?
     }
 
     /// `TCP_INFO`; `None` for what is no connection.

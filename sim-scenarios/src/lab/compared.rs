@@ -1,12 +1,25 @@
 //! Two results of one spec, made ready to be compared.
 
 use serde_json::Value;
+use sim_core::engine::time::Duration;
 
 use super::compare::mask;
 use super::script::{forgive, forgive_repeated};
 use super::spec::Asked;
 
 impl Asked {
+    /// The same, with the steps of a script as long as they were on another kernel ([`Kernel::pace`]).
+    ///
+    /// [`Kernel::pace`]: super::kernel::Kernel::pace
+    pub fn at_pace(mut self, pace: &[Duration]) -> Self {
+        if let Self::Script(script) = &mut self {
+            for (step, lasted) in script.steps.iter_mut().zip(pace) {
+                (step.wait, step.until) = (*lasted, None);
+            }
+        }
+        self
+    }
+
     /// The kernel's result and ours as they are to be compared: without what the spec ignores, and with the kernel's value
     /// where the bench allows a difference.
     pub fn compared(&self, kernel: &Value, everyhop: &Value) -> (Value, Value) {

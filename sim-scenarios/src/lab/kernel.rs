@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 use sim_core::engine::rng::Seed;
+use sim_core::engine::time::Duration;
 
 use super::run::RunError;
 use super::spec::Asked;
@@ -18,6 +19,12 @@ pub trait Kernel {
     /// # Errors
     /// What was refused, and where; or that `stop` said true.
     fn run(&mut self, asked: &Asked, stop: &dyn Fn() -> bool) -> Result<Value, RunError>;
+
+    /// How long each step of the last script lasted, if that is not as long as it should: whoever is compared must keep
+    /// this pace ([`Asked::at_pace`]), or a timer falls into another step.
+    fn pace(&self) -> &[Duration] {
+        &[]
+    }
 }
 
 /// The emulator. Everything random comes from the seed, and every run of one spec is the same.
@@ -28,7 +35,7 @@ impl Kernel for Emulator {
     fn run(&mut self, asked: &Asked, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
         match asked {
             Asked::Steps(spec) => run::run(spec, &mut LabWorld::new(self.0), stop),
-            Asked::Script(script) => script::run(script, &mut LabWorld::new(self.0), stop),
+            Asked::Script(script) => script::run(script, &mut LabWorld::new(self.0), stop).map(|done| done.result),
         }
     }
 }

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use sim_core::engine::rng::Seed;
 use sim_linux::Unavailable;
 use sim_scenarios::lab::canon::compact;
-use sim_scenarios::lab::random::Case;
 use sim_scenarios::lab::random::coverage::{Coverage, Covered};
 use sim_scenarios::lab::random::hunt::{Found, Hunt, Tally};
+use sim_scenarios::lab::random::{self, Case};
 use sim_scenarios::lab::run::RunError;
 
 use super::SEED;
@@ -31,6 +31,9 @@ pub(super) struct RandomArgs {
     /// Where random specs come from
     #[arg(long, value_name = "S", default_value_t = 1, conflicts_with = "files")]
     seed: u64,
+    /// What all of them are about; if not told, one in four is a TCP script
+    #[arg(long, value_enum, conflicts_with = "files")]
+    kind: Option<Kind>,
     /// The number of the first random spec
     #[arg(long, value_name = "I", default_value_t = 0, conflicts_with = "files")]
     case: u64,
@@ -43,6 +46,26 @@ pub(super) struct RandomArgs {
     /// Writes the smallest specs that differ to DIR/case-I.json, with what the kernel did
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     out: Option<PathBuf>,
+}
+
+/// What random specs are about.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kind {
+    /// Clusters, and what becomes of packets
+    Cluster,
+    /// Scripts for one pod's TCP
+    Tcp,
+}
+
+impl RandomArgs {
+    fn case(&self, number: u64) -> Case {
+        let kind = match self.kind {
+            None => random::Kind::of(number),
+            Some(Kind::Cluster) => random::Kind::Cluster,
+            Some(Kind::Tcp) => random::Kind::Tcp,
+        };
+        Case { kind, seed: Seed(self.seed), number }
+    }
 }
 
 /// The smallest spec of a kind of difference, and where it went.
@@ -62,16 +85,10 @@ pub(super) fn execute(args: &RandomArgs, cases: u64, json: bool, interrupt: &Int
     let line = Line::new();
     let mut tally = Tally::default();
     let numbers = args.case..args.case.saturating_add(cases);
-    let judged = in_parallel(
-        args,
-        numbers,
-        interrupt,
-        &|hunt, number| hunt.judge(Case { seed: Seed(args.seed), number }),
-        &mut |judged| {
-            tally.add(judged);
-            line.show(&format!("{} of {cases} random specs: {}", tally.cases, sums(&tally)));
-        },
-    );
+    let judged = in_parallel(args, numbers, interrupt, &|hunt, number| hunt.judge(args.case(number)), &mut |judged| {
+        tally.add(judged);
+        line.show(&format!("{} of {cases} random specs: {}", tally.cases, sums(&tally)));
+    });
     if let Err(why) = judged {
         complain(&format!("skipped: {}\n", printable(&why.to_string())));
         return Ok(SKIPPED);
@@ -168,8 +185,9 @@ fn command(args: &RandomArgs, case: u64, smallest: Option<&Smallest>) -> String 
     let words = match smallest.and_then(|smallest| smallest.file.as_ref()) {
         Some(file) => vec!["parity".into(), "--live".into(), file.into()],
         None => {
+            let kind = if let random::Kind::Tcp = args.case(case).kind { "tcp" } else { "cluster" };
             let (seed, case) = (args.seed.to_string(), case.to_string());
-            ["parity", "--random", "1", "--seed", &seed, "--case", &case].map(Into::into).into()
+            ["parity", "--random", "1", "--kind", kind, "--seed", &seed, "--case", &case].map(Into::into).into()
         }
     };
     crate::command_line(words)
@@ -215,11 +233,14 @@ fn numbers(cases: &[u64]) -> String {
     format!("{} {}", if all.len() == 1 { "case" } else { "cases" }, all.join(" "))
 }
 
-/// In how many cases each thing was met, and what never was.
+/// In how many cases each thing was met, and what of its kind never was.
 fn covered(coverage: &Coverage) -> String {
     let mut out = String::from("met in so many cases\n");
     for (kind, rows) in by_kind(coverage) {
         let (met, never): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(_, cases)| *cases > 0);
+        if met.is_empty() {
+            continue;
+        }
         let met: Vec<String> = met.into_iter().map(|(name, cases)| format!("{name} {cases}")).collect();
         let _ = writeln!(out, "{kind:<10}{}", met.join(", "));
         if !never.is_empty() {

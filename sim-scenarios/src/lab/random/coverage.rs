@@ -1,4 +1,7 @@
-//! What random cases met: matches and targets that packets reached, hooks, drop reasons, states of connections.
+//! What random cases met: matches and targets that packets reached, hooks, drop reasons, states of connections;
+//! of scripts, which segments came in which states, and what was counted.
+
+mod script;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +16,7 @@ use sim_core::world::{RulesOf, World};
 
 use crate::lab::kernel::Kernel;
 use crate::lab::run::{self, RunError};
+use crate::lab::script::run as run_script;
 use crate::lab::spec::Asked;
 use crate::lab::world::LabWorld;
 
@@ -54,12 +58,14 @@ impl Default for Coverage {
         let hooks: Vec<&str> = Hook::ALL.iter().map(|hook| hook.chain()).collect();
         let reasons: Vec<&str> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
         let targets = [Action::NAMES, VERDICTS, &["jump", "goto"]].concat();
-        let kinds: [Vec<Thing>; 5] = [
+        let kinds: [Vec<Thing>; 7] = [
             named("match", Match::NAMES),
             named("target", &targets),
             named("hook", &hooks),
             named("drop", &reasons),
             named("conntrack", STATES),
+            named("counter", super::script::COUNTERS),
+            script::all().collect(),
         ];
         Self { rows: kinds.into_iter().flatten().map(|thing| (thing, 0)).collect() }
     }
@@ -98,11 +104,19 @@ impl Covered {
 impl Kernel for Covered {
     fn run(&mut self, asked: &Asked, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
         self.met.clear();
-        let Asked::Steps(spec) = asked else { return crate::lab::kernel::Emulator(self.seed).run(asked, stop) };
         let mut bench = LabWorld::new(self.seed);
-        let result = run::run(spec, &mut bench, stop)?;
-        self.met = met(bench.world(), &result);
-        Ok(result)
+        match asked {
+            Asked::Steps(spec) => {
+                let result = run::run(spec, &mut bench, stop)?;
+                self.met = met(bench.world(), &result);
+                Ok(result)
+            }
+            Asked::Script(script) => {
+                let result = run_script(script, &mut bench, stop)?.result;
+                self.met = script::met(script, &result);
+                Ok(result)
+            }
+        }
     }
 }
 

@@ -4,8 +4,9 @@
 //! well-formed and broken. It is the lab's own spec, so that every runner of specs can do it. Both sides run it;
 //! where they differ, [`shrink`] finds the smallest spec that still does, and [`coverage`] tells what was met on the way.
 //!
-//! Reading order: [`Case::spec`], `scene` (the cluster), `words` (what is said otherwise in each family), `rules`, `matches`, `targets` (what nodes do), `traffic`
-//! and `frames` (what is sent), then what is made of it: [`trial`], [`shrink`],
+//! Reading order: [`Case::spec`], `scene` (the cluster), `words` (what is said otherwise in each family), `rules`,
+//! `matches`, `targets` (what nodes do), `traffic` and `frames` (what is sent), `script` (a pod's TCP and a peer), then
+//! what is made of it: [`trial`], [`shrink`],
 //! [`coverage`], and [`hunt`], which does it all.
 
 pub mod coverage;
@@ -15,6 +16,7 @@ pub mod hunt;
 mod matches;
 mod rules;
 mod scene;
+mod script;
 pub mod shrink;
 mod targets;
 mod traffic;
@@ -33,9 +35,27 @@ use self::dice::Dice;
 use self::scene::Scene;
 use self::words::Words;
 
+/// What a random case is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A cluster: what becomes of packets.
+    Cluster,
+    /// A script for one pod's TCP.
+    Tcp,
+}
+
+impl Kind {
+    /// What case `number` is about where nobody asks for a kind: one in four is a script.
+    pub const fn of(number: u64) -> Self {
+        if number % 4 == 3 { Self::Tcp } else { Self::Cluster }
+    }
+}
+
 /// One random case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Case {
+    /// What it is about.
+    pub kind: Kind,
     /// The seed of all cases of a run.
     pub seed: Seed,
     /// Which of them, counted from 0.
@@ -51,6 +71,13 @@ impl Case {
 
     /// The spec, the same for the same case on every machine.
     pub fn spec(self) -> Value {
+        match self.kind {
+            Kind::Cluster => self.cluster(),
+            Kind::Tcp => script::spec(&mut Dice::new(self.seed.stream("random script", self.number))),
+        }
+    }
+
+    fn cluster(self) -> Value {
         let mut dice = Dice::new(self.seed.stream("random spec", self.number));
         let scene = Scene::draw(&mut dice, self.families());
         let mut spec = Map::new();

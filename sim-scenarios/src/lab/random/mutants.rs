@@ -6,9 +6,9 @@ use serde_json::Value;
 use sim_core::engine::mutant::Mutant;
 use sim_core::engine::rng::Seed;
 
-use super::Case;
 use super::shrink::smallest;
 use super::trial::{Trial, run};
+use super::{Case, Kind};
 use crate::lab::kernel::{Emulator, Kernel};
 use crate::lab::run::{self, RunError};
 use crate::lab::spec::Asked;
@@ -38,7 +38,7 @@ impl Kernel for Recorded {
 fn found(seed: Seed, most: u64) -> BTreeMap<Mutant, u64> {
     let mut found = BTreeMap::new();
     for number in 0..most {
-        let spec = Case { seed, number }.spec();
+        let spec = Case { kind: Kind::Cluster, seed, number }.spec();
         let document = crate::lab::spec::Document::read(&spec.to_string()).unwrap();
         let mut right = Recorded(Emulator(Seed(1)).run(&document.asked, &|| false));
         for mutant in Mutant::ALL.iter().filter(|mutant| !found.contains_key(*mutant)).collect::<Vec<_>>() {
@@ -70,7 +70,7 @@ fn a_mistake_shrinks_to_one_packet() {
         Ok(Trial::Differ(found)) => found.kind() == "/hops/ip/ttl differs",
         _ => false,
     };
-    let specs = (0..20).map(|number| Case { seed: Seed(1), number }.spec());
+    let specs = (0..20).map(|number| Case { kind: Kind::Cluster, seed: Seed(1), number }.spec());
     let found = specs.into_iter().find(|spec| differs(spec)).unwrap();
     let small = smallest(found, &mut differs);
     assert_eq!(small["steps"].as_array().map(Vec::len), Some(1), "{small:#}");

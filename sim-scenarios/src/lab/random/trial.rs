@@ -61,8 +61,8 @@ pub fn run(
         Ok(document) => document,
         Err(error) => return Ok(Trial::Refused(error.to_string())),
     };
-    let ours = told(everyhop.run(&document.asked, stop))?;
     let theirs = told(kernel.run(&document.asked, stop))?;
+    let ours = told(everyhop.run(&document.asked.clone().at_pace(kernel.pace()), stop))?;
     if let (Err(ours), Err(_)) = (&ours, &theirs) {
         return Ok(Trial::Refused(ours.clone()));
     }

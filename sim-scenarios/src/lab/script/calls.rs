@@ -16,8 +16,15 @@ const DISCARD: u16 = 9;
 const INFINITE: u32 = 0x7fff_ffff;
 
 impl Runner<'_> {
-    /// Makes a call; `None` where the lab's call returns nothing.
+    /// Makes a call; `None` where the lab's call returns nothing. A name that no socket has is a descriptor that is not open.
     pub(super) fn call(&mut self, call: &Call) -> Result<Option<Value>, Refused> {
+        match call.uses() {
+            Some(name) if !self.sockets.contains_key(name) => Ok(Some(json!("EBADF"))),
+            _ => self.make(call),
+        }
+    }
+
+    fn make(&mut self, call: &Call) -> Result<Option<Value>, Refused> {
         let [pod, _] = NETNS;
         match call {
             Call::Listen { socket, port, backlog, options } => Ok(self.listen(socket, *port, *backlog, options)),
@@ -66,7 +73,7 @@ impl Runner<'_> {
                 Ok(Some(show_info(&info, keys)))
             }
             Call::Segments(segments) => self.send_segments(segments).map(|()| None),
-            Call::Icmp(error) => self.send_error(error).map(|()| None),
+            Call::Icmp(error) => self.send_error(error),
             Call::ShowSockets => Ok(Some(self.show_sockets())),
             Call::Counters(names) => {
                 let counters = names.iter().map(|name| (name.clone(), json!(self.bench.counter(pod, name))));

@@ -24,16 +24,13 @@ impl Pod for LabWorld {
         if rows.iter().any(|row| row.local.port() == local.port() && (!reuse || row.state == State::Listen)) {
             return Err(Errno::EADDRINUSE);
         }
-        let mut wanted = SocketOptions::default();
-        options.iter().for_each(|option| {
-            option.apply(&mut wanted);
-        });
         let id = self.id(netns);
-        let socket = self.world.tcp_connect(id, local, peer, wanted)?;
+        let socket = self.world.tcp_connect(id, local, peer, all(options))?;
         self.keep(netns, socket, options)
     }
 
     fn listen(&mut self, netns: &str, local: SocketAddr, backlog: u32, options: &[SetOption]) -> Result<Sock, Errno> {
+        all(options).check()?;
         let id = self.id(netns);
         let socket = self.world.tcp_listen(id, local, backlog)?;
         self.keep(netns, socket, options)
@@ -43,7 +40,7 @@ impl Pod for LabWorld {
         let (netns, id) = self.tcp(sock);
         let mut wanted = self.world.tcp_options(netns, id).cloned().unwrap_or_default();
         if options.iter().filter(|option| option.apply(&mut wanted)).count() > 0 {
-            self.world.tcp_set_options(netns, id, wanted);
+            self.world.tcp_set_options(netns, id, wanted)?;
         }
         for quickack in options.iter().filter(|option| option.name == "quickack") {
             self.world.tcp_set_quickack(netns, id, quickack.value != 0);
@@ -107,4 +104,12 @@ impl LabWorld {
         let (Socket::Tcp(id) | Socket::Udp(id) | Socket::Raw(id)) = sock.socket;
         (self.id(&sock.netns), id)
     }
+}
+
+fn all(options: &[SetOption]) -> SocketOptions {
+    let mut all = SocketOptions::default();
+    for option in options {
+        option.apply(&mut all);
+    }
+    all
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sim_core::capture::Direction;
 use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::ip::{DEFAULT_TTL, ICMP, IpHeader, TCP};
-use sim_core::wire::l4::{self, ACK, SYN, TcpHeader};
+use sim_core::wire::l4::{self, ACK, RST, SYN, TcpHeader};
 
 use super::{NETNS, Runner};
 use crate::lab::decode::FLAGS;
@@ -99,7 +99,9 @@ impl Runner<'_> {
         let (own, other) = if by_pod { (flow.pod_isn, flow.peer_isn) } else { (flow.peer_isn, flow.pod_isn) };
         let flags = FLAGS.iter().filter(|(bit, _)| header.has(*bit)).map(|(_, letter)| *letter);
         out.insert("fl".into(), flags.collect::<String>().into());
-        out.insert("seq".into(), relative(header.seq, own));
+        // A RST that answers a segment without ACK has no number to begin with (RFC 9293 3.10.7.1).
+        let unnumbered = header.has(RST) && header.seq == 0;
+        out.insert("seq".into(), if unnumbered { 0.into() } else { relative(header.seq, own) });
         if header.has(ACK) {
             out.insert("ack".into(), relative(header.ack, other));
         }

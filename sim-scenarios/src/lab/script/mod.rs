@@ -53,23 +53,34 @@ const LINGER: Duration = Duration::from_micros(500);
 /// More segments than this in one step are a storm; recorded ones have some dozens.
 const STORM: usize = 100_000;
 
-/// Does the steps of `script` on `bench` and returns what happened, one object a step.
+/// What came of a script.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// What happened, one object a step.
+    pub result: Value,
+    /// How long each step lasted: on a real machine longer than it should, and never the same twice.
+    pub pace: Vec<Duration>,
+}
+
+/// Does the steps of `script` on `bench`.
 ///
 /// `stop` is asked between events; once it says true, the run ends with [`RunError::Interrupted`].
 ///
 /// # Errors
 /// What was refused, and where.
-pub fn run(script: &Script, bench: &mut dyn Pod, stop: &dyn Fn() -> bool) -> Result<Value, RunError> {
+pub fn run(script: &Script, bench: &mut dyn Pod, stop: &dyn Fn() -> bool) -> Result<Done, RunError> {
     let mut runner = Runner::build(script, bench, stop)?;
-    let mut results = Vec::new();
+    let (mut results, mut pace) = (Vec::new(), Vec::new());
     for (index, step) in script.steps.iter().enumerate() {
         let refused = |why| RunError::Step { number: index + 1, name: step.name.clone(), place: step.place, why };
+        let began = runner.bench.now();
         results.push(runner.step(step).map_err(refused)?);
+        pace.push(runner.bench.now().since(began));
         if stop() {
             return Err(RunError::Interrupted);
         }
     }
-    Ok(Value::Array(results))
+    Ok(Done { result: Value::Array(results), pace })
 }
 
 /// A script under way.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use serde_json::{Value, json};
 use sim_core::wire::build;
 use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_IPV4, EthHeader, MacAddr};
 use sim_core::wire::icmp::IcmpHeader;
@@ -68,11 +69,12 @@ impl Runner<'_> {
         self.send(bytes)
     }
 
-    pub(super) fn send_error(&mut self, error: &PeerError) -> Result<(), Refused> {
+    /// Sends an ICMP error about the pod's last segment, if there is one.
+    pub(super) fn send_error(&mut self, error: &PeerError) -> Result<Option<Value>, Refused> {
         let flow = &self.flows[&error.flow];
         let mut quoted = flow.last_sent.get(..QUOTED).map(<[u8]>::to_vec).unwrap_or_default();
         if quoted.is_empty() {
-            return Err(Refused::Failed("the pod has sent nothing that could be quoted".into()));
+            return Ok(Some(json!("nothing to quote")));
         }
         if let Some(offset) = error.seq {
             let seq = flow.pod_isn.unwrap_or(0).wrapping_add(offset as u32);
@@ -81,7 +83,7 @@ impl Runner<'_> {
         let [high, low] = error.mtu.to_be_bytes();
         let message = IcmpHeader { kind: error.kind.0, code: error.kind.1, rest: [0, 0, high, low] };
         let packet = build::icmp(PacketId(0), ip_header(error.from, ICMP, 0), message, &quoted);
-        self.send(frame(&packet))
+        self.send(frame(&packet)).map(|()| None)
     }
 
     fn send(&mut self, frame: Vec<u8>) -> Result<(), Refused> {

@@ -52,7 +52,7 @@ fn both_times(one: &Value, other: &Value, same: SameTime) -> bool {
 }
 
 fn forgive_events(kernel: &Value, everyhop: &Value, same: SameTime) -> Value {
-    let mut forgiven = forgive_times(kernel, everyhop, same);
+    let mut forgiven = forgive_times(kernel, &in_order_of(kernel, everyhop), same);
     let (Value::Array(theirs), Value::Array(ours)) = (kernel, &mut forgiven) else { return forgiven };
     for (at, (theirs_one, ours_one)) in theirs.iter().zip(ours).enumerate() {
         let burst = theirs[at + 1..].iter().find(|next| next["d"] == "tx");
@@ -74,6 +74,22 @@ fn forgive_events(kernel: &Value, everyhop: &Value, same: SameTime) -> Value {
         }
     }
     forgiven
+}
+
+/// `everyhop`'s events with those of different connections in the order that `kernel` has: timers that are due together fire
+/// in any. Those of one connection stay as they are.
+fn in_order_of(kernel: &Value, everyhop: &Value) -> Value {
+    let (Some(kernel), Some(everyhop)) = (kernel.as_array(), everyhop.as_array()) else { return everyhop.clone() };
+    let mut rest: Vec<&Value> = everyhop.iter().collect();
+    let mut next_of = |event: &Value| {
+        let at = rest.iter().position(|ours| ours["c"] == event["c"])?;
+        Some(rest.remove(at).clone())
+    };
+    let found: Option<Vec<Value>> = kernel.iter().map(&mut next_of).collect();
+    match found {
+        Some(found) if rest.is_empty() => found.into(),
+        _ => everyhop.to_vec().into(),
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +114,16 @@ mod tests {
         let window = |flags: &str, win: u16| json!({ "ev": [{ "d": "tx", "fl": flags, "win": win }] });
         assert!(forgiven(window("A", 507), window("A", 512)));
         assert!(!forgiven(window("A", 507), window("A", 0)) && !forgiven(window("SA", 507), window("SA", 512)));
+    }
+
+    #[test]
+    fn connections_may_take_turns_but_none_changes_its_own_order() {
+        let events = |all: &[(&str, u64)]| {
+            let event = |(c, seq): &(&str, u64)| json!({ "d": "tx", "t": 0, "c": c, "seq": seq });
+            json!([{ "ev": all.iter().map(event).collect::<Vec<_>>() }])
+        };
+        assert!(forgiven(events(&[("k", 1), ("m", 1), ("k", 2)]), events(&[("m", 1), ("k", 1), ("k", 2)])));
+        assert!(!forgiven(events(&[("k", 1), ("m", 1), ("k", 2)]), events(&[("k", 2), ("m", 1), ("k", 1)])));
     }
 
     #[test]

@@ -212,6 +212,23 @@ impl ScriptStep {
 }
 
 impl Call {
+    /// The socket that must be there already.
+    pub fn uses(&self) -> Option<&str> {
+        match self {
+            Self::Accept { listener: name, .. }
+            | Self::Send { socket: name, .. }
+            | Self::Recv { socket: name, .. }
+            | Self::Shutdown { socket: name, .. }
+            | Self::Close(name)
+            | Self::Abort(name)
+            | Self::SetOption(name, _)
+            | Self::Poll(name)
+            | Self::TakeError(name)
+            | Self::Info { socket: name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     fn read(name: &str, o: &mut Object<'_>, flows: &Flows) -> Result<Self, SpecError> {
         let socket = |o: &mut Object<'_>| o.read::<String>("s");
         Ok(match name {
@@ -319,6 +336,8 @@ impl SetOption {
     /// Sets it among `options`; false if it is none of those that last.
     pub fn apply(&self, options: &mut SocketOptions) -> bool {
         let (on, seconds) = (self.value != 0, Some(Duration::from_secs(u64::from(self.value))));
+        // Zero asks for the default.
+        let unless_zero = Some(self.value).filter(|value| *value != 0);
         match self.name.as_str() {
             "nodelay" => options.nodelay = on,
             "cork" => options.cork = on,
@@ -327,16 +346,16 @@ impl SetOption {
             "keepintvl" => options.keepintvl = seconds,
             "keepcnt" => options.keepcnt = Some(self.value),
             "defer_accept" => options.defer_accept = seconds,
-            "linger2" => options.linger2 = seconds,
-            "user_timeout" => options.user_timeout = Some(Duration::from_millis(u64::from(self.value))),
+            "linger2" => options.linger2 = seconds.filter(|_| on),
+            "user_timeout" => options.user_timeout = unless_zero.map(|ms| Duration::from_millis(u64::from(ms))),
             "syncnt" => options.syncnt = Some(self.value),
-            "maxseg" => options.maxseg = Some(self.value as u16),
+            "maxseg" => options.maxseg = unless_zero.map(|mss| mss as u16),
             "rcvbuf" => options.rcvbuf = Some(self.value),
             "sndbuf" => options.sndbuf = Some(self.value),
             "recverr" => options.recverr = on,
             "ttl" => options.ttl = Some(self.value as u8),
             "tos" => options.tos = self.value as u8,
-            "notsent_lowat" => options.notsent_lowat = Some(self.value),
+            "notsent_lowat" => options.notsent_lowat = unless_zero,
             "mtu_discover" => {
                 options.pmtu = match self.value {
                     0 => PmtuDiscovery::Dont,

@@ -1,7 +1,10 @@
 //! What setsockopt() sets on a socket; accepted connections inherit the listener's.
 
+use std::ops::RangeInclusive;
+
 use super::congestion::Algorithm;
 use super::path::Path;
+use crate::engine::errno::Errno;
 use crate::engine::time::Duration;
 use crate::netns::socket::PmtuDiscovery;
 
@@ -50,7 +53,28 @@ pub struct SocketOptions {
     pub v6only: bool,
 }
 
+/// `MAX_TCP_KEEPIDLE` and `MAX_TCP_KEEPINTVL` in seconds, `MAX_TCP_KEEPCNT` and `MAX_TCP_SYNCNT`.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(32_767);
+const MOST_TRIES: u32 = 127;
+/// `TCP_MIN_MSS` and `MAX_TCP_WINDOW`: what TCP_MAXSEG may be.
+const MSS_RANGE: RangeInclusive<u16> = 88..=32_767;
+
 impl SocketOptions {
+    /// Whether setsockopt() takes such values (`do_tcp_setsockopt`, `do_ip_setsockopt`).
+    ///
+    /// # Errors
+    /// `EINVAL`.
+    pub fn check(&self) -> Result<(), Errno> {
+        let time =
+            |time: Option<Duration>| time.is_none_or(|t| (Duration::from_secs(1)..=LONGEST_KEEPALIVE).contains(&t));
+        let tries = |tries: Option<u32>| tries.is_none_or(|n| (1..=MOST_TRIES).contains(&n));
+        let fine = [self.keepidle, self.keepintvl].into_iter().all(time)
+            && [self.keepcnt, self.syncnt].into_iter().all(tries)
+            && self.maxseg.is_none_or(|mss| MSS_RANGE.contains(&mss))
+            && self.ttl != Some(0);
+        if fine { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
     /// Whether packets say Don't Fragment (`ip_dont_fragment`).
     pub(super) fn dont_fragment(&self, path: &Path) -> bool {
         match self.pmtu {
@@ -71,5 +95,24 @@ impl SocketOptions {
             covered = covered + interval;
         }
         repetitions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_setsockopt_refuses_are_refused() {
+        let with = |change: fn(&mut SocketOptions)| {
+            let mut options = SocketOptions::default();
+            change(&mut options);
+            options.check()
+        };
+        assert_eq!(with(|_| ()), Ok(()));
+        assert_eq!(with(|o| o.keepidle = Some(Duration::ZERO)), Err(Errno::EINVAL));
+        assert_eq!(with(|o| o.keepcnt = Some(128)), Err(Errno::EINVAL));
+        assert_eq!(with(|o| o.maxseg = Some(87)), Err(Errno::EINVAL));
+        assert_eq!(with(|o| (o.maxseg, o.keepcnt) = (Some(88), Some(127))), Ok(()));
     }
 }

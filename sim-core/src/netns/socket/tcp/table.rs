@@ -110,6 +110,7 @@ impl TcpTable {
         path: Path,
         options: SocketOptions,
     ) -> Result<SocketId, Errno> {
+        options.check()?;
         self.cx.now = now;
         if local.port() == 0 {
             let port = self.free_port(local.ip(), remote).ok_or(Errno::EADDRNOTAVAIL)?;
@@ -213,10 +214,14 @@ impl TcpTable {
     }
 
     /// Changes the options of a socket; what they held back or start acts at once.
-    pub fn set_options(&mut self, now: Instant, id: SocketId, options: SocketOptions) {
+    ///
+    /// # Errors
+    /// As [`SocketOptions::check`].
+    pub fn set_options(&mut self, now: Instant, id: SocketId, options: SocketOptions) -> Result<(), Errno> {
+        options.check()?;
         if let Some(listener) = self.listeners.get_mut(&id) {
             listener.options = options;
-            return;
+            return Ok(());
         }
         self.with(now, id, |c, cx| {
             let old = std::mem::replace(&mut c.options, options);
@@ -227,6 +232,7 @@ impl TcpTable {
                 c.uncork(cx);
             }
         });
+        Ok(())
     }
 
     /// TCP_QUICKACK: whether the next ACK is sent at once; it lasts until the connection thinks otherwise.

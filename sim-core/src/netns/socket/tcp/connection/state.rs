@@ -21,6 +21,23 @@ pub enum State {
     Listen,
 }
 
+impl State {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::SynSent,
+        Self::SynReceived,
+        Self::Established,
+        Self::FinWait1,
+        Self::FinWait2,
+        Self::CloseWait,
+        Self::Closing,
+        Self::LastAck,
+        Self::TimeWait,
+        Self::Closed,
+        Self::Listen,
+    ];
+}
+
 impl fmt::Display for State {
     /// The kernel's name, for example `FIN_WAIT1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 //! and keepalive (net/ipv4/tcp_timer.c).
 
 use super::output::{Amount, Nagle};
-use super::rtt::{RTO_INITIAL, RTO_MAX, RTO_MIN, TIMEOUT_MIN};
+use super::rtt::{RTO_INITIAL, RTO_MAX, RTO_MIN, TICK, TIMEOUT_MIN};
 use super::{CaState, Connection, State};
 use crate::engine::errno::Errno;
 use crate::engine::time::{Duration, Instant};
@@ -470,7 +470,7 @@ impl Connection {
                 wait = self.options.keepintvl.unwrap_or(cx.config.keepalive_intvl.into());
             }
         }
-        self.timers.keepalive = Some(cx.now + wait);
+        self.timers.keepalive = Some(cx.now + wait.max(TICK));
     }
 
     fn keepalive_exhausted(&self, cx: &Context, idle: Duration) -> bool {
