@@ -119,8 +119,11 @@ fn shrink(
     let shrunk = in_parallel(args, kinds.into_iter(), interrupt, &work, &mut |(kind, number, found)| {
         let file = args.out.as_ref().map(|folder| folder.join(format!("case-{number}.json")));
         if let Some(path) = &file {
-            let golden =
-                json!({ "made_with": sim_linux::versions(), "spec": found.spec, "result": found.differing.kernel });
+            let mut golden = json!({ "made_with": sim_linux::versions(), "spec": found.spec });
+            // What the kernel refused has no result.
+            if found.differing.kernel.is_array() {
+                golden["result"] = found.differing.kernel.clone();
+            }
             let whole = write_whole(path, compact(&golden).as_bytes());
             written = std::mem::replace(&mut written, Ok(())).and(whole);
         }
@@ -217,9 +220,8 @@ fn shown(args: &RandomArgs, tally: &Tally, smallest: &BTreeMap<String, Smallest>
             let _ = writeln!(out, "          smallest: {}", found.spec);
         }
     }
-    if !tally.unsteady.is_empty() {
-        let cases: Vec<u64> = tally.unsteady.iter().copied().collect();
-        let _ = writeln!(out, "no repeat {}: the kernel did not do the same twice", numbers(&cases));
+    for (number, difference) in &tally.unsteady {
+        let _ = writeln!(out, "no repeat case {number}: once {difference}");
     }
     for (number, why) in &tally.refused {
         let _ = writeln!(out, "refused   case {number}: {why}");
@@ -272,6 +274,8 @@ fn as_json(args: &RandomArgs, tally: &Tally, smallest: &BTreeMap<String, Smalles
     };
     let differences: Vec<Value> = rows(args, tally, smallest).into_iter().map(difference).collect();
     let refused: Vec<Value> = tally.refused.iter().map(|(case, why)| json!({ "case": case, "error": why })).collect();
+    let unsteady = tally.unsteady.iter().map(|(case, difference)| json!({ "case": case, "difference": difference }));
+    let unsteady: Vec<Value> = unsteady.collect();
     let coverage: BTreeMap<&str, BTreeMap<&str, u64>> =
         by_kind(&tally.coverage).into_iter().map(|(kind, rows)| (kind, rows.into_iter().collect())).collect();
     json!({
@@ -281,7 +285,7 @@ fn as_json(args: &RandomArgs, tally: &Tally, smallest: &BTreeMap<String, Smalles
         "agree": tally.agree,
         "differ": tally.differing(),
         "differences": differences,
-        "unsteady": tally.unsteady,
+        "unsteady": unsteady,
         "refused": refused,
         "coverage": coverage,
     })

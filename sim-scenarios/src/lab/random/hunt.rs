@@ -8,6 +8,7 @@ use super::Case;
 use super::coverage::{Coverage, Covered, Thing};
 use super::shrink::smallest;
 use super::trial::{Differing, Trial, run};
+use crate::lab::compare::Difference;
 use crate::lab::kernel::Kernel;
 use crate::lab::run::RunError;
 use crate::lab::spec::Document;
@@ -24,8 +25,8 @@ pub struct Tally {
     pub agree: u64,
     /// Those that differ, by the kind of their first difference ([`Differing::kind`]).
     pub differ: BTreeMap<String, BTreeMap<u64, Found>>,
-    /// Those that differed and then did not: the kernel did not do the same twice.
-    pub unsteady: BTreeSet<u64>,
+    /// Those that differed and then did not, with the difference: the kernel did not do the same twice.
+    pub unsteady: BTreeMap<u64, String>,
     /// Those that neither side could run, or that could not be watched, and why.
     pub refused: BTreeMap<u64, String>,
     /// What was met.
@@ -41,13 +42,20 @@ pub struct Found {
     pub differing: Differing,
 }
 
+/// Whether a spec that was run several times did the same each time.
+#[derive(Clone, Debug)]
+enum Steady {
+    Yes(Trial),
+    /// It differed so, and then not or otherwise.
+    No(Difference),
+}
+
 /// What came of one case.
 #[derive(Clone, Debug)]
 pub struct Judged {
     number: u64,
     spec: Value,
-    /// `None`: it differed and then did not.
-    trial: Option<Trial>,
+    trial: Steady,
     met: BTreeSet<Thing>,
 }
 
@@ -63,10 +71,10 @@ impl Tally {
         self.cases += 1;
         self.coverage.add(met);
         match trial {
-            None => drop(self.unsteady.insert(number)),
-            Some(Trial::Agree) => self.agree += 1,
-            Some(Trial::Refused(why)) => drop(self.refused.insert(number, why)),
-            Some(Trial::Differ(differing)) => {
+            Steady::No(at) => drop(self.unsteady.insert(number, at.to_string())),
+            Steady::Yes(Trial::Agree) => self.agree += 1,
+            Steady::Yes(Trial::Refused(why)) => drop(self.refused.insert(number, why)),
+            Steady::Yes(Trial::Differ(differing)) => {
                 let found = Found { spec, differing: *differing };
                 self.differ.entry(found.differing.kind()).or_default().insert(number, found);
             }
@@ -110,22 +118,22 @@ impl Hunt<'_> {
             matches!(self.once(spec), Ok(Trial::Differ(smaller)) if smaller.kind() == kind)
         });
         Ok(match self.again_and_again(&spec)? {
-            Some(Trial::Differ(smaller)) if smaller.kind() == kind => Found { spec, differing: *smaller },
+            Steady::Yes(Trial::Differ(smaller)) if smaller.kind() == kind => Found { spec, differing: *smaller },
             _ => found,
         })
     }
 
-    /// Runs a spec, several times if it differs; `None` if it does not do so always.
-    fn again_and_again(&mut self, spec: &Value) -> Result<Option<Trial>, RunError> {
+    /// Runs a spec, several times if it differs.
+    fn again_and_again(&mut self, spec: &Value) -> Result<Steady, RunError> {
         let mut last = self.once(spec)?;
         for _ in 1..TIMES {
             let Trial::Differ(found) = &mut last else { break };
             match self.once(spec)? {
-                Trial::Differ(again) if again.at == found.at => *found = again,
-                _ => return Ok(None),
+                Trial::Differ(again) if again.kind() == found.kind() => *found = again,
+                _ => return Ok(Steady::No(found.at.clone())),
             }
         }
-        Ok(Some(last))
+        Ok(Steady::Yes(last))
     }
 
     fn once(&mut self, spec: &Value) -> Result<Trial, RunError> {
