@@ -96,7 +96,8 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
 fn cut_out(packet: &Packet, ip: &IpHeader, (from, range): (usize, Range<usize>), fragment: Fragment) -> Packet {
     let (head, payload) = packet.l3().split_at(from);
     if ip.family() == Family::V4 {
-        let header = IpHeader { frag_offset: ip.frag_offset + fragment.offset, mf: ip.mf || fragment.more, ..*ip };
+        let (frag_offset, mf) = (ip.frag_offset + fragment.offset, ip.mf || fragment.more);
+        let header = IpHeader { frag_offset, mf, df: ip.df && packet.frag_max != 0, ..*ip };
         return build::ip(packet.id, header, &payload[range]);
     }
     let (_, named_at) = ext::fragment_place(packet.l3());

@@ -28,6 +28,8 @@ pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet
     packet.csum_partial &= dev == Devices::LO;
     let target = match &device.kind {
         DevKind::Bridge(_) => {
+            // Without scatter-gather a device gets what was put together as one, to be cut anew (`skb_needs_linearize`).
+            packet.pieces.clear();
             ctx.tap(ns, dev, Direction::Out, &packet);
             return Next::Go(Stage::BridgeXmit(dev, packet));
         }

@@ -36,8 +36,12 @@ pub(super) fn encapsulate(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet:
     if packet.nested > DEEPEST {
         return Next::Drop(DropReason::TunnelDepth, packet);
     }
-    let src_port = source_port(ns.sysctl.local_port_range, &packet);
+    let chosen = packet.flow_hash;
+    let hash = if chosen != 0 { chosen } else { flow_hash(&packet) };
+    let src_port = source_port(ns.sysctl.local_port_range, hash);
     let mut inner = packet;
+    // What has no ports is told apart anew by the next tunnel (`skb_clear_hash_if_not_l4`).
+    inner.flow_hash = if ports(&inner).is_some() { hash } else { chosen };
     inner.scrub(false);
     // POSTROUTING of the outer packet sees the VXLAN device as the incoming one.
     inner.iif = Some(dev);
@@ -74,19 +78,16 @@ fn outer_packet(mut packet: Packet, header: &IpHeader, ports: (u16, u16), vni: u
     packet
 }
 
-/// The outer source port is a hash of the inner flow within the local port range, the same for both
-/// directions (include/net/udp.h, `udp_flow_src_port`).
-fn source_port((low, high): (u16, u16), packet: &Packet) -> u16 {
-    let hash = if packet.flow_hash != 0 { packet.flow_hash } else { flow_hash(packet) };
+/// The outer source port: a hash of the inner flow within the local port range (include/net/udp.h, `udp_flow_src_port`).
+fn source_port((low, high): (u16, u16), hash: u32) -> u16 {
     let span = u64::from(high - low);
     (u64::from(low) + ((u64::from(hash ^ (hash << 16)) * span) >> 32)) as u16
 }
 
-/// A symmetric hash of addresses, protocol and ports (net/core/flow_dissector.c, `__skb_get_hash_symmetric`).
+/// A hash of addresses, protocol and ports, the same for both directions (net/core/flow_dissector.c, `__skb_get_hash`).
 pub(crate) fn flow_hash(packet: &Packet) -> u32 {
     let Some(ip) = packet.ip() else { return 1 };
-    let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
-    let (sp, dp) = if ip.is_fragment() { (0, 0) } else { l4::ports(ip.proto, l4).unwrap_or((0, 0)) };
+    let (sp, dp) = ports(packet).unwrap_or((0, 0));
     let octets = |a: IpAddr| match a {
         IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
         IpAddr::V6(a) => a.octets(),
@@ -100,6 +101,12 @@ pub(crate) fn flow_hash(packet: &Packet) -> u32 {
     key[34..36].copy_from_slice(&high.1.to_be_bytes());
     key[36] = ip.proto;
     (xxh3_64(&key) as u32).max(1)
+}
+
+/// The ports of a packet that is no fragment.
+fn ports(packet: &Packet) -> Option<(u16, u16)> {
+    let ip = packet.ip().filter(|ip| !ip.is_fragment())?;
+    l4::ports(ip.proto, packet.l3().get(usize::from(ip.header_len)..)?)
 }
 
 /// The VXLAN devices that listen on a UDP port of that family.

@@ -46,7 +46,7 @@ impl World {
                 self.out.lose(now, Some(&packet), place);
             }
             Passage::Arrives { at, again, flip } => {
-                (packet.stamp, packet.timed) = (0, false);
+                (packet.stamp, packet.timed, packet.flow_hash) = (0, false, 0);
                 if let Some(again) = again {
                     self.queue.schedule(again, Event::Receive(netns, dev, packet.clone(), None));
                 }

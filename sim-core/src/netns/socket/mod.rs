@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 pub use error::{ErrorOrigin, SocketError};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::arena::SocketId;
 use crate::wire::ip::IpHeader;
@@ -22,6 +23,12 @@ pub const FIRST_TCP: SocketId = SocketId(1 << 31);
 
 /// Most connections whose ICMP errors wait to be read.
 const RECVERR_MAX: usize = 1024;
+
+/// The flow hash of what a connected socket sends (`sk_set_txhash`): it tells tunnels which flow a packet belongs to. Linux
+/// draws it; here it follows from the ends and from what tells sockets with the same ends apart. Never 0.
+pub(crate) fn tx_hash(local: SocketAddr, remote: SocketAddr, salt: u32) -> u32 {
+    (xxh3_64(format!("{local} {remote} {salt}").as_bytes()) as u32).max(1)
+}
 
 /// Bytes a receive queue holds (`net.core.rmem_default`).
 pub const RMEM_DEFAULT: usize = 212_992;

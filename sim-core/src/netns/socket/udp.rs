@@ -32,6 +32,8 @@ pub struct UdpSocket {
     pub local: SocketAddr,
     /// The peer it is connected to.
     pub remote: Option<SocketAddr>,
+    /// The flow hash of what it sends, once it is connected; 0 before.
+    pub tx_hash: u32,
     /// TTL of what it sends; the sysctl's if `None`.
     pub ttl: Option<u8>,
     /// Type of service of what it sends.
@@ -55,6 +57,7 @@ impl UdpSocket {
         Self {
             local,
             remote: None,
+            tx_hash: 0,
             ttl: None,
             tos: 0,
             pmtu: PmtuDiscovery::default(),

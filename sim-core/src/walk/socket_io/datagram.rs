@@ -12,7 +12,7 @@ use crate::engine::errno::Errno;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::socket::udp::UdpSocket;
-use crate::netns::socket::{PmtuDiscovery, SocketError};
+use crate::netns::socket::{PmtuDiscovery, SocketError, tx_hash};
 use crate::wire::icmp::{self, IcmpHeader};
 use crate::wire::ip::{Family, IPV4_LEN, IpHeader, UDP, is_icmp};
 use crate::wire::{build, l4};
@@ -32,6 +32,7 @@ struct Shape {
     ttl: Option<u8>,
     tos: u8,
     pmtu: PmtuDiscovery,
+    tx_hash: u32,
 }
 
 /// Opens a UDP socket bound to `local`; port 0 takes an ephemeral one.
@@ -66,6 +67,7 @@ pub(crate) fn udp_connect(ns: &mut Netns, id: SocketId, peer: SocketAddr) -> Res
     if let Some(socket) = ns.sockets.udp_mut(id) {
         socket.local.set_ip(src);
         socket.remote = Some(peer);
+        socket.tx_hash = tx_hash(socket.local, peer, id.0);
     }
     Ok(())
 }
@@ -90,7 +92,8 @@ pub(crate) fn send_udp(
     let socket = ns.sockets.udp_mut(id).ok_or(refused(Errno::ENOENT))?;
     let peer = to.or(socket.remote).ok_or(refused(Errno::EINVAL))?;
     let peer = socket.reaches(peer).ok_or(refused(Errno::ENETUNREACH))?;
-    let (local, shape) = (socket.local, Shape { ttl: socket.ttl, tos: socket.tos, pmtu: socket.pmtu });
+    let shape = Shape { ttl: socket.ttl, tos: socket.tos, pmtu: socket.pmtu, tx_hash: socket.tx_hash };
+    let local = socket.local;
     check_peer(peer).map_err(refused)?;
     if data.len() > max_udp(Family::of(peer.ip())) {
         return Err(refused(Errno::EMSGSIZE));
@@ -119,7 +122,7 @@ pub(crate) fn send_icmp_echo(
         return Err(refused(Errno::EINVAL));
     }
     let local = Some(s.local).filter(|local| !local.is_unspecified());
-    let shape = Shape { ttl: s.ttl, tos: s.tos, pmtu: s.pmtu };
+    let shape = Shape { ttl: s.ttl, tos: s.tos, pmtu: s.pmtu, tx_hash: 0 };
     let (dst, src) = route_output(ns, FibKey { src: local, ..FibKey::to(to) }).map_err(refused)?;
     let [a, b] = id.to_be_bytes();
     let [c, d] = seq.to_be_bytes();
@@ -157,6 +160,7 @@ fn send(
     let no_id = is_icmp(proto) && shape.pmtu == PmtuDiscovery::Do;
     header.id = if no_id { 0 } else { ns.draw_ip_id(family) };
     let mut packet = build::ip(ctx.out.packet_id(), header, payload);
+    packet.flow_hash = shape.tx_hash;
     packet.ignore_df = !matches!(shape.pmtu, PmtuDiscovery::Do);
     // A datagram that is not cut is left to a device that can compute checksums (`__ip_append_data`); `lo` can.
     packet.csum_partial = proto == UDP && dst.dev == Devices::LO && !too_big;

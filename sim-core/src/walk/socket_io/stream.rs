@@ -154,6 +154,7 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };
     let options = out.segment.options.to_bytes();
     let mut packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
+    packet.flow_hash = out.tx_hash;
     // What answers in no socket's name leaves when it is made, but a SYN-ACK; IPv4 sums it up by hand
     // (`ip_send_unicast_reply`; `tcp_v6_send_response` does not).
     packet.timed = out.socket.is_some() || out.segment.has(SYN);

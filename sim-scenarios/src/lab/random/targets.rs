@@ -70,7 +70,7 @@ fn mangle(dice: &mut Dice, scene: &Scene, place: Place) -> String {
         }
         1 => format!("-j DSCP --set-dscp {}", dice.pick(&["0x0a", "0x00", "0x3f"])),
         2 if !matches!(place.hook, "PREROUTING" | "INPUT") && dice.one_in(2) => "-j TCPMSS --clamp-mss-to-pmtu".into(),
-        2 | 3 => format!("-j TCPMSS --set-mss {}", dice.pick(&["500", "1200", "1460"])),
+        2 | 3 => format!("-j TCPMSS --set-mss {}", dice.pick(&["1120", "1200", "1460"])),
         4 => format!(
             "-j MARK {}",
             dice.pick(&["--set-xmark 0x1/0xffffffff", "--set-xmark 0x0/0xff", "--set-xmark 0x4000/0x4000"])

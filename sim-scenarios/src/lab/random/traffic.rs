@@ -64,7 +64,7 @@ fn tcp(dice: &mut Dice, scene: &Scene, sport: u32) -> Value {
     let mut step = json!({ "op": "tcp", "ns": scene.sender(dice), "sport": sport, "dst": dst, "dport": dport.max(1) });
     step["timeout"] = 0.1.into();
     // What is more than a segment passes the rules of a node that sends it as one packet (GSO).
-    sometimes(dice, &mut step, "size", &[600, 1200]);
+    sometimes(dice, &mut step, "size", &[600, 1100]);
     sometimes(dice, &mut step, "ttl", &[1, 2, 3]);
     step
 }

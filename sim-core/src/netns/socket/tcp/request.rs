@@ -13,6 +13,7 @@ use super::segment::{ECN, OutSegment, Segment};
 use super::seq::{after, in_window};
 use crate::engine::arena::SocketId;
 use crate::engine::time::Instant;
+use crate::netns::socket::tx_hash;
 use crate::wire::l4::{ACK, CWR, ECE, RST, SYN};
 
 /// A SYN that was answered.
@@ -139,7 +140,8 @@ impl Request {
         let (src, dst, payload) = (self.local, self.remote, Bytes::new());
         let segment = Segment { src, dst, seq, ack, flags, window, tos: 0, options, payload };
         let df = !self.path.locked;
-        OutSegment { df, ttl: self.ttl, tos: self.tos, ..OutSegment::socketless(segment) }
+        let tx_hash = tx_hash(src, dst, self.isn);
+        OutSegment { df, ttl: self.ttl, tos: self.tos, tx_hash, ..OutSegment::socketless(segment) }
     }
 
     /// When the SYN-ACK is due after as many timeouts as there were.

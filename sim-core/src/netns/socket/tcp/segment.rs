@@ -108,12 +108,14 @@ pub struct OutSegment {
     pub ttl: Option<u8>,
     /// Type of service or traffic class.
     pub tos: u8,
+    /// The flow hash; 0 is none.
+    pub tx_hash: u32,
 }
 
 impl OutSegment {
     /// A segment sent in no socket's name.
     pub(super) fn socketless(segment: Segment) -> Self {
-        Self { socket: None, segment, df: true, id_zero: true, ttl: None, tos: 0 }
+        Self { socket: None, segment, df: true, id_zero: true, ttl: None, tos: 0, tx_hash: 0 }
     }
 }
 

@@ -342,16 +342,17 @@ impl TcpTable {
         let now = self.cx.now;
         let verdict = self.with(now, id, |c, cx| c.input(cx, segment));
         if verdict == Some(super::connection::Verdict::Reset) {
-            self.reset(segment);
+            let tx_hash = self.connections.get(&id).map_or(0, |c| c.tx_hash);
+            self.reset(segment, tx_hash);
         }
     }
 
-    /// Answers a segment with a RST in nobody's name.
-    fn reset(&mut self, segment: &Segment) {
+    /// Answers a segment with a RST in nobody's name, perhaps with a socket's flow hash.
+    fn reset(&mut self, segment: &Segment, tx_hash: u32) {
         if let Some(reset) = segment.reset() {
             self.cx.count("OutRsts");
             self.cx.count("OutSegs");
-            self.cx.out.push_back(OutSegment::socketless(reset));
+            self.cx.out.push_back(OutSegment { tx_hash, ..OutSegment::socketless(reset) });
         }
     }
 

@@ -21,6 +21,7 @@ pub(super) const TIME_WAIT_LENGTH: Duration = Duration::from_secs(60);
 pub(super) struct TimeWait {
     local: SocketAddr,
     remote: SocketAddr,
+    pub(super) tx_hash: u32,
     /// TIME-WAIT, or FIN-WAIT-2 of an orphan.
     pub(super) state: State,
     pub(super) snd_nxt: u32,
@@ -55,6 +56,7 @@ impl TimeWait {
         Self {
             local: c.local,
             remote: c.remote,
+            tx_hash: c.tx_hash,
             state,
             snd_nxt,
             rcv_nxt,
@@ -164,7 +166,7 @@ impl TimeWait {
             let value = ((cx.now.as_nanos() / 1_000_000) as u32).wrapping_add(offset);
             Timestamps { value, echo }
         });
-        OutSegment::socketless(Segment {
+        let segment = Segment {
             src: self.local,
             dst: self.remote,
             seq: self.snd_nxt,
@@ -174,7 +176,8 @@ impl TimeWait {
             tos: 0,
             options: Options { timestamps, ..Options::default() },
             payload: Bytes::new(),
-        })
+        };
+        OutSegment { tx_hash: self.tx_hash, ..OutSegment::socketless(segment) }
     }
 
     /// Whether connect() may use the ports again: timestamps tell the connections apart. It was asked for this port, or

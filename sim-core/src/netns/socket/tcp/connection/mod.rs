@@ -38,6 +38,7 @@ use super::time_wait::TimeWait;
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
+use crate::netns::socket::tx_hash;
 
 pub(super) use delack::DelayedAck;
 pub(super) use ecn::Ecn;
@@ -57,6 +58,8 @@ pub(super) struct Connection {
     pub(super) id: SocketId,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
+    /// The flow hash of what it sends. A timeout chooses another: perhaps the path is at fault (`sk_rethink_txhash`).
+    pub(super) tx_hash: u32,
     pub(super) state: State,
     pub(super) options: SocketOptions,
     pub(super) path: Path,
@@ -229,6 +232,7 @@ impl Connection {
             id,
             local,
             remote,
+            tx_hash: tx_hash(local, remote, isn),
             state: State::Closed,
             path,
             negotiated,

@@ -370,6 +370,7 @@ impl Connection {
             id_zero: false,
             ttl: self.options.ttl,
             tos: self.options.tos,
+            tx_hash: self.tx_hash,
         });
     }
 }

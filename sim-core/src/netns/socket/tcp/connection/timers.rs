@@ -9,6 +9,7 @@ use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::context::Context;
 use crate::netns::socket::tcp::seq::{after, before};
 use crate::netns::socket::tcp::time_wait::TIME_WAIT_LENGTH;
+use crate::netns::socket::tx_hash;
 
 /// What the retransmission timer is set for (`icsk_pending`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -200,6 +201,7 @@ impl Connection {
             cx.count("TcpTimeoutRehash");
             self.count_failure(cx);
         }
+        self.tx_hash = tx_hash(self.local, self.remote, self.tx_hash);
         self.enter_loss(cx);
         if !shrunk {
             self.recovery.retransmits += 1;

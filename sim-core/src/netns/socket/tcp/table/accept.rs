@@ -84,12 +84,12 @@ impl TcpTable {
 
     /// A segment that belongs to no connection (fact 88). `isn`: the first sequence number, if TIME-WAIT has chosen it.
     pub(super) fn on_segment_to_listener(&mut self, segment: &Segment, path: Path, isn: Option<u32>) {
-        let Some(id) = self.listener_of(segment) else { return self.reset(segment) };
+        let Some(id) = self.listener_of(segment) else { return self.reset(segment, 0) };
         if segment.has(ACK) {
             if !segment.has(SYN) && !segment.has(RST) && self.accept_cookie(id, segment, path) {
                 return;
             }
-            return self.reset(segment);
+            return self.reset(segment, 0);
         }
         if segment.flags & (SYN | RST | FIN) == SYN {
             self.open_request(id, segment, path, isn);
@@ -213,7 +213,7 @@ impl TcpTable {
             Outcome::Refused => {
                 self.cx.count("AttemptFails");
                 self.cx.count("EmbryonicRsts");
-                self.reset(segment);
+                self.reset(segment, 0);
                 self.drop_request(key);
             }
         }
@@ -228,7 +228,7 @@ impl TcpTable {
             self.cx.count("ListenOverflows");
             self.cx.count("ListenDrops");
             if self.cx.config.abort_on_overflow {
-                self.reset(segment);
+                self.reset(segment, 0);
                 self.drop_request(key);
             } else {
                 request.acked = true;
@@ -281,13 +281,13 @@ impl TcpTable {
     pub(super) fn on_segment_to_time_wait(&mut self, key: FlowKey, segment: &Segment, path: Path) {
         let Some(Flow::TimeWait(old)) = self.flows.get_mut(&key) else { return };
         let fate = old.input(&mut self.cx, segment);
-        let (expires, ack) = (old.expires, old.ack(&self.cx));
+        let (expires, ack, tx_hash) = (old.expires, old.ack(&self.cx), old.tx_hash);
         self.set_deadline(key, expires);
         match fate {
             Fate::Done => {}
             Fate::Gone => self.forget(key),
             Fate::Reset => {
-                self.reset(segment);
+                self.reset(segment, tx_hash);
                 self.forget(key);
             }
             Fate::NewConnection(isn) if self.listener_of(segment).is_some() => {
