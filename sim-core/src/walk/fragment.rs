@@ -69,11 +69,10 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
     let own_header = if ip.family() == Family::V4 { 0 } else { FRAGMENT_LEN };
     let room = (limit as usize).saturating_sub(from + own_header);
     let payload = packet.l3().len().saturating_sub(from);
-    let step = (room / 8 * 8).max(8);
     // Not before a tunnel: the old fragments have no room for its headers.
     let tunnel = ns.devs.get(dev).is_some_and(|dev| dev.vxlan().is_some());
     let same = !tunnel && !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
-    let steps = if same { packet.pieces.clone() } else { vec![step as u16; payload.div_ceil(step)] };
+    let steps = if same { packet.pieces.clone() } else { cuts(payload, room) };
     let skew = if ns.planted.is(Mutant::FragmentOffset) { 8 } else { 0 };
     let mut out = Vec::new();
     let mut offset = 0;
@@ -89,6 +88,17 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
         offset = end;
     }
     out
+}
+
+/// The lengths of fragments that have `room` each: the last may be any, the others are multiples of eight (`ip_frag_next`).
+fn cuts(mut payload: usize, room: usize) -> Vec<u16> {
+    let mut cuts = Vec::new();
+    while payload > 0 {
+        let len = if payload > room { (room / 8 * 8).max(8).min(payload) } else { payload };
+        cuts.push(len as u16);
+        payload -= len;
+    }
+    cuts
 }
 
 /// One fragment: that range of what stands behind `from`. IPv4 keeps DF only on fragments of a packet that came in with

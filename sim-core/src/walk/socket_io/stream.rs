@@ -101,10 +101,14 @@ pub(crate) fn tcp_error(ns: &mut Netns, ctx: &mut Ctx<'_>, message: TcpError) {
     if is_busy && matches!(error, IcmpError::TooBig { .. }) {
         return ctx.out.told_late.push((ns.id, message));
     }
-    ns.sockets.tcp_told((local, remote), told);
+    let was_opening = ns.tcp.is_opening(local, remote);
     if let Some(path) = ns.tcp.on_icmp_error(ctx.now, local, remote, seq, error) {
         ns.pmtu.learn(remote.ip(), told.mtu);
         ns.tcp.set_path(ctx.now, remote.ip(), path);
+    }
+    // Only what ends a handshake is kept for who asks (`ip_icmp_error`).
+    if was_opening && !ns.tcp.is_opening(local, remote) {
+        ns.sockets.tcp_told((local, remote), told);
     }
 }
 

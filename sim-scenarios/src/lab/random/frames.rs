@@ -111,8 +111,9 @@ fn payload(
         // What is longer than the device takes is refused by the call that sends it.
         let (fits, more) = scene.fits();
         let most = fits - 16;
-        let size = dice.pick(&[600, most, fits + u32::from(more && kind == "udp" && !ip.contains_key("opt"))]);
-        frame.insert("size".into(), if kind == "udp" { size } else { size.min(most) }.into());
+        let least_headers = kind == "udp" && !ip.contains_key("opt");
+        let size = dice.pick(&[600, most, fits + u32::from(more && least_headers)]);
+        frame.insert("size".into(), if least_headers { size } else { size.min(most) }.into());
         // Of IPv6 nothing is fragmented on its way.
         if dice.one_in(2) && words.family == Family::V4 {
             ip.insert("df".into(), 1.into());

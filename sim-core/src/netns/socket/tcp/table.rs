@@ -296,6 +296,12 @@ impl TcpTable {
         }
     }
 
+    /// Whether these are the ends of a connection in its handshake.
+    pub fn is_opening(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        let Some(Flow::Connection(id)) = self.flows.get(&FlowKey { local, remote }) else { return false };
+        self.connections.get(id).is_some_and(|c| matches!(c.state, State::SynSent | State::SynReceived))
+    }
+
     /// The route to `remote` has changed for all connections.
     pub fn set_path(&mut self, now: Instant, remote: IpAddr, path: Path) {
         let ids: Vec<_> = self.connections.values().filter(|c| c.remote.ip() == remote).map(|c| c.id).collect();
