@@ -41,6 +41,8 @@ pub enum RouteKind {
     Unreachable,
     /// Refuses it with "administratively prohibited".
     Prohibit,
+    /// Leaves it to the next policy rule, as if the table had no route.
+    Throw,
 }
 
 /// A route.
@@ -197,7 +199,8 @@ impl Default for Fib {
 impl Fib {
     /// The route for a packet, or `None` if no table has one.
     pub fn lookup(&self, key: &FibKey) -> Option<&Route> {
-        self.rules.iter().filter(|r| r.matches(key)).find_map(|r| self.table(r.table)?.lookup(key))
+        let chosen = |r: &PolicyRule| self.table(r.table)?.lookup(key).filter(|route| route.kind != RouteKind::Throw);
+        self.rules.iter().filter(|r| r.matches(key)).find_map(chosen)
     }
 
     /// The route in one table, without asking the policy rules.

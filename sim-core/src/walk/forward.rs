@@ -9,14 +9,18 @@ use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::wire::edit;
 use crate::wire::icmp::Notice;
+use crate::wire::ip::Family;
 use crate::wire::packet::{Packet, PacketType};
 
 /// TTL, source, MTU, redirect, then FORWARD.
 pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: Packet) -> Next {
+    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
+    if ip.family() == Family::V6 && packet.iif.is_some_and(|dev| !ns.sysctl.forwarding(dev, Family::V6)) {
+        return Next::Drop(DropReason::ForwardingOff, packet);
+    }
     if packet.pkt_type != PacketType::Host && !ns.planted.is(Mutant::BroadcastForwarded) {
         return Next::Drop(DropReason::NotForHost, packet);
     }
-    let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let last_ttl = u8::from(!ns.planted.is(Mutant::TtlOneForwarded));
     let mtu = dst.mtu + u32::from(ns.planted.is(Mutant::MtuOneMore));
     // What stays on its link is not asked where it comes from (`ip6_forward`).

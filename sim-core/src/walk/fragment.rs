@@ -126,6 +126,11 @@ fn cut_out(packet: &Packet, ip: &IpHeader, (from, range): (usize, Range<usize>),
 /// What becomes of it instead: it waits for the rest, or is dropped.
 pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8) -> Result<Packet, Next> {
     let Some(ip) = packet.ip() else { return Err(Next::Drop(DropReason::IpInHdr, packet)) };
+    // A fragment header that is cut short: the end host says so (`ipv6_frag_rcv`).
+    if user == USER_CONNTRACK && ip.family() == Family::V6 && ip.proto == FRAGMENT && packet.l3().len() > ext::IPV6_LEN
+    {
+        return Err(Next::Drop(DropReason::HdrTrunc, packet));
+    }
     let atomic = || user == USER_CONNTRACK && ext::fragment(packet.l3()).is_some();
     let wanted = ip.is_fragment() || atomic();
     if !wanted {

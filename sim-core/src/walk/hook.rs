@@ -285,7 +285,7 @@ fn route_inputs(packet: &Packet) -> Option<(std::net::IpAddr, std::net::IpAddr, 
 
 /// Finds the route again and goes on with it.
 fn reroute(ns: &Netns, walk: &mut HookWalk) -> Said {
-    match output::route_again(ns, &walk.packet) {
+    match output::route_again(ns, &walk.packet, walk.outdev) {
         Ok(dst) => {
             walk.outdev = Some(dst.dev);
             walk.after = After::OutputDone(dst);

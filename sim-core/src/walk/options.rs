@@ -14,6 +14,8 @@ const PAD1: u8 = 0;
 const PADN: u8 = 1;
 /// Bytes of padding in a row: more align nothing (RFC 8200 4.2).
 const MOST_PADDING: usize = 7;
+/// Where the IPv6 header says what follows it.
+const NEXT_HEADER_AT: usize = 6;
 /// Options besides padding in one header (`net.ipv6.max_hbh_opts_number`, `net.ipv6.max_dst_opts_number`).
 const MOST_OPTIONS: usize = 8;
 /// Router alert (RFC 2711).
@@ -151,7 +153,10 @@ fn jumbo_payload(at: usize, value: &[u8]) -> Option<u32> {
 /// Whether hop-by-hop options pass a bridge port (net/bridge/br_netfilter_ipv6.c, `nf_ip6_check_hbh_len`): the list must
 /// end where the header ends, and no packet here is a jumbo.
 pub(super) fn pass_bridge(packet: &[u8]) -> bool {
-    let Some(header) = ext::each(packet).next().filter(|extension| extension.kind == HOP_BY_HOP) else { return true };
+    if packet[0] >> 4 != 6 || packet.get(NEXT_HEADER_AT) != Some(&HOP_BY_HOP) {
+        return true;
+    }
+    let Some(header) = ext::each(packet).next() else { return false };
     let end = header.at + header.len;
     let mut at = header.at + 2;
     while at < end {

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::route::dst_of;
 use super::{After, Dst, Next, hook};
+use crate::engine::arena::DevId;
 use crate::engine::errno::Errno;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
@@ -27,6 +28,7 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
         RouteKind::Blackhole => return Err(Errno::EINVAL),
         RouteKind::Unreachable => return Err(Errno::EHOSTUNREACH),
         RouteKind::Prohibit => return Err(Errno::EACCES),
+        RouteKind::Throw => return Err(Errno::ENETUNREACH),
     }
     let mut dst = dst_of(ns, route).ok_or(Errno::ENETUNREACH)?;
     let src = match key.src.filter(|s| !s.is_unspecified()) {
@@ -90,14 +92,15 @@ pub(super) fn output(dst: Dst, mut packet: Packet) -> Next {
 }
 
 /// The route after a rule changed what it depends on (net/ipv4/netfilter.c, `ip_route_me_harder`; net/ipv6/netfilter.c,
-/// `ip6_route_me_harder`).
+/// `ip6_route_me_harder`). What IPv6 sends to a group or on a link stays on the device it was to leave by.
 ///
 /// # Errors
 /// As [`route_output`].
-pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, Errno> {
+pub(super) fn route_again(ns: &Netns, packet: &Packet, outdev: Option<DevId>) -> Result<Dst, Errno> {
     let ip = packet.ip().ok_or(Errno::EINVAL)?;
     let src = (ns.fib.kind_of(ip.src) == RouteKind::Local).then_some(ip.src);
-    let key = FibKey { dst: ip.dst, src, mark: packet.mark, iif: None, oif: None };
+    let strict = matches!(ip.dst, IpAddr::V6(to) if to.is_multicast() || to.is_unicast_link_local());
+    let key = FibKey { dst: ip.dst, src, mark: packet.mark, iif: None, oif: outdev.filter(|_| strict) };
     route_output(ns, key).map(|(dst, _)| dst)
 }
 
@@ -106,7 +109,7 @@ pub(super) fn route_again(ns: &Netns, packet: &Packet) -> Result<Dst, Errno> {
 pub(super) fn errno_of_drop(ns: &Netns, reason: DropReason, packet: &Packet) -> Option<Errno> {
     match reason {
         DropReason::NetfilterDrop | DropReason::NetfilterReject | DropReason::ConntrackDrop => Some(Errno::EPERM),
-        DropReason::IpOutNoRoutes => route_again(ns, packet).err(),
+        DropReason::IpOutNoRoutes => route_again(ns, packet, None).err(),
         _ => None,
     }
 }

@@ -80,7 +80,8 @@ pub(super) fn lookup_input(ns: &Netns, ip: &IpHeader, dev: DevId, mark: u32) -> 
     let strict = matches!(dst, IpAddr::V6(dst) if dst.is_unicast_link_local() || dst.is_loopback());
     let oif = strict.then_some(dev);
     let key = FibKey { dst, src: Some(src), mark, iif: Some(dev), oif };
-    let forwarding = ns.sysctl.forwarding(dev, ip.family());
+    // IPv6 asks whether it is a router when it forwards (`ip6_forward`), and a host tells of routes, too (`ip6_pkt_drop`).
+    let forwarding = ip.family() == Family::V6 || ns.sysctl.forwarding(dev, Family::V4);
     let Some(route) = ns.fib.lookup(&key) else { return no_route(forwarding, Notice::NoRoute) };
     match route.kind {
         RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {
@@ -89,6 +90,7 @@ pub(super) fn lookup_input(ns: &Netns, ip: &IpHeader, dev: DevId, mark: u32) -> 
         RouteKind::Blackhole => InputRoute::Drop(DropReason::IpInNoRoutes),
         RouteKind::Unreachable => no_route(forwarding, Notice::RouteUnreachable),
         RouteKind::Prohibit => no_route(forwarding, Notice::Prohibited),
+        RouteKind::Throw => no_route(forwarding, Notice::NoRoute),
         RouteKind::Unicast if !forwarding => no_route(false, Notice::HostUnreachable),
         RouteKind::Unicast => match (source_refused(ns, src, dev), dst_of(ns, route)) {
             (Some(reason), _) => InputRoute::Drop(reason),
@@ -126,7 +128,7 @@ fn before_lookup(ns: &Netns, ip: &IpHeader, dev: DevId) -> Option<InputRoute> {
     nowhere.then_some(InputRoute::Drop(DropReason::IpInvalidDest))
 }
 
-/// A host that does not forward stays silent.
+/// A host of IPv4 that does not forward stays silent (`ip_error`).
 fn no_route(forwarding: bool, notice: Notice) -> InputRoute {
     let reason = if forwarding { DropReason::IpInNoRoutes } else { DropReason::ForwardingOff };
     InputRoute::Unreachable { notice: forwarding.then_some(notice), reason }

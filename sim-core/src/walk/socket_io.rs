@@ -3,7 +3,7 @@
 mod datagram;
 mod stream;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Dst;
 use crate::engine::errno::Errno;
@@ -49,6 +49,17 @@ fn check_link_named(peer: SocketAddr) -> Result<(), Errno> {
 }
 
 /// An address that cannot be a peer.
-fn check_peer(peer: SocketAddr) -> Result<(), Errno> {
-    if peer.port() == 0 || peer.ip().is_unspecified() { Err(Errno::EINVAL) } else { Ok(()) }
+const fn check_peer(peer: SocketAddr) -> Result<(), Errno> {
+    if peer.port() == 0 { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// Nobody's address means this host: the one it is bound to, else the loopback address (`ip_route_output_key_hash_rcu`); of
+/// IPv6 always that (`udpv6_sendmsg`).
+fn this_host(peer: IpAddr, local: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(to) if to.is_unspecified() && local.is_ipv4() && !local.is_unspecified() => local,
+        IpAddr::V4(to) if to.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(to) if to.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        _ => peer,
+    }
 }

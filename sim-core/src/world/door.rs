@@ -307,7 +307,7 @@ impl World {
     /// `conntrack -D`: deletes the entries that fit; how many.
     pub fn conntrack_delete(&mut self, netns: NetnsId, filter: &Filter) -> usize {
         let now = self.now();
-        self.record(DOOR, &[u64::from(netns.0)], format!("{filter:?}").as_bytes());
+        self.record(DOOR, &[u64::from(netns.0)], filter.to_string().as_bytes());
         self.netns_mut(netns).map_or(0, |ns| ns.conntrack.delete(now, filter))
     }
 

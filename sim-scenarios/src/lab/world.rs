@@ -36,6 +36,11 @@ impl LabWorld {
         Self { world, traces: BTreeMap::new() }
     }
 
+    /// On a kernel what a call sends has arrived when it returns.
+    fn arrive(&mut self) {
+        self.advance(self.now());
+    }
+
     /// The world as it is.
     pub const fn world(&self) -> &World {
         &self.world
@@ -173,8 +178,7 @@ impl Sockets for LabWorld {
     fn tcp_shutdown(&mut self, sock: &Sock) -> Result<(), Errno> {
         let (netns, id) = socket!(self, sock, Tcp, Err(Errno::EINVAL));
         let done = self.world.tcp_shutdown(netns, id);
-        // On a kernel what is sent has arrived when the call returns.
-        self.advance(self.now());
+        self.arrive();
         done
     }
 
@@ -197,7 +201,10 @@ impl Sockets for LabWorld {
         let netns = self.id(&sock.netns);
         match sock.socket {
             Socket::Udp(id) | Socket::Raw(id) => self.world.close(netns, id),
-            Socket::Tcp(id) => self.world.tcp_close(netns, id),
+            Socket::Tcp(id) => {
+                self.world.tcp_close(netns, id);
+                self.arrive();
+            }
         }
     }
 }

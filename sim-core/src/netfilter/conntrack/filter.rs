@@ -1,12 +1,16 @@
 //! Which entries `conntrack -D` and `-L` are about.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::{Entry, L4};
+use crate::wire::ip::Family;
 
 /// Conditions on an entry; those that are `None` always hold. Fields are conntrack(8)'s options.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
+    /// Family of the addresses (`-f`).
+    pub family: Option<Family>,
     /// L4 protocol number (`-p`).
     pub proto: Option<u8>,
     /// Source of the original direction (`-s`, `--orig-src`).
@@ -43,7 +47,8 @@ impl Filter {
         };
         let (orig_src, orig_dst) = ports(entry.orig.l4);
         let (reply_src, reply_dst) = ports(entry.reply.l4);
-        holds(self.proto, Some(entry.orig.proto))
+        holds(self.family, Some(Family::of(entry.orig.src)))
+            && holds(self.proto, Some(entry.orig.proto))
             && holds(self.orig_src, Some(entry.orig.src))
             && holds(self.orig_dst, Some(entry.orig.dst))
             && holds(self.reply_src, Some(entry.reply.src))
@@ -54,5 +59,29 @@ impl Filter {
             && holds(self.reply_port_dst, reply_dst)
             && holds(self.mark, Some(entry.mark))
             && holds(self.zone, Some(entry.zone.id))
+    }
+}
+
+impl fmt::Display for Filter {
+    /// The conditions as conntrack(8) takes them; those that always hold are not there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        let mut add =
+            |option: &str, value: Option<String>| words.extend(value.map(|value| format!("{option} {value}")));
+        let family = |family| if family == Family::V4 { "ipv4" } else { "ipv6" };
+        add("-f", self.family.map(|of| family(of).to_owned()));
+        add("-p", self.proto.map(|proto| proto.to_string()));
+        let ends = [self.orig_src, self.orig_dst, self.reply_src, self.reply_dst];
+        for (option, addr) in ["-s", "-d", "-r", "-q"].into_iter().zip(ends) {
+            add(option, addr.map(|addr| addr.to_string()));
+        }
+        let ports = [self.orig_port_src, self.orig_port_dst, self.reply_port_src, self.reply_port_dst];
+        let options = ["--orig-port-src", "--orig-port-dst", "--reply-port-src", "--reply-port-dst"];
+        for (option, port) in options.into_iter().zip(ports) {
+            add(option, port.map(|port| port.to_string()));
+        }
+        add("-m", self.mark.map(|mark| mark.to_string()));
+        add("-w", self.zone.map(|zone| zone.to_string()));
+        f.write_str(&words.join(" "))
     }
 }

@@ -4,7 +4,7 @@ use super::{Conntrack, Dir, Entry, Proto, Status, Tuple, Verdict, Zone, icmp, sc
 use crate::engine::arena::CtId;
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::hooks::Hook;
-use crate::wire::ext::NO_NEXT;
+use crate::wire::ext::{NO_NEXT, is_extension};
 use crate::wire::ip::{ICMP, ICMPV6, IpHeader, SCTP, TCP, UDP};
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
@@ -45,6 +45,19 @@ const EVICTION_RANGE: u32 = 8;
 /// A table smaller than this is not swept.
 const SWEEP_MIN: usize = 1024;
 
+/// The header with the protocol behind all extension headers, and the bytes from its own header on; `None` if there is no
+/// such protocol (`ipv6_skip_exthdr`): one that is cut short still says what would follow it.
+fn l4_of(ip: IpHeader, bytes: &[u8]) -> Option<(IpHeader, &[u8])> {
+    let rest = bytes.get(usize::from(ip.header_len)..)?;
+    if ip.src.is_ipv4() || !is_extension(ip.proto) {
+        return Some((ip, rest));
+    }
+    match *rest {
+        [next, _, ..] if ip.proto != NO_NEXT && !is_extension(next) => Some((IpHeader { proto: next, ..ip }, &[])),
+        _ => None,
+    }
+}
+
 impl Conntrack {
     /// Finds or makes the entry of a packet and updates it (`nf_conntrack_in`); sets `packet.ct`, which stays
     /// [`CtRef::None`] for an INVALID packet.
@@ -56,14 +69,8 @@ impl Conntrack {
         if packet.ct != CtRef::None {
             return Verdict::Accept;
         }
-        // Behind "no next header" is no protocol (`ipv6_skip_exthdr`).
-        let has_l4 = |ip: &IpHeader| ip.frag_offset == 0 && !(ip.src.is_ipv6() && ip.proto == NO_NEXT);
-        let Some(ip) = packet.ip().filter(has_l4) else {
-            self.stats.invalid += 1;
-            return Verdict::Accept;
-        };
         let bytes = packet.l3();
-        let Some(l4) = bytes.get(usize::from(ip.header_len)..) else {
+        let Some((ip, l4)) = packet.ip().filter(|ip| ip.frag_offset == 0).and_then(|ip| l4_of(ip, bytes)) else {
             self.stats.invalid += 1;
             return Verdict::Accept;
         };
@@ -86,7 +93,7 @@ impl Conntrack {
                 }
             }
         }
-        let Some(tuple) = Tuple::of(bytes) else {
+        let Some(tuple) = Tuple::of_parts(&ip, l4) else {
             self.stats.invalid += 1;
             return Verdict::Accept;
         };

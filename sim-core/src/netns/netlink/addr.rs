@@ -106,6 +106,10 @@ impl Netns {
     /// The prefix of an IPv6 address (`addrconf_prefix_route`), the groups of its device (`addrconf_add_mroute`), and
     /// for a router the anycast address of the prefix (`addrconf_join_anycast`).
     fn add_prefix(&mut self, a: &Addr) {
+        // That of `lo` comes without one (`init_loopback`).
+        if a.net.addr().is_loopback() {
+            return;
+        }
         let own = local_route(a.net.addr(), a.dev);
         let base = Route { scope: Scope::Link, src: None, metric: METRIC_KERNEL, ..own };
         self.fib.insert(TABLE_MAIN, Route { kind: RouteKind::Unicast, dst: a.net.trunc(), ..base });
@@ -160,7 +164,9 @@ impl Netns {
                 continue;
             }
             self.ipv6_up(dev);
-            self.fib.remove_dev(dev, |_, route| route.kind == RouteKind::Anycast);
+            if conf.forwarding == 0 {
+                self.fib.remove_dev(dev, |_, route| route.kind == RouteKind::Anycast);
+            }
             if up {
                 self.add_connected_routes(dev);
             }

@@ -31,7 +31,7 @@ impl Netns {
             RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {
                 dev.or(Some(Devices::LO))
             }
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit => None,
+            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit | RouteKind::Throw => None,
         };
         if words.via.is_some_and(|via| Family::of(via) != Family::of(words.dst.addr())) {
             return Err(Errno::EINVAL);

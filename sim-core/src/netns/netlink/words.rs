@@ -314,22 +314,21 @@ fn route(w: &mut Words<'_>) -> Result<Op, CommandError> {
     let mode = w.mode()?;
     let mut word = w.next("a destination")?;
     let kind = match word {
-        "unicast" => RouteKind::Unicast,
-        "local" => RouteKind::Local,
-        "broadcast" => RouteKind::Broadcast,
-        "anycast" => RouteKind::Anycast,
-        "multicast" => RouteKind::Multicast,
-        "blackhole" => RouteKind::Blackhole,
-        "unreachable" => RouteKind::Unreachable,
-        "prohibit" => RouteKind::Prohibit,
-        _ => RouteKind::Unicast,
+        "unicast" => Some(RouteKind::Unicast),
+        "local" => Some(RouteKind::Local),
+        "broadcast" => Some(RouteKind::Broadcast),
+        "anycast" => Some(RouteKind::Anycast),
+        "multicast" => Some(RouteKind::Multicast),
+        "blackhole" => Some(RouteKind::Blackhole),
+        "unreachable" => Some(RouteKind::Unreachable),
+        "prohibit" => Some(RouteKind::Prohibit),
+        "throw" => Some(RouteKind::Throw),
+        _ => None,
     };
-    if matches!(
-        word,
-        "unicast" | "local" | "broadcast" | "anycast" | "multicast" | "blackhole" | "unreachable" | "prohibit"
-    ) {
+    if kind.is_some() {
         word = w.next("a destination")?;
     }
+    let kind = kind.unwrap_or(RouteKind::Unicast);
     let dst = prefix(word, w.family)?;
     let table_default = if matches!(kind, RouteKind::Local | RouteKind::Broadcast) { TABLE_LOCAL } else { TABLE_MAIN };
     let mut r = RouteWords {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Netns;
+use crate::dev::Devices;
 use crate::engine::errno::Errno;
 use crate::netns::addr::Scope;
 use crate::netns::fib::{
@@ -64,8 +65,10 @@ impl Netns {
         if let Some(via) = r.via {
             add(format_args!(" via {via}"));
         }
-        if r.dev.is_some() {
-            add(format_args!(" dev {}", self.devs.name(r.dev)));
+        // Those of IPv6 that refuse are by `lo` (`fib6_nh_init`).
+        match (r.dev, r.dst) {
+            (None, IpNet::V4(_)) => {}
+            (dev, _) => add(format_args!(" dev {}", self.devs.name(dev.or(Some(Devices::LO))))),
         }
         add(format_args!("{table}"));
         if self.is_kernels(r, number) {
@@ -124,6 +127,7 @@ impl Netns {
             RouteKind::Blackhole => return Err(Errno::EINVAL),
             RouteKind::Unreachable => return Err(Errno::EHOSTUNREACH),
             RouteKind::Prohibit => return Err(Errno::EACCES),
+            RouteKind::Throw => return Err(Errno::ENETUNREACH),
             RouteKind::Local => "lo",
             RouteKind::Unicast | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {
                 self.devs.name(route.dev)
@@ -209,6 +213,7 @@ fn kind_word(kind: RouteKind) -> &'static str {
         RouteKind::Blackhole => "blackhole ",
         RouteKind::Unreachable => "unreachable ",
         RouteKind::Prohibit => "prohibit ",
+        RouteKind::Throw => "throw ",
     }
 }
 

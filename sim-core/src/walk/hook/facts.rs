@@ -31,7 +31,7 @@ impl FibFacts for NetnsFib<'_> {
             return AddrType::Unicast;
         }
         match route.kind {
-            RouteKind::Unicast => AddrType::Unicast,
+            RouteKind::Unicast | RouteKind::Throw => AddrType::Unicast,
             RouteKind::Local => AddrType::Local,
             RouteKind::Broadcast => AddrType::Broadcast,
             RouteKind::Anycast => AddrType::Anycast,

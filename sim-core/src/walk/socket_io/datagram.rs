@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::route_output;
 use super::super::{Ctx, Dst, Stage, flow_label, run};
-use super::{can_bind, check_link_named, check_peer, dont_fragment, ephemeral_port};
+use super::{can_bind, check_link_named, check_peer, dont_fragment, ephemeral_port, this_host};
 use crate::dev::Devices;
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
@@ -16,6 +16,9 @@ use crate::netns::socket::{PmtuDiscovery, SocketError, tx_hash};
 use crate::wire::icmp::{self, IcmpHeader};
 use crate::wire::ip::{Family, IPV4_LEN, IpHeader, UDP, is_icmp};
 use crate::wire::{build, l4};
+
+/// Packets for groups stay on their link unless an application asks for more (`IPV6_DEFAULT_MCASTHOPS`, `mc_ttl`).
+const MULTICAST_TTL: u8 = 1;
 
 /// Largest payload of a UDP datagram: the length of an IPv4 packet counts its header, that of IPv6 does not.
 const fn max_udp(family: Family) -> usize {
@@ -60,7 +63,8 @@ pub(crate) fn udp_connect(ns: &mut Netns, id: SocketId, peer: SocketAddr) -> Res
     check_peer(peer)?;
     check_link_named(peer)?;
     let socket = ns.sockets.udp_mut(id).ok_or(Errno::ENOENT)?;
-    let (local, peer) = (socket.local, socket.reaches(peer).ok_or(Errno::ENETUNREACH)?);
+    let (local, mut peer) = (socket.local, socket.reaches(peer).ok_or(Errno::ENETUNREACH)?);
+    peer.set_ip(this_host(peer.ip(), local.ip()));
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
     let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
     check_broadcast(&dst)?;
@@ -91,7 +95,8 @@ pub(crate) fn send_udp(
     let refused = |errno| SocketError::local(errno, 0);
     let socket = ns.sockets.udp_mut(id).ok_or(refused(Errno::ENOENT))?;
     let peer = to.or(socket.remote).ok_or(refused(Errno::EINVAL))?;
-    let peer = socket.reaches(peer).ok_or(refused(Errno::ENETUNREACH))?;
+    let mut peer = socket.reaches(peer).ok_or(refused(Errno::ENETUNREACH))?;
+    peer.set_ip(this_host(peer.ip(), socket.local.ip()));
     let shape = Shape { ttl: socket.ttl, tos: socket.tos, pmtu: socket.pmtu, tx_hash: socket.tx_hash };
     let local = socket.local;
     check_peer(peer).map_err(refused)?;
@@ -121,6 +126,7 @@ pub(crate) fn send_icmp_echo(
     if Family::of(to) != Family::of(s.local) {
         return Err(refused(Errno::EINVAL));
     }
+    let to = this_host(to, s.local);
     let local = Some(s.local).filter(|local| !local.is_unspecified());
     let shape = Shape { ttl: s.ttl, tos: s.tos, pmtu: s.pmtu, tx_hash: 0 };
     let (dst, src) = route_output(ns, FibKey { src: local, ..FibKey::to(to) }).map_err(refused)?;
@@ -153,7 +159,9 @@ fn send(
     let mut header = IpHeader::new(src, to, proto, payload.len());
     header.df = dont_fragment(shape.pmtu, &dst) && !too_big;
     header.tos = shape.tos;
-    header.ttl = shape.ttl.unwrap_or(ns.default_ttl(family, dst.dev));
+    // What a socket is told of hops is not for groups (`IP_MULTICAST_TTL`, `IPV6_MULTICAST_HOPS`).
+    let own_ttl = if to.is_multicast() { Some(MULTICAST_TTL) } else { shape.ttl };
+    header.ttl = own_ttl.unwrap_or(ns.default_ttl(family, dst.dev));
     let of_icmp = payload.first_chunk().map_or(0, |kind_code| u16::from_be_bytes(*kind_code));
     header.flow = flow_label(ns, &header, l4::ports(proto, payload).unwrap_or((of_icmp, 0)));
     // Raw sockets that demand DF send id 0 (`ip_select_ident_segs`: no id is needed where nothing is cut).

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::route_output;
 use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, run};
-use super::{can_bind, check_link_named, check_peer};
+use super::{can_bind, check_link_named, check_peer, this_host};
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
@@ -26,11 +26,17 @@ use crate::wire::{build, l4};
 pub(crate) fn tcp_connect(
     ns: &mut Netns,
     now: Instant,
-    local: SocketAddr,
-    peer: SocketAddr,
+    mut local: SocketAddr,
+    mut peer: SocketAddr,
     options: SocketOptions,
 ) -> Result<SocketId, Errno> {
     check_peer(peer)?;
+    // A socket for all of IPv6 reaches IPv4 by mapped addresses (`tcp_v6_connect`).
+    if local.is_ipv6() && local.ip().is_unspecified() {
+        peer.set_ip(peer.ip().to_canonical());
+        local.set_ip(Family::of(peer.ip()).unspecified());
+    }
+    peer.set_ip(this_host(peer.ip(), local.ip()));
     // `tcp_v6_connect`
     if peer.is_ipv6() && peer.ip().is_multicast() {
         return Err(Errno::ENETUNREACH);

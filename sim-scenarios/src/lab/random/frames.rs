@@ -58,6 +58,9 @@ fn header(dice: &mut Dice, scene: &Scene, ip: &mut Map<String, Value>) {
     }
 }
 
+/// The bytes of extension headers that a frame has at most.
+const LONGEST_CHAIN: u32 = 40;
+
 fn payload(
     (dice, scene): (&mut Dice, &Scene),
     (src, dst): (&str, &str),
@@ -110,8 +113,9 @@ fn payload(
     if dice.one_in(6) {
         // What is longer than the device takes is refused by the call that sends it.
         let (fits, more) = scene.fits();
-        let most = fits - 16;
-        let least_headers = kind == "udp" && !ip.contains_key("opt");
+        let longer = ip.contains_key("opt") || ip.contains_key("ext");
+        let most = fits - 16 - if ip.contains_key("ext") { LONGEST_CHAIN } else { 0 };
+        let least_headers = kind == "udp" && !longer;
         let size = dice.pick(&[600, most, fits + u32::from(more && least_headers)]);
         frame.insert("size".into(), if least_headers { size } else { size.min(most) }.into());
         // Of IPv6 nothing is fragmented on its way.

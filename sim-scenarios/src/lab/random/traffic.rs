@@ -109,7 +109,10 @@ fn change(dice: &mut Dice, scene: &Scene) -> Value {
     let node = format!("n{}", dice.between(1, scene.nodes.into()));
     match dice.below(6) {
         0 => json!({ "op": scene.words.rules, "ns": node, "text": rules::text_without_sets(dice, scene) }),
-        1 => json!({ "op": "conntrack_d", "ns": node, "args": ["-p", dice.pick(&["udp", "tcp"])] }),
+        1 => {
+            let args = [scene.words.conntrack, &["-p", dice.pick(&["udp", "tcp"])]].concat();
+            json!({ "op": "conntrack_d", "ns": node, "args": args })
+        }
         2 => json!({ "op": "sysctl", "ns": node, "set": { scene.words.forwarding: dice.pick(&["0", "1"]) } }),
         3 => json!({ "op": "iplink", "ns": node, "lines": [dice.pick(&scene.words.changes)] }),
         4 => json!({ "op": "stop", "server": scene.server(dice) }),

@@ -48,6 +48,8 @@ pub(super) struct Words {
     pub sysctls: &'static [(&'static str, &'static [&'static str])],
     /// The sysctl that makes a router.
     pub forwarding: &'static str,
+    /// What `conntrack` is told of the family.
+    pub conntrack: &'static [&'static str],
     /// Lines for `ip` that change something between packets.
     pub changes: [&'static str; 5],
     /// What packets of rules' text are loaded by: the member of a spec and the operation of a step.
@@ -160,6 +162,7 @@ static V4: Words = Words {
         ("net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", &["1"]),
     ],
     forwarding: "net.ipv4.ip_forward",
+    conntrack: &[],
     changes: [
         "route add blackhole 10.99.0.0/16",
         "route add unreachable 10.99.0.0/16",
@@ -196,7 +199,7 @@ static V6: Words = Words {
     bridges: ["fd00:10:244:1::1", "fd00:10:244:2::1", "fd00:10:244:3::1"],
     outside: ["2001:db8:7::7"; 3],
     world: "2001:db8:8::8",
-    strange: &["2001:db8:99::9", "::1", "fd00:99::1", "ff02::1", "fe80::1", "::ffff:10.244.1.3", "ff0e::5"],
+    strange: &["2001:db8:99::9", "::1", "fd00:99::1", "ff02::1", "fe80::1", "::ffff:10.244.1.3", "ff0e::5", "::"],
     forged: &[
         "::1",
         "::",
@@ -245,6 +248,7 @@ static V6: Words = Words {
         ("net.netfilter.nf_conntrack_tcp_be_liberal", &["1"]),
     ],
     forwarding: "net.ipv6.conf.all.forwarding",
+    conntrack: &["-f", "ipv6"],
     changes: [
         "-6 route add blackhole fd00:99::/32",
         "-6 route add unreachable fd00:99::/32",

@@ -3,6 +3,7 @@
 use super::{CommandError, Words, syntax};
 use crate::netfilter::conntrack::Filter;
 use crate::netfilter::text::rule::protocol;
+use crate::wire::ip::Family;
 
 /// Reads a line as for `conntrack` (without that word): `-F`, or `-D` with conditions on the entries.
 ///
@@ -29,6 +30,13 @@ fn entries(mut w: Words<'_>) -> Result<Filter, CommandError> {
     let mut f = Filter::default();
     while let Some(option) = w.option() {
         match option {
+            "-f" | "--family" => {
+                f.family = Some(match w.next("a family")? {
+                    "ipv4" => Family::V4,
+                    "ipv6" => Family::V6,
+                    other => return Err(syntax(other, "ipv4 or ipv6")),
+                });
+            }
             "-p" | "--proto" => {
                 let word = w.next("a protocol")?;
                 f.proto = Some(protocol(word).map_err(|_| syntax(word, "a protocol"))?);
@@ -61,8 +69,12 @@ mod tests {
         let reply_src = Some(IpAddr::from([10, 244, 1, 2]));
         let wanted = Filter { proto: Some(17), orig_port_dst: Some(53), reply_src, ..Filter::default() };
         assert_eq!(filter, wanted);
+        let all = "-f ipv6 -p 17 -s fd00::1 -d fd00::2 -r fd00::3 -q fd00::4 --orig-port-src 1 --orig-port-dst 2 \
+                   --reply-port-src 3 --reply-port-dst 4 -m 5 -w 6";
+        assert_eq!(conntrack_entries(all).map(|filter| filter.to_string()).as_deref(), Ok(all));
+        assert_eq!(Filter::default().to_string(), "");
         assert_eq!(conntrack("-F"), Ok(Filter::default()));
-        for bad in ["", "-L", "-F -p udp", "-D -p nosuch", "-D --dport 70000", "-D --nosuch 1"] {
+        for bad in ["", "-L", "-F -p udp", "-D -p nosuch", "-D --dport 70000", "-D --nosuch 1", "-D -f ipx"] {
             assert!(conntrack(bad).is_err(), "{bad}");
         }
     }
