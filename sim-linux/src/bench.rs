@@ -160,7 +160,7 @@ impl Bench for LinuxBench<'_> {
     }
 
     fn no_offloads(&mut self, netns: &str) -> Result<(), Refused> {
-        self.enter(netns).map_err(failed)?;
+        let at = self.enter(netns).map_err(failed)?;
         let ethtool = Ethtool::open().map_err(failed)?;
         for dev in &if_nameindex().map_err(|e| failed(e.into()))? {
             let name = dev.name().to_string_lossy();
@@ -168,7 +168,8 @@ impl Bench for LinuxBench<'_> {
                 ethtool.no_offloads(&name).map_err(|e| Refused::Failed(format!("{name}: {e}")))?;
             }
         }
-        Ok(())
+        // Who asks for a device first waits for whoever changes devices in any netns: a frame would be late.
+        self.rooms[at].netns.injector.look().map_err(failed)
     }
 
     fn iptables_restore(&mut self, netns: &str, family: Family, text: &str) -> Result<(), Refused> {

@@ -5,14 +5,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, sendto, socket};
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 
 /// What sends in one netns. It stays open: the kernel waits for all CPUs when a packet socket is closed
 /// (net/packet/af_packet.c, `packet_release`), which is longer than most round trips.
 pub(crate) struct Injector {
     /// A packet socket that hears nothing.
     socket: OwnedFd,
-    /// Devices that were sent out of.
+    /// Devices that were there when somebody looked.
     devs: BTreeMap<String, LinkAddr>,
 }
 
@@ -23,13 +23,23 @@ impl Injector {
         Ok(Self { socket, devs: BTreeMap::new() })
     }
 
+    /// Learns what packet sockets call the devices of the netns. The thread is there.
+    pub(crate) fn look(&mut self) -> io::Result<()> {
+        let addrs = getifaddrs()?.filter_map(|entry| {
+            let addr = *entry.address?.as_link_addr()?;
+            Some((entry.interface_name, addr))
+        });
+        self.devs.extend(addrs);
+        Ok(())
+    }
+
     /// Sends `frame` out of `dev`. The thread is in its netns.
     pub(crate) fn send(&mut self, dev: &str, frame: &[u8]) -> io::Result<()> {
-        let addr = match self.devs.get(dev) {
-            Some(addr) => *addr,
-            None => *self.devs.entry(dev.to_owned()).or_insert(link_addr(dev)?),
-        };
-        sendto(self.socket.as_raw_fd(), frame, &addr, MsgFlags::empty())?;
+        if !self.devs.contains_key(dev) {
+            self.look()?;
+        }
+        let addr = self.devs.get(dev).ok_or_else(|| io::Error::other("there is no such device"))?;
+        sendto(self.socket.as_raw_fd(), frame, addr, MsgFlags::empty())?;
         Ok(())
     }
 
@@ -37,13 +47,4 @@ impl Injector {
     pub(crate) fn forget(&mut self) {
         self.devs.clear();
     }
-}
-
-/// What a packet socket calls a device of the netns the thread is in.
-fn link_addr(dev: &str) -> io::Result<LinkAddr> {
-    let found = getifaddrs()?.find_map(|entry| {
-        let addr = entry.address.filter(|addr| addr.family() == Some(AddressFamily::Packet))?;
-        if entry.interface_name == dev { addr.as_link_addr().copied() } else { None }
-    });
-    found.ok_or_else(|| io::Error::other("there is no such device"))
 }

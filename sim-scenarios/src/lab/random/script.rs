@@ -82,7 +82,7 @@ const SYSCTLS: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_rmem", &["4096 8192 16384", "4096 131072 33554432"]),
     ("net.ipv4.tcp_wmem", &["4096 8192 16384"]),
     ("net.ipv4.tcp_ecn", &["0", "1"]),
-    ("net.ipv4.tcp_syn_retries", &["0", "1"]),
+    ("net.ipv4.tcp_syn_retries", &["1"]),
     ("net.ipv4.tcp_synack_retries", &["0", "1"]),
     ("net.ipv4.tcp_retries1", &["1"]),
     ("net.ipv4.tcp_retries2", &["1", "2"]),

@@ -1,8 +1,8 @@
 //! SYN cookies: a full listener keeps the SYN in its own sequence number instead of in memory
 //! (net/ipv4/syncookies.c; fact 99).
 //!
-//! The cookie is our own: a keyed hash of the flow and the minute whose last two bits choose the MSS. Scale, SACK and ECN
-//! are kept in the timestamps, if there are any.
+//! The cookie is our own: a keyed hash of the flow and the minute, and which MSS added to it. Scale, SACK and ECN are kept
+//! in the timestamps, if there are any.
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -67,11 +67,12 @@ impl Secret {
     pub(super) fn check(self, now: Instant, ack: &Segment) -> Option<u16> {
         let (cookie, peer_isn) = (ack.ack.wrapping_sub(1), ack.seq.wrapping_sub(1));
         let now = minute(now);
-        let made = (now.saturating_sub(AGE)..=now).any(|m| self.hash(ack, peer_isn, m, cookie & 3) == cookie);
-        made.then(|| MSS[(cookie & 3) as usize])
+        let index = |m| cookie.wrapping_sub(self.hash(ack, peer_isn, m, 0)) as usize;
+        (now.saturating_sub(AGE)..=now).find_map(|m| MSS.get(index(m)).copied())
     }
 
-    /// A number whose last two bits are `index` and whose others vouch for it.
+    /// A number that vouches for the flow, and `index` more: whoever adds to it chooses another MSS
+    /// (`check_tcp_syn_cookie`).
     fn hash(self, segment: &Segment, peer_isn: u32, minute: u64, index: u32) -> u32 {
         let mut bytes = Vec::with_capacity(48);
         for end in [segment.src, segment.dst] {
@@ -83,7 +84,6 @@ impl Secret {
         }
         bytes.extend(peer_isn.to_be_bytes());
         bytes.extend(minute.to_be_bytes());
-        bytes.extend(index.to_be_bytes());
-        (xxh3_64_with_seed(&bytes, self.0) as u32 & !3) | index
+        (xxh3_64_with_seed(&bytes, self.0) as u32).wrapping_add(index)
     }
 }

@@ -178,6 +178,18 @@ impl Request {
         cx.out.push_back(syn_ack);
     }
 
+    /// The connection that `segment` completes takes over its timestamp; the request itself keeps that of the SYN
+    /// (`tcp_check_req`).
+    pub(super) fn completed_by(mut self, segment: &Segment) -> Self {
+        let clock = segment.options.timestamps.filter(|_| self.offered.timestamps.is_some());
+        if let Some(ts) = clock
+            && !after(segment.seq, self.peer_isn.wrapping_add(1))
+        {
+            self.ts_recent = Some(ts.value);
+        }
+        self
+    }
+
     /// A segment for this half-open connection.
     pub(super) fn input(&mut self, cx: &mut Context, segment: &Segment, defer: u32) -> Outcome {
         let rcv_nxt = self.peer_isn.wrapping_add(1);
@@ -211,11 +223,6 @@ impl Request {
                 self.send_ack(cx);
             }
             return Outcome::Done;
-        }
-        if let Some(ts) = clock
-            && !after(segment.seq, rcv_nxt)
-        {
-            self.ts_recent = Some(ts.value);
         }
         // RFC 5961 3.2, for a request as for a connection.
         if segment.has(RST) && segment.seq != rcv_nxt {

@@ -28,6 +28,7 @@ pub(super) struct TimeWait {
     rcv_nxt: u32,
     window: u32,
     scale: u8,
+    tos: u8,
     /// The peer's last timestamp and what to add to our clock, if timestamps were in use.
     timestamps: Option<(u32, u32)>,
     pub(super) expires: Instant,
@@ -62,6 +63,7 @@ impl TimeWait {
             rcv_nxt,
             window,
             scale: c.negotiated.rcv_wscale,
+            tos: c.options.tos,
             timestamps: c.negotiated.timestamps.map(|ts| (ts.recent, c.negotiated.ts_offset)),
             expires: now + lasts,
             last_oow_ack: None,
@@ -177,7 +179,7 @@ impl TimeWait {
             options: Options { timestamps, ..Options::default() },
             payload: Bytes::new(),
         };
-        OutSegment { tx_hash: self.tx_hash, ..OutSegment::socketless(segment) }
+        OutSegment { tx_hash: self.tx_hash, tos: self.tos, ..OutSegment::socketless(segment) }
     }
 
     /// Whether connect() may use the ports again: timestamps tell the connections apart. It was asked for this port, or

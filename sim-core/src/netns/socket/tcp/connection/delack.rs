@@ -69,6 +69,13 @@ impl Connection {
         self.delack.quick = self.delack.quick.max(quick);
     }
 
+    /// The ACK of a SYN-ACK waits for data that may carry it (`tcp_rcv_synsent_state_process`).
+    pub(super) fn delay_first_ack(&mut self, cx: &Context) {
+        self.delack.scheduled = true;
+        self.enter_quickack();
+        self.timers.delack = Some(cx.now + DELACK_MAX);
+    }
+
     /// `tcp_enter_quickack_mode`.
     pub(super) fn enter_quickack(&mut self) {
         self.raise_quickacks();
@@ -117,7 +124,7 @@ impl Connection {
     }
 
     /// `tcp_measure_rcv_mss`.
-    fn measure_peer_mss(&mut self, segment: &Segment) {
+    pub(super) fn measure_peer_mss(&mut self, segment: &Segment) {
         let last = std::mem::take(&mut self.delack.last_segment);
         let len = segment.payload.len() as u32;
         if len >= self.delack.rcv_mss {

@@ -52,19 +52,16 @@ impl Connection {
         }
     }
 
-    /// Options of our SYN, or of the SYN-ACK of a simultaneous open (`tcp_syn_options`). The MSS follows the path, which
-    /// may have shrunk since.
+    /// Options of our SYN, and of the SYN-ACK of a simultaneous open, which is that SYN once more whatever the peer has
+    /// offered (`tcp_syn_options`). The MSS follows the path, which may have shrunk since.
     pub(super) fn syn_options(&mut self, cx: &Context) -> Options {
-        let answering = self.state == State::SynReceived;
         self.negotiated.advmss = self.negotiated.advmss.min(self.path.advmss(self.remote));
-        let timestamps = if answering { self.negotiated.timestamps.is_some() } else { cx.config.timestamps };
         let echo = self.negotiated.timestamps.map_or(0, |ts| ts.recent);
-        let scaling = if answering { self.negotiated.window_scaling } else { cx.config.window_scaling };
         Options {
             mss: Some(self.negotiated.advmss as u16),
-            window_scale: scaling.then_some(self.negotiated.rcv_wscale),
-            sack_permitted: if answering { self.negotiated.sack } else { cx.config.sack },
-            timestamps: timestamps.then(|| Timestamps { value: self.clock(cx), echo }),
+            window_scale: cx.config.window_scaling.then_some(self.negotiated.rcv_wscale),
+            sack_permitted: cx.config.sack,
+            timestamps: cx.config.timestamps.then(|| Timestamps { value: self.clock(cx), echo }),
             sack: Default::default(),
         }
     }
@@ -76,16 +73,10 @@ impl Connection {
         n.sack = cx.config.sack && options.sack_permitted;
         n.window_scaling = cx.config.window_scaling && options.window_scale.is_some();
         n.snd_wscale = options.window_scale.filter(|_| n.window_scaling).unwrap_or(0);
-        if !n.window_scaling {
-            n.rcv_wscale = 0;
-            self.rcv.window_clamp = self.rcv.window_clamp.min(u32::from(u16::MAX));
-        }
         n.timestamps = options
             .timestamps
             .filter(|_| cx.config.timestamps)
             .map(|ts| PeerClock { recent: ts.value, stored: cx.now });
-        let room = self.fixed_options();
-        self.negotiated.advmss = self.negotiated.advmss.saturating_sub(room);
     }
 
     /// A segment in SYN-SENT (`tcp_rcv_synsent_state_process`; fact 93).
@@ -131,6 +122,12 @@ impl Connection {
         self.snd.wnd = u32::from(segment.window);
         self.snd.max_window = self.snd.wnd;
         self.negotiate(cx, &segment.options);
+        if !self.negotiated.window_scaling {
+            self.negotiated.rcv_wscale = 0;
+            self.rcv.window_clamp = self.rcv.window_clamp.min(u32::from(u16::MAX));
+        }
+        self.negotiated.advmss = self.negotiated.advmss.saturating_sub(self.fixed_options());
+        self.begin_small(cx);
         self.sync_mss(cx);
         self.initialize_peer_mss();
         self.state = State::Established;
@@ -138,10 +135,9 @@ impl Connection {
         self.start_transfer(cx, never_repeated);
         cx.wake(self.id, Wake::Connected);
         cx.wake(self.id, Wake::Writable);
-        // The data of a SYN-ACK is not taken; the peer repeats it.
-        if self.interactive(cx) {
-            self.delack.scheduled = true;
-            self.enter_quickack();
+        // The data of a SYN-ACK is not taken; the peer repeats it. Who wants data with the first ACK waits for it.
+        if self.interactive(cx) || self.options.deferrals() > 0 {
+            self.delay_first_ack(cx);
         } else {
             self.send_ack(cx);
         }
@@ -165,13 +161,18 @@ impl Connection {
         }
     }
 
+    /// With tcp_mtu_probing 2 segments are small until larger ones are found to pass (`tcp_mtup_init`).
+    fn begin_small(&mut self, cx: &Context) {
+        self.snd.tried_mss = (cx.config.mtu_probing > 1).then_some(cx.config.base_mss);
+    }
+
     /// The connection is open: the windows of the sender start (`tcp_init_transfer`, `tcp_init_buffer_space`).
     pub(super) fn start_transfer(&mut self, cx: &mut Context, never_repeated: bool) {
         // RFC 6298 5.7: after a repeated SYN the path is taken to be congested.
         self.congestion.cwnd = if never_repeated { INITIAL_WINDOW } else { 1 };
         self.congestion.stamp = cx.now;
         self.expand_send_buffer(cx);
-        self.rcv.ssthresh = self.rcv.ssthresh.min(self.rcv.window_clamp);
+        self.reserve_window();
         self.rcv.round.since = cx.now;
         self.snd.last_data = cx.now;
         if self.options.keepalive {
@@ -218,6 +219,8 @@ impl Connection {
         self.start_transfer(cx, never_repeated);
         self.initialize_peer_mss();
         self.sync_mss(cx);
+        // It acts where the MSS is found out the next time.
+        self.begin_small(cx);
         if !self.orphan {
             cx.wake(self.id, Wake::Connected);
             cx.wake(self.id, Wake::Writable);

@@ -315,11 +315,7 @@ impl Connection {
 
     fn send_bare(&mut self, cx: &mut Context, seq: u32, flags: u8) {
         let window = self.select_window(cx);
-        let options = if flags & RST == 0 {
-            self.segment_options(cx)
-        } else {
-            Options { timestamps: self.own_timestamps(cx), ..Options::default() }
-        };
+        let options = self.segment_options(cx);
         self.emit(cx, seq, flags, window, options, Bytes::new());
         self.ack_sent();
     }

@@ -104,10 +104,18 @@ impl Receiver {
         self.ofo.held().map(|h| true_size(h.payload.len() as u32)).fold(self.queue_memory, u32::saturating_add)
     }
 
-    /// Learns from a segment of `len` bytes how much of the memory is data.
+    /// Learns from a segment of `len` bytes how much of the memory is data (`tcp_set_window_clamp`).
     pub(super) fn measure_overhead(&mut self, len: u32) {
-        self.scaling = ((len << 8) / true_size(len)).clamp(1, 255);
-        self.window_clamp = self.window_from(self.buffer_size);
+        let before = std::mem::replace(&mut self.scaling, ((len << 8) / true_size(len)).clamp(1, 255));
+        let clamp = self.window_from(self.buffer_size).max(LEAST_BUFFER / 2);
+        if self.scaling == before || clamp == self.window_clamp {
+            return;
+        }
+        self.ssthresh = match clamp < self.window_clamp {
+            true => self.ssthresh.min(clamp),
+            false => self.ssthresh.max(self.wnd.min(clamp)),
+        };
+        self.window_clamp = clamp;
     }
 
     /// `tcp_win_from_space`.
@@ -171,6 +179,8 @@ impl Receiver {
 
 /// `PAGE_SIZE`
 const PAGE: u32 = 4096;
+/// `SOCK_MIN_RCVBUF`
+const LEAST_BUFFER: u32 = 2304;
 
 /// What a received segment of `len` bytes occupies in the kernel: the data with its shared info in a power of two, and
 /// the skb (`SKB_TRUESIZE`).
@@ -272,6 +282,7 @@ impl Connection {
 
     fn hold_back(&mut self, cx: &mut Context, segment: &Segment) {
         self.delack.scheduled = true;
+        self.measure_peer_mss(segment);
         let held = Held { seq: segment.seq, payload: segment.payload.clone(), fin: segment.has(FIN) };
         let dsack = self.reports_duplicates(cx);
         self.ecn_check(segment);

@@ -69,17 +69,18 @@ impl Connection {
             return Err(errno);
         }
         // What is closed for whatever reason has nothing more to be read (`tcp_done` shuts both sides).
-        if self.receive_shutdown { Ok(data) } else { Err(Errno::EAGAIN) }
+        match self.state {
+            _ if self.receive_shutdown => Ok(data),
+            State::Closed => Err(Errno::ENOTCONN),
+            _ => Err(Errno::EAGAIN),
+        }
     }
 
     /// shutdown(SHUT_WR): FIN after what was written (`tcp_shutdown`).
     pub(in super::super) fn shutdown_write(&mut self, cx: &mut Context) -> Result<(), Errno> {
         match self.state {
             State::Closed | State::TimeWait | State::Listen => return Err(Errno::ENOTCONN),
-            State::SynSent => {
-                self.send_shutdown = true;
-                self.close_down(cx);
-            }
+            State::SynSent => self.disconnect(cx),
             _ => {
                 self.send_shutdown = true;
                 self.send_fin(cx);
@@ -88,12 +89,20 @@ impl Connection {
         Ok(())
     }
 
+    /// shutdown() of what is not connected yet: it is a new socket again, but for the error (`tcp_disconnect`).
+    fn disconnect(&mut self, cx: &mut Context) {
+        self.close_down(cx);
+        (self.receive_shutdown, self.send_shutdown) = (false, false);
+        self.error = Some(Errno::ECONNRESET);
+    }
+
     /// shutdown(SHUT_RD) (`inet_shutdown`).
     pub(in super::super) fn shutdown_read(&mut self, cx: &mut Context) -> Result<(), Errno> {
-        if self.state == State::Closed {
-            return Err(Errno::ENOTCONN);
+        match self.state {
+            State::Closed => return Err(Errno::ENOTCONN),
+            State::SynSent => self.disconnect(cx),
+            _ => self.receive_shutdown = true,
         }
-        self.receive_shutdown = true;
         cx.wake(self.id, Wake::Readable);
         Ok(())
     }
@@ -141,6 +150,9 @@ impl Connection {
 
     /// close() with SO_LINGER 0: RST instead of FIN (`tcp_disconnect`).
     pub(in super::super) fn abort(&mut self, cx: &mut Context) {
+        if self.state == State::Closed || self.rcv.readable() > 0 {
+            return self.close(cx);
+        }
         self.orphan = true;
         cx.count("TCPAbortOnData");
         let unsent_close = self.snd.has_unsent() && matches!(self.state, State::Closing | State::LastAck);
@@ -151,9 +163,7 @@ impl Connection {
         if open || unsent_close {
             self.send_reset(cx);
         }
-        if self.state != State::Closed {
-            self.close_down(cx);
-        }
+        self.close_down(cx);
     }
 
     /// SO_ERROR: reads and clears.

@@ -39,6 +39,17 @@ impl Connection {
         self.rcv.round.space = initial.window.min(super::super::congestion::INITIAL_WINDOW * self.negotiated.advmss);
     }
 
+    /// Keeps room for one segment more than is announced (`tcp_init_buffer_space`, tcp_app_win 31).
+    pub(super) fn reserve_window(&mut self) {
+        let (space, mss) = (self.rcv.window_from(self.rcv.buffer_size), self.negotiated.advmss);
+        let mut clamp = self.rcv.window_clamp.min(space);
+        if clamp > 2 * mss && clamp + mss > space {
+            clamp = (2 * mss).max(space.saturating_sub(mss));
+        }
+        self.rcv.window_clamp = clamp;
+        self.rcv.ssthresh = self.rcv.ssthresh.min(clamp);
+    }
+
     /// The window the buffer allows now (`__tcp_select_window`).
     pub(super) fn new_window(&self) -> u32 {
         let rcv = &self.rcv;

@@ -238,7 +238,7 @@ impl TcpTable {
         self.cx.count("PassiveOpens");
         listener.requests -= 1;
         let options = listener.options.clone();
-        let request = request.clone();
+        let request = request.clone().completed_by(segment);
         let id = self.new_id();
         let identity = (id, request.local, request.remote);
         let connection = Connection::new(&self.cx, identity, request.isn, request.path, options);
