@@ -73,6 +73,8 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
     let tunnel = ns.devs.get(dev).is_some_and(|dev| dev.vxlan().is_some());
     let same = !tunnel && !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
     let steps = if same { packet.pieces.clone() } else { cuts(payload, room) };
+    // Only what is cut anew of a packet that came in with DF has it again (`IPSKB_FRAG_PMTU`, `ip_frag_init`).
+    let ip = &IpHeader { df: ip.df && packet.frag_max != 0 && !same, ..*ip };
     let skew = if ns.planted.is(Mutant::FragmentOffset) { 8 } else { 0 };
     let mut out = Vec::new();
     let mut offset = 0;
@@ -101,13 +103,12 @@ fn cuts(mut payload: usize, room: usize) -> Vec<u16> {
     cuts
 }
 
-/// One fragment: that range of what stands behind `from`. IPv4 keeps DF only on fragments of a packet that came in with
-/// it; IPv6 repeats what every router looks at, and adds a fragment header.
+/// One fragment: that range of what stands behind `from`. IPv6 repeats what every router looks at, and adds a fragment header.
 fn cut_out(packet: &Packet, ip: &IpHeader, (from, range): (usize, Range<usize>), fragment: Fragment) -> Packet {
     let (head, payload) = packet.l3().split_at(from);
     if ip.family() == Family::V4 {
         let (frag_offset, mf) = (ip.frag_offset + fragment.offset, ip.mf || fragment.more);
-        let header = IpHeader { frag_offset, mf, df: ip.df && packet.frag_max != 0, ..*ip };
+        let header = IpHeader { frag_offset, mf, ..*ip };
         return build::ip(packet.id, header, &payload[range]);
     }
     let (_, named_at) = ext::fragment_place(packet.l3());

@@ -12,8 +12,10 @@ use sim_linux::Unavailable;
 use sim_scenarios::lab::canon::compact;
 use sim_scenarios::lab::random::coverage::{Coverage, Covered};
 use sim_scenarios::lab::random::hunt::{Found, Hunt, Tally};
+use sim_scenarios::lab::random::trial::Differing;
 use sim_scenarios::lab::random::{self, Case};
 use sim_scenarios::lab::run::RunError;
+use sim_scenarios::lab::side_by_side::side_by_side;
 
 use super::SEED;
 use crate::interrupt::Interrupt;
@@ -67,6 +69,9 @@ impl RandomArgs {
         Case { kind, seed: Seed(self.seed), number }
     }
 }
+
+/// A longer spec is shown in a file only.
+const LONGEST_SPEC: usize = 500;
 
 /// The smallest spec of a kind of difference, and where it went.
 struct Smallest {
@@ -214,11 +219,12 @@ fn shown(args: &RandomArgs, tally: &Tally, smallest: &BTreeMap<String, Smallest>
     let mut out = format!("{} random specs of seed {}: {}\n", tally.cases, args.seed, sums(tally));
     for (kind, cases, found, file, command) in rows(args, tally, smallest) {
         let _ = writeln!(out, "differs   {kind}: {}", numbers(&cases));
-        let _ = writeln!(out, "          {}", found.differing.at);
-        let _ = writeln!(out, "          to see it again: {command}");
-        if file.is_none() {
-            let _ = writeln!(out, "          smallest: {}", found.spec);
+        if file.is_some() {
+            let _ = writeln!(out, "          {}", found.differing.at);
+        } else {
+            out += &in_full(found);
         }
+        let _ = writeln!(out, "          to see it again: {command}");
     }
     for (number, difference) in &tally.unsteady {
         let _ = writeln!(out, "no repeat case {number}: once {difference}");
@@ -228,6 +234,17 @@ fn shown(args: &RandomArgs, tally: &Tally, smallest: &BTreeMap<String, Smallest>
     }
     out += &covered(&tally.coverage);
     printable(&out)
+}
+
+/// A difference between its neighbours, and the spec unless it is longer than that.
+fn in_full(found: &Found) -> String {
+    let Differing { kernel, everyhop, at } = &found.differing;
+    let mut out = side_by_side(&found.spec, kernel, everyhop, at, false);
+    let spec = found.spec.to_string();
+    if spec.len() <= LONGEST_SPEC {
+        let _ = writeln!(out, "          smallest: {spec}");
+    }
+    out
 }
 
 fn numbers(cases: &[u64]) -> String {
