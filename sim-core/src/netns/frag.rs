@@ -70,6 +70,8 @@ pub enum Gathered {
 /// A packet that never became whole.
 #[derive(Debug)]
 pub struct Lost {
+    /// Whose it was.
+    pub family: Family,
     /// Its first fragment, if that came and its sender is told: conntrack is silent about IPv4 (`ip_expire`).
     pub first: Option<Packet>,
     /// Where its fragments came in.
@@ -173,7 +175,7 @@ impl Frags {
         for key in due {
             let told = key.user == USER_LOCAL || key.src.is_ipv6();
             if let Some(p) = self.forget(&key) {
-                lost.push(Lost { first: p.first.filter(|_| told), dev: p.dev });
+                lost.push(Lost { family: Family::of(key.src), first: p.first.filter(|_| told), dev: p.dev });
             }
         }
         lost

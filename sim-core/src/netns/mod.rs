@@ -6,6 +6,7 @@ pub mod fib;
 pub mod frag;
 pub mod icmp_limit;
 pub mod ip_id;
+pub(crate) mod mib;
 pub mod neigh;
 pub mod netlink;
 pub mod pmtu;
@@ -51,6 +52,7 @@ pub struct Netns {
     pub(crate) pmtu: pmtu::Pmtu,
     pub(crate) icmp_limits: icmp_limit::IcmpLimits,
     pub(crate) ip_ids: ip_id::IpIds,
+    pub(crate) mibs: mib::Mibs,
     pub(crate) rules: rules::AllRules,
     pub(crate) sets: IpSets,
     pub(crate) conntrack: Conntrack,
@@ -104,6 +106,7 @@ impl Netns {
             pmtu: pmtu::Pmtu::default(),
             icmp_limits: icmp_limit::IcmpLimits::default(),
             ip_ids: ip_id::IpIds::new(id, &mut stream("ip-id")),
+            mibs: mib::Mibs::default(),
             rules: rules::AllRules::default(),
             sets: IpSets::default(),
             conntrack: Conntrack::default(),

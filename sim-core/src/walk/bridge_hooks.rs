@@ -15,7 +15,7 @@ use crate::wire::ip::Family;
 use crate::wire::packet::{BridgePorts, Packet, PacketType};
 
 /// A frame arrived at a bridge port (`br_handle_frame`): PREROUTING runs here if the sysctl says so.
-pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
+pub(super) fn input(ns: &mut Netns, port: DevId, mut packet: Packet) -> Next {
     let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     if eth.src.is_multicast() || eth.src == MacAddr::ZERO || is_link_local(eth.dst) {
         return Next::Drop(DropReason::BridgeIngress, packet);
@@ -26,7 +26,7 @@ pub(super) fn input(ns: &Netns, port: DevId, mut packet: Packet) -> Next {
     }
     let family = Family::of_ethertype(eth.ethertype).filter(|family| ns.sysctl.bridge_nf(*family));
     let Some(family) = family else { return Next::Go(Stage::Switch(port, packet)) };
-    let checked = super::receive::check_header(family, &mut packet).ok();
+    let checked = super::receive::check_header(ns, family, &mut packet).ok();
     let Some(ip) = checked.filter(|_| options::pass_bridge(packet.l3())) else {
         return Next::Drop(DropReason::BridgeNfInvalid, packet);
     };

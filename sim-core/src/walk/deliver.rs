@@ -6,6 +6,7 @@ use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::frag::USER_LOCAL;
+use crate::netns::mib::{Ip, Udp};
 use crate::wire::ext;
 use crate::wire::icmp::{HOST_UNREACH, Notice, PROT_UNREACH};
 use crate::wire::icmpv6::{HEADER_FIELD, UNKNOWN_NEXT_HEADER};
@@ -17,12 +18,21 @@ use crate::wire::packet::{CtRef, Packet};
 pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> Next {
     ctx.arrived(&mut packet);
     let whole = fragment::defrag(ns, ctx, packet, USER_LOCAL);
-    let packet = match whole.and_then(|packet| options::at_destination(ns, ctx, packet)) {
+    let packet = match whole {
         Ok(packet) => packet,
         Err(next) => return next,
     };
+    let packet = match options::at_destination(ns, ctx, packet) {
+        Ok(packet) => packet,
+        Err(next) => {
+            ns.mibs.ip(Family::V6, Ip::InHdrErrors);
+            return next;
+        }
+    };
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let raw = ns.sockets.raw_deliver(&ip, packet.l3());
+    let known = [ip.family().icmp(), UDP, TCP].contains(&ip.proto) || (ip.proto, ip.family()) == (IGMP, Family::V4);
+    ns.mibs.ip(ip.family(), if known || raw { Ip::InDelivers } else { Ip::InUnknownProtos });
     match ip.proto {
         proto if proto == ip.family().icmp() => icmp::receive(ns, ctx, &ip, packet),
         UDP => udp(ns, ctx, &ip, packet),
@@ -58,21 +68,35 @@ fn no_protocol(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet)
 fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, mut packet: Packet) -> Next {
     let header_len = usize::from(ip.header_len);
     let l4 = packet.l3().get(header_len..).unwrap_or(&[]);
-    let Some((src_port, dst_port)) = l4::ports(UDP, l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
+    let family = ip.family();
+    let Some((src_port, dst_port)) = l4::ports(UDP, l4) else {
+        ns.mibs.udp(family, Udp::InErrors);
+        return Next::Drop(DropReason::HdrTrunc, packet);
+    };
     let said = l4.get(4..6).map_or(0, |b| usize::from(u16::from_be_bytes([b[0], b[1]])));
     if said < 8 || said > l4.len() {
+        ns.mibs.udp(family, Udp::InErrors);
         return Next::Drop(DropReason::HdrTrunc, packet);
     }
     if !l4::checksum_ok(ip.src, ip.dst, UDP, &l4[..said]) {
+        ns.mibs.udp(family, Udp::InCsumErrors);
+        ns.mibs.udp(family, Udp::InErrors);
         return Next::Drop(DropReason::UdpCsum, packet);
     }
     if tunnel::listens(ns, ip.family(), dst_port) {
+        ns.mibs.udp(family, Udp::InDatagrams);
         return tunnel::decapsulate(ns, ctx, header_len, packet);
     }
     match ns.sockets.udp_deliver((ip.src, src_port).into(), (ip.dst, dst_port).into(), &l4[8..said]) {
         Some(true) => Next::Delivered,
-        Some(false) => Next::Drop(DropReason::SocketRcvBuff, packet),
+        Some(false) => {
+            ns.mibs.udp(family, Udp::RcvbufErrors);
+            ns.mibs.udp(family, Udp::InErrors);
+            Next::Drop(DropReason::SocketRcvBuff, packet)
+        }
         None => {
+            let for_many = ns.fib.is_for_many(ip.dst);
+            ns.mibs.udp(family, if for_many { Udp::IgnoredMulti } else { Udp::NoPorts });
             // The error belongs to no connection until conntrack finds it (`nf_reset_ct` in `__udp4_lib_rcv`).
             packet.ct = CtRef::None;
             refuse(ns, ctx, packet, Notice::PortUnreachable, DropReason::NoSocket)

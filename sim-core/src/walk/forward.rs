@@ -7,6 +7,7 @@ use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
+use crate::netns::mib::Ip;
 use crate::wire::edit;
 use crate::wire::icmp::Notice;
 use crate::wire::ip::Family;
@@ -31,7 +32,12 @@ pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
         _ if exceeds_mtu(&packet, ip.df, mtu) => Some((DropReason::PktTooBig, Some(Notice::TooBig(dst.mtu)))),
         _ => None,
     };
+    // What is too big for the way on counts as forwarded, too.
+    if refused.is_none_or(|(reason, _)| reason != DropReason::TtlExceeded) {
+        ns.mibs.ip(ip.family(), Ip::ForwDatagrams);
+    }
     if let Some((reason, notice)) = refused {
+        count(ns, ip.family(), reason);
         let answer = notice.and_then(|notice| icmp::error(ns, ctx, &packet, notice));
         return Next::DropAnd(reason, packet, answer.into_iter().collect());
     }
@@ -46,6 +52,18 @@ pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
     match redirect {
         Some(redirect) => Next::Several(vec![redirect, onward]),
         None => Next::Go(onward),
+    }
+}
+
+fn count(ns: &mut Netns, family: Family, reason: DropReason) {
+    match (reason, family) {
+        (DropReason::TtlExceeded, _) => ns.mibs.ip(family, Ip::InHdrErrors),
+        (DropReason::PktTooBig, Family::V4) => ns.mibs.ip(family, Ip::FragFails),
+        (DropReason::PktTooBig, Family::V6) => {
+            ns.mibs.ip(family, Ip::InTooBigErrors);
+            ns.mibs.ip(family, Ip::FragFails);
+        }
+        _ => ns.mibs.ip(family, Ip::InAddrErrors),
     }
 }
 

@@ -8,7 +8,9 @@ use crate::engine::arena::DevId;
 use crate::engine::mutant::Mutant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
+use crate::netns::fib::RouteKind;
 use crate::netns::frag::{Gathered, USER_CONNTRACK, USER_LOCAL};
+use crate::netns::mib::Ip;
 use crate::wire::build;
 use crate::wire::ext::{self, FRAGMENT, FRAGMENT_LEN, Fragment};
 use crate::wire::icmp::Notice;
@@ -28,15 +30,29 @@ pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet:
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let len = packet.l3().len();
     if len <= dst.mtu as usize && (packet.frag_max == 0 || len <= packet.frag_max as usize) {
+        count_transmit(ns, &dst, &ip, len);
         return Next::Go(Stage::Resolve(dst, packet));
     }
     let whole_only = ip.df && packet.frag_max == 0 && !packet.ignore_df;
     if whole_only || (ip.family() == Family::V6 && packet.frag_max > dst.mtu) {
+        ns.mibs.ip(ip.family(), Ip::FragFails);
         let answer = icmp::error(ns, ctx, &packet, Notice::TooBig(dst.mtu));
         return Next::DropAnd(DropReason::PktTooBig, packet, answer.into_iter().collect());
     }
     let pieces = split(ns, &packet, &ip, (dst.dev, dst.mtu));
+    pieces.iter().for_each(|piece| count_transmit(ns, &dst, &ip, piece.l3().len()));
     Next::Several(pieces.into_iter().map(|p| Stage::Resolve(dst, p)).collect())
+}
+
+/// `ip_finish_output2`, `ip6_finish_output2`
+fn count_transmit(ns: &mut Netns, dst: &Dst, ip: &IpHeader, len: usize) {
+    let family = ip.family();
+    ns.mibs.ip_packet(family, Ip::OutTransmits, Ip::OutOctets, len);
+    if ip.dst.is_multicast() {
+        ns.mibs.ip_packet(family, Ip::OutMcastPkts, Ip::OutMcastOctets, len);
+    } else if dst.kind == RouteKind::Broadcast {
+        ns.mibs.ip_packet(family, Ip::OutBcastPkts, Ip::OutBcastOctets, len);
+    }
 }
 
 /// POSTROUTING at a bridge port is over (net/bridge/br_netfilter_hooks.c, `br_nf_dev_queue_xmit`): what was put
@@ -88,7 +104,9 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
         piece.ct = packet.ct;
         out.push(piece);
         offset = end;
+        ns.mibs.ip(ip.family(), Ip::FragCreates);
     }
+    ns.mibs.ip(ip.family(), Ip::FragOKs);
     out
 }
 
@@ -134,8 +152,17 @@ pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8
     }
     let atomic = || user == USER_CONNTRACK && ext::fragment(packet.l3()).is_some();
     let wanted = ip.is_fragment() || atomic();
+    // What conntrack does with IPv6 is not counted (`nf_ct_frag6_gather`).
+    let counts = (ip.family(), user) != (Family::V6, USER_CONNTRACK);
     if !wanted {
+        if user == USER_LOCAL && ext::fragment(packet.l3()).is_some() {
+            ns.mibs.ip(ip.family(), Ip::ReasmReqds);
+            ns.mibs.ip(ip.family(), Ip::ReasmOKs);
+        }
         return Ok(packet);
+    }
+    if counts {
+        ns.mibs.ip(ip.family(), Ip::ReasmReqds);
     }
     let timeout = match (ip.family(), user) {
         (Family::V6, USER_CONNTRACK) => ns.conntrack.config.frag6_timeout,
@@ -149,14 +176,24 @@ pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8
         _ => {}
     }
     match ns.frags.gather(packet, &ip, user, ctx.now + timeout) {
-        Gathered::Whole(packet) => Ok(packet),
+        Gathered::Whole(packet) => {
+            if counts {
+                ns.mibs.ip(ip.family(), Ip::ReasmOKs);
+            }
+            Ok(packet)
+        }
         Gathered::Waiting => {
             arm(ns, ctx);
             Err(Next::Held)
         }
-        Gathered::Refused(reason, packet) => Err(match problem(&packet, &ip).filter(|_| user == USER_LOCAL) {
-            Some(pointer) => options::parameter_problem(ns, ctx, packet, HEADER_FIELD, pointer),
-            None => Next::Drop(reason, packet),
+        Gathered::Refused(reason, packet) => Err({
+            if counts {
+                ns.mibs.ip(ip.family(), Ip::ReasmFails);
+            }
+            match problem(&packet, &ip).filter(|_| user == USER_LOCAL) {
+                Some(pointer) => options::parameter_problem(ns, ctx, packet, HEADER_FIELD, pointer),
+                None => Next::Drop(reason, packet),
+            }
         }),
     }
 }
@@ -191,6 +228,8 @@ fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>) {
 /// Incomplete packets whose time is up; an end host that has the first fragment says so (`ip_expire`, `ip6frag_expire_frag_queue`).
 pub(super) fn expire(ns: &mut Netns, ctx: &mut Ctx<'_>) {
     for lost in ns.frags.expire(ctx.now) {
+        ns.mibs.ip(lost.family, Ip::ReasmFails);
+        ns.mibs.ip(lost.family, Ip::ReasmTimeout);
         let place = DropPlace { netns: ns.id, dev: lost.dev, stage: "defrag", reason: DropReason::FragReasm };
         ctx.out.lose(ctx.now, lost.first.as_ref(), place);
         if let Some(first) = lost.first

@@ -11,6 +11,7 @@ use crate::engine::time::Instant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
+use crate::netns::mib::{Icmp, Way};
 use crate::netns::socket::SocketError;
 use crate::wire::icmp::{self, IcmpHeader, Notice};
 use crate::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT, UNKNOWN_OPTION};
@@ -29,17 +30,29 @@ const fn max_error(family: Family) -> usize {
     }
 }
 
+/// The last type of IPv4 that somebody knows (`NR_ICMP_TYPES`).
+const LAST_TYPE: u8 = 18;
 /// The least message that asks for a timestamp: the header and the asker's own (`icmp_timestamp`).
 const TIMESTAMP_ASKED: usize = 12;
 
 /// A message came in.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     let l4 = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
-    let Some(header) = IcmpHeader::read(l4) else { return Next::Drop(DropReason::HdrTrunc, packet) };
+    let family = ip.family();
+    ns.mibs.icmp(family, Icmp::InMsgs);
     if icmp::checksum(ip.src, ip.dst, l4) != 0 {
+        ns.mibs.icmp(family, Icmp::InCsumErrors);
+        ns.mibs.icmp(family, Icmp::InErrors);
         return Next::Drop(DropReason::IcmpCsum, packet);
     }
-    let family = ip.family();
+    let Some(header) = IcmpHeader::read(l4) else {
+        ns.mibs.icmp(family, Icmp::InErrors);
+        return Next::Drop(DropReason::HdrTrunc, packet);
+    };
+    ns.mibs.icmp_type(family, Way::In, header.kind);
+    if family == Family::V4 && header.kind > LAST_TYPE {
+        ns.mibs.icmp(family, Icmp::InErrors);
+    }
     if header.kind == icmp::echo(family) {
         let ignored = family == Family::V4 && ns.sysctl.icmp_echo_ignore_all != 0;
         return if ignored { Next::Drop(DropReason::NotSpecified, packet) } else { reply(ns, ctx, ip, header, packet) };
@@ -62,6 +75,7 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
 fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, packet: Packet) -> Next {
     let own = ns.fib.kind_of(ip.dst) == RouteKind::Local;
     if !own && ip.family() == Family::V4 {
+        ns.mibs.icmp(Family::V4, Icmp::InErrors);
         return Next::Drop(DropReason::NotSpecified, packet);
     }
     let key = FibKey { src: own.then_some(ip.dst), oif: on_link(ip.src, &packet), ..FibKey::to(ip.src) };
@@ -168,7 +182,11 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
 fn limited(ns: &mut Netns, ctx: &mut Ctx<'_>, notice: Notice, to: IpAddr, dev: DevId) -> bool {
     let exempt = matches!(notice, Notice::Redirect(_) | Notice::TooBig(_)) || dev == Devices::LO;
     let ms = ns.sysctl.error_interval(Family::of(to));
-    !exempt && !ns.icmp_limits.allow(to, ms, ctx.now)
+    let limited = !exempt && !ns.icmp_limits.allow(to, ms, ctx.now);
+    if limited {
+        ns.mibs.icmp(Family::of(to), Icmp::OutRateLimitHost);
+    }
+    limited
 }
 
 /// Tells the sender that a neighbour of its own is nearer (`ip_rt_send_redirect`): only for packets that leave
@@ -202,7 +220,7 @@ fn error_received(ns: &mut Netns, ctx: &mut Ctx<'_>, from: IpAddr, header: IcmpH
     let Some((sport, dport)) = l4::ports(inner.proto, l4) else { return };
     let (local, remote): (SocketAddr, SocketAddr) = ((inner.src, sport).into(), (inner.dst, dport).into());
     match inner.proto {
-        UDP => ns.sockets.udp_error(local, remote, told),
+        UDP if !ns.sockets.udp_error(local, remote, told) => ns.mibs.icmp(inner.family(), Icmp::InErrors),
         TCP if l4.len() >= 8 => {
             let seq = u32::from_be_bytes([l4[4], l4[5], l4[6], l4[7]]);
             socket_io::tcp_error(ns, ctx, TcpError { ends: (local, remote), seq, header, told });

@@ -321,6 +321,7 @@ fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
         let (name, packet) = (stage.name(), stage.packet());
         let (dev, id) = (packet.and_then(|p| p.iif), packet.map(|p| p.id));
         let at_output = matches!(&stage, Stage::Hook(h) if matches!(h.hook, Hook::Output | Hook::Postrouting));
+        let own = matches!(&stage, Stage::Hook(h) if h.indev.is_none());
         let (reason, packet) = match step(ns, ctx, stage) {
             Next::Go(stage) => {
                 worklist.push(stage);
@@ -351,6 +352,9 @@ fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
                 (reason, packet)
             }
         };
+        if at_output && own {
+            output::count_discarded(ns, &packet);
+        }
         // What a tunnel sends is nobody's system call, nor is an answer to the packet that was dropped first.
         if at_output && packet.nested == 0 && ctx.out.output_drop.is_none() {
             ctx.out.output_drop = id.zip(output::errno_of_drop(ns, reason, &packet));

@@ -14,7 +14,9 @@ use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::addr::Scope;
 use crate::netns::fib::{FibKey, RouteKind, is_limited_broadcast};
-use crate::wire::ip::IpHeader;
+use crate::netns::mib::{Icmp, Ip, Way};
+use crate::wire::icmp;
+use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::packet::Packet;
 
 /// The route of a packet of this host, with its source address (`ip_route_output_key_hash_rcu`).
@@ -52,6 +54,18 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
     Ok((dst, src))
 }
 
+/// The route of what a socket sends (`ip_route_output_flow`, `ip6_dst_lookup_tail`).
+///
+/// # Errors
+/// As [`route_output`]; that there is no route is counted.
+pub(super) fn route_socket(ns: &mut Netns, key: FibKey) -> Result<(Dst, IpAddr), Errno> {
+    let route = route_output(ns, key);
+    if route.as_ref().err() == Some(&Errno::ENETUNREACH) {
+        ns.mibs.ip(Family::of(key.dst), Ip::OutNoRoutes);
+    }
+    route
+}
+
 /// The preferred source of a route (`fib_result_prefsrc`, `ip6_route_get_saddr`).
 fn source_for(ns: &Netns, dst: &Dst, to: IpAddr) -> Result<IpAddr, Errno> {
     let none = if to.is_ipv4() { Errno::ENETUNREACH } else { Errno::EADDRNOTAVAIL };
@@ -78,11 +92,34 @@ pub(super) fn flow_label(ns: &Netns, header: &IpHeader, (src_port, dst_port): (u
 }
 
 /// A packet of this host with its route: OUTPUT.
-pub(super) fn local_out(ns: &Netns, dst: Dst, packet: Packet) -> Next {
+pub(super) fn local_out(ns: &mut Netns, dst: Dst, packet: Packet) -> Next {
+    if let Some(ip) = packet.ip() {
+        count_sent(ns, &ip, &packet);
+    }
     if ns.devs.get(dst.dev).is_none_or(|d| !d.up) {
         return Next::Drop(DropReason::DevDown, packet);
     }
     Next::Go(hook::begin(Hook::Output, (None, Some(dst.dev)), After::OutputDone(dst), packet))
+}
+
+/// `__ip_local_out`, `icmp_out_count`
+fn count_sent(ns: &mut Netns, ip: &IpHeader, packet: &Packet) {
+    let family = ip.family();
+    ns.mibs.ip(family, Ip::OutRequests);
+    if let Some(&kind) = packet.l3().get(usize::from(ip.header_len)).filter(|_| ip.proto == family.icmp()) {
+        // All answers of IPv4 count as those to an echo: the flow of an answer names no type (`__ip_make_skb`).
+        let of_answer = family == Family::V4 && kind == icmp::TIMESTAMP_REPLY;
+        let kind = if of_answer { icmp::echo_reply(family) } else { kind };
+        ns.mibs.icmp(family, Icmp::OutMsgs);
+        ns.mibs.icmp_type(family, Way::Out, kind);
+    }
+}
+
+/// A packet of this host that netfilter has dropped: TCP does not count it, nor does a tunnel (`ip_send_skb`).
+pub(super) fn count_discarded(ns: &mut Netns, packet: &Packet) {
+    if let Some(ip) = packet.ip().filter(|ip| ip.proto != TCP && packet.nested == 0) {
+        ns.mibs.ip(ip.family(), Ip::OutDiscards);
+    }
 }
 
 /// The packet leaves by `dst` (`ip_output`): POSTROUTING. Its incoming device is still shown to rules.

@@ -11,6 +11,7 @@ use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
+use crate::netns::mib::Ip;
 use crate::wire::checksum::Sum;
 use crate::wire::eth::{ETH_LEN, ETHERTYPE_ARP, EthHeader, MacAddr};
 use crate::wire::ip::{Family, IpHeader};
@@ -61,10 +62,18 @@ pub(super) fn ip_receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, family: 
     if packet.pkt_type == PacketType::OtherHost {
         return Next::Drop(DropReason::OtherHost, packet);
     }
+    ns.mibs.ip_packet(family, Ip::InReceives, Ip::InOctets, packet.l3().len());
     if family == Family::V6 && ns.sysctl.ipv6(dev).disable_ipv6 != 0 {
+        ns.mibs.ip(family, Ip::InDiscards);
         return Next::Drop(DropReason::Ipv6Disabled, packet);
     }
-    let checked = check_header(family, &mut packet).and_then(|ip| check_addresses(&ip, dev));
+    if let Some(ip) = packet.ip().filter(|ip| ip.family() == family) {
+        ns.mibs.ip_ecn(family, ip.tos);
+    }
+    let checked = check_header(ns, family, &mut packet).and_then(|ip| check_addresses(&ip, dev));
+    if let Err(DropReason::IpMartianSource | DropReason::IpInvalidDest) = checked {
+        ns.mibs.ip(family, Ip::InHdrErrors);
+    }
     if let Err(reason) = checked
         && !(reason == DropReason::IpCsum && ns.planted.is(Mutant::HeaderChecksumUnchecked))
     {
@@ -75,7 +84,10 @@ pub(super) fn ip_receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, family: 
     packet.frag_max = 0;
     let packet = match options::hop_by_hop(ns, ctx, packet) {
         Ok(packet) => packet,
-        Err(next) => return next,
+        Err(next) => {
+            ns.mibs.ip(family, Ip::InHdrErrors);
+            return next;
+        }
     };
     let hooked = packet.bridge.is_some() && ns.devs.get(dev).is_some_and(|d| d.bridge().is_some());
     let mut stage = hook::begin(Hook::Prerouting, (Some(dev), None), After::Route, packet);
@@ -85,8 +97,23 @@ pub(super) fn ip_receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, family: 
     Next::Go(stage)
 }
 
-/// Version, lengths and header checksum (`ip_rcv_core`, `ip6_rcv_core`); cuts what follows the IP packet.
-pub(super) fn check_header(family: Family, packet: &mut Packet) -> Result<IpHeader, DropReason> {
+/// Version, lengths and header checksum (`ip_rcv_core`, `ip6_rcv_core`), and counts what is wrong; cuts what follows the IP packet.
+pub(super) fn check_header(ns: &mut Netns, family: Family, packet: &mut Packet) -> Result<IpHeader, DropReason> {
+    let checked = header_fault(family, packet);
+    match checked {
+        Err(DropReason::HdrTrunc) => ns.mibs.ip(family, Ip::InTruncatedPkts),
+        Err(reason) => {
+            ns.mibs.ip(family, Ip::InHdrErrors);
+            if reason == DropReason::IpCsum {
+                ns.mibs.ip(family, Ip::InCsumErrors);
+            }
+        }
+        Ok(_) => {}
+    }
+    checked
+}
+
+fn header_fault(family: Family, packet: &mut Packet) -> Result<IpHeader, DropReason> {
     let Some(ip) = packet.ip().filter(|ip| ip.family() == family) else { return Err(DropReason::IpInHdr) };
     let (header_len, total_len) = (usize::from(ip.header_len), ip.total_len as usize);
     let Some(header) = packet.l3().get(..header_len) else { return Err(DropReason::IpInHdr) };

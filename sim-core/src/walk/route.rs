@@ -1,7 +1,7 @@
 //! Where a received packet goes (net/ipv4/route.c, `ip_route_input_slow`; net/ipv4/fib_frontend.c,
 //! `fib_validate_source`; net/ipv6/route.c, `ip6_route_input`).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::{After, Ctx, Dst, Next, Stage, hook, icmp, mld};
 use crate::capture::Decision;
@@ -12,9 +12,13 @@ use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, Route, RouteKind, is_limited_broadcast, is_zeronet};
+use crate::netns::mib::Ip;
 use crate::wire::icmp::Notice;
 use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::Packet;
+
+/// The one group of IPv4 that every device is in (RFC 1112 4).
+const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 
 /// What routing decided for a received packet.
 pub(super) enum InputRoute {
@@ -38,6 +42,7 @@ pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> 
     }
     let Some(dev) = packet.iif else { return Next::Drop(DropReason::DevDown, packet) };
     let route = if packet.looped { InputRoute::Local } else { lookup_input(ns, &ip, dev, packet.mark) };
+    count(ns, &ip, &route, &packet);
     match route {
         InputRoute::Local => Next::Go(hook::begin(Hook::Input, (Some(dev), None), After::Deliver, packet)),
         InputRoute::Forward(dst) => {
@@ -51,6 +56,25 @@ pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> 
             let answer = notice.filter(|_| may).and_then(|notice| icmp::error(ns, ctx, &packet, notice));
             Next::DropAnd(reason, packet, answer.into_iter().collect())
         }
+    }
+}
+
+/// What routing counts (`ip_rcv_finish_core`, `ip_error`; `ip6_mc_input`, `ip6_pkt_drop`, `ip6_forward`).
+fn count(ns: &mut Netns, ip: &IpHeader, route: &InputRoute, packet: &Packet) {
+    let (family, len) = (ip.family(), packet.l3().len());
+    match route {
+        InputRoute::Local | InputRoute::Ignore if ip.dst.is_multicast() => {
+            ns.mibs.ip_packet(family, Ip::InMcastPkts, Ip::InMcastOctets, len);
+        }
+        InputRoute::Local if ns.fib.is_for_many(ip.dst) => {
+            ns.mibs.ip_packet(family, Ip::InBcastPkts, Ip::InBcastOctets, len);
+        }
+        InputRoute::Unreachable { reason: DropReason::ForwardingOff, .. } => ns.mibs.ip(family, Ip::InAddrErrors),
+        InputRoute::Unreachable { notice, .. } if family == Family::V6 || *notice == Some(Notice::NoRoute) => {
+            ns.mibs.ip(family, Ip::InNoRoutes);
+        }
+        InputRoute::Drop(DropReason::IpRpFilter) => ns.tcp.count_rp_filter(),
+        _ => {}
     }
 }
 
@@ -124,6 +148,10 @@ fn before_lookup(ns: &Netns, ip: &IpHeader, dev: DevId) -> Option<InputRoute> {
     if is_zeronet(src) || (src.is_loopback() && !localnet) {
         return martian;
     }
+    if dst == IpAddr::V4(ALL_HOSTS) {
+        let refused = source_refused(ns, src, dev).filter(|_| !is_zeronet(src));
+        return Some(refused.map_or(InputRoute::Local, InputRoute::Drop));
+    }
     let nowhere = is_zeronet(dst) || (dst.is_loopback() && !localnet) || dst.is_multicast();
     nowhere.then_some(InputRoute::Drop(DropReason::IpInvalidDest))
 }
@@ -163,7 +191,7 @@ fn source_refused(ns: &Netns, src: IpAddr, dev: DevId) -> Option<DropReason> {
     match ns.fib.lookup(&FibKey::to(src)) {
         None => Some(DropReason::IpRpFilter),
         Some(r) if r.kind == RouteKind::Local && !ns.sysctl.accept_local(dev) => Some(DropReason::IpLocalSource),
-        Some(r) if r.kind != RouteKind::Unicast && r.kind != RouteKind::Local => Some(DropReason::IpRpFilter),
+        Some(r) if r.kind != RouteKind::Unicast && r.kind != RouteKind::Local => Some(DropReason::IpLocalSource),
         Some(r) if mode == 1 && r.dev != Some(dev) => Some(DropReason::IpRpFilter),
         Some(_) => None,
     }

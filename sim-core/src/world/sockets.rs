@@ -7,12 +7,13 @@ use bytes::Bytes;
 use super::World;
 use crate::engine::arena::{DevId, NetnsId, SocketId};
 use crate::engine::errno::Errno;
+use crate::netns::mib::Udp;
 use crate::netns::socket::raw::RawSocket;
 use crate::netns::socket::tcp::{Info, Readiness, SocketOptions};
 use crate::netns::socket::udp::{Datagram, UdpSocket};
 use crate::netns::socket::{Socket, SocketError};
 use crate::walk;
-use crate::wire::ip::IpHeader;
+use crate::wire::ip::{Family, IpHeader};
 
 /// Recorded as the kind of a socket call's event.
 const CALL: u8 = 7;
@@ -66,7 +67,12 @@ impl World {
     /// # Errors
     /// A pending ICMP error once, else `EAGAIN`.
     pub fn udp_recv(&mut self, netns: NetnsId, socket: SocketId) -> Result<Datagram, Errno> {
-        self.udp(netns, socket).ok_or(Errno::ENOENT)?.recv()
+        let ns = self.netns_mut(netns).map_err(|_| Errno::ENOENT)?;
+        let socket = ns.sockets.udp_mut(socket).ok_or(Errno::ENOENT)?;
+        let family = Family::of(socket.local.ip());
+        let datagram = socket.recv()?;
+        ns.mibs.udp(family, Udp::InDatagrams);
+        Ok(datagram)
     }
 
     /// A UDP socket, to set its options and read its error queue.

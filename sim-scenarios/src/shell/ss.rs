@@ -7,7 +7,7 @@ use sim_core::world::World;
 use super::{Answer, NotUnderstood, Output};
 
 pub(super) const USAGE: &[&str] = &["ss [-t] [-u] [-a] [-l] [-n] [-H]"];
-pub(super) const COUNTERS_USAGE: &[&str] = &["nstat [-a] [-z]"];
+pub(super) const COUNTERS_USAGE: &[&str] = &["nstat [-a] [-z] [-s]"];
 
 /// Ports are numbers with and without `-n`.
 pub(super) fn run(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
@@ -39,9 +39,18 @@ pub(super) fn run(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
     Ok(Output::lines(world.netns(netns).show_sockets(form)))
 }
 
+/// Values since the start, with and without `-a`; there is no history to leave alone (`-s`).
 pub(super) fn counters(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
-    match words.iter().find(|word| !matches!(**word, "-a" | "-z" | "-az" | "-za")) {
-        Some(other) => Err(NotUnderstood::word(other, "-a, -z")),
-        None => Ok(Output::lines(world.netns(netns).show_counters())),
+    let mut zeros = false;
+    for word in words {
+        let letters = word.strip_prefix('-').filter(|letters| !letters.is_empty());
+        for letter in letters.ok_or_else(|| NotUnderstood::word(word, "-a, -z, -s"))?.chars() {
+            match letter {
+                'z' => zeros = true,
+                'a' | 's' => {}
+                other => return Err(NotUnderstood::word(&format!("-{other}"), "-a, -z, -s")),
+            }
+        }
     }
+    Ok(Output::lines(world.netns(netns).show_counters(zeros)))
 }

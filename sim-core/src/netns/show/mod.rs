@@ -2,6 +2,7 @@
 //!
 //! Here are `ip neigh`, `bridge fdb` and `conntrack -L`; the others have a file each.
 
+mod counters;
 mod link;
 mod route;
 mod rules;

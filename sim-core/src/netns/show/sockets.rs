@@ -1,4 +1,4 @@
-//! Sockets and counters as `ss -n` of iproute2 6.1 and `nstat` print them.
+//! Sockets as `ss -n` of iproute2 6.1 prints them.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -80,28 +80,7 @@ impl Netns {
     pub fn tcp_counter(&self, name: &str) -> u64 {
         self.tcp.counter(name)
     }
-
-    /// Lines of `nstat -a`: the counters of TCP that have counted.
-    pub fn show_counters(&self) -> Vec<String> {
-        let group = |name| if SNMP.contains(&name) { "Tcp" } else { "TcpExt" };
-        let line = |(name, count)| format!("{:<32}{count:<18} 0.0", format!("{}{name}", group(name)));
-        std::iter::once("#kernel".to_owned()).chain(self.tcp.counters().map(line)).collect()
-    }
 }
-
-/// The counters of TCP in /proc/net/snmp; all others are in /proc/net/netstat.
-const SNMP: [&str; 10] = [
-    "ActiveOpens",
-    "AttemptFails",
-    "EstabResets",
-    "InCsumErrors",
-    "InErrs",
-    "InSegs",
-    "OutRsts",
-    "OutSegs",
-    "PassiveOpens",
-    "RetransSegs",
-];
 
 /// misc/ss.c, `sstate_name`.
 fn state_word(state: State) -> &'static str {

@@ -165,12 +165,13 @@ impl Sockets {
         Some(taken)
     }
 
-    /// An ICMP error about a datagram from `local` to `remote` (`__udp4_lib_err`).
-    pub fn udp_error(&mut self, local: SocketAddr, remote: SocketAddr, error: SocketError) {
-        let Some(id) = self.udp.lookup(local, remote) else { return };
+    /// An ICMP error about a datagram from `local` to `remote`; whether a socket has sent it (`__udp4_lib_err`).
+    pub fn udp_error(&mut self, local: SocketAddr, remote: SocketAddr, error: SocketError) -> bool {
+        let Some(id) = self.udp.lookup(local, remote) else { return false };
         if let Some(s) = self.udp.get_mut(id) {
             s.error(error);
             self.wake(Socket::Udp(id));
         }
+        true
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::output::route_output;
+use super::super::output::{route_output, route_socket};
 use super::super::{Ctx, Dst, Stage, flow_label, run};
 use super::{can_bind, check_link_named, check_peer, dont_fragment, ephemeral_port, this_host};
 use crate::dev::Devices;
@@ -11,6 +11,7 @@ use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
+use crate::netns::mib::Udp;
 use crate::netns::socket::udp::UdpSocket;
 use crate::netns::socket::{PmtuDiscovery, SocketError, tx_hash};
 use crate::wire::icmp::{self, IcmpHeader};
@@ -66,7 +67,7 @@ pub(crate) fn udp_connect(ns: &mut Netns, id: SocketId, peer: SocketAddr) -> Res
     let (local, mut peer) = (socket.local, socket.reaches(peer).ok_or(Errno::ENETUNREACH)?);
     peer.set_ip(this_host(peer.ip(), local.ip()));
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
-    let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
+    let (dst, src) = route_socket(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
     check_broadcast(&dst)?;
     if let Some(socket) = ns.sockets.udp_mut(id) {
         socket.local.set_ip(src);
@@ -104,7 +105,7 @@ pub(crate) fn send_udp(
         return Err(refused(Errno::EMSGSIZE));
     }
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
-    let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) }).map_err(refused)?;
+    let (dst, src) = route_socket(ns, FibKey { src, ..FibKey::to(peer.ip()) }).map_err(refused)?;
     let segment = build::udp_segment(&IpHeader::new(src, peer.ip(), UDP, 0), local.port(), peer.port(), data);
     send(ns, ctx, dst, (src, peer.ip(), UDP), shape, &segment)
 }
@@ -177,6 +178,10 @@ fn send(
     run(ns, ctx, Stage::LocalOut(dst, packet));
     // An answer of REJECT arrives before the call returns, and the sender of IPv4 is told of that instead.
     let answered = family == Family::V4 && !ctx.out.frames.is_empty();
-    let told = ctx.out.take_output_drop(id).filter(|_| !answered);
+    let dropped = ctx.out.take_output_drop(id);
+    if proto == UDP && dropped.is_none() {
+        ns.mibs.udp(family, Udp::OutDatagrams);
+    }
+    let told = dropped.filter(|_| !answered);
     told.map_or(Ok(()), |errno| Err(SocketError::local(errno, 0)))
 }

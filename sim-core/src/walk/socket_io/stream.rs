@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::output::route_output;
+use super::super::output::{route_output, route_socket};
 use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, run};
 use super::{can_bind, check_link_named, check_peer, this_host};
 use crate::engine::arena::SocketId;
@@ -11,6 +11,7 @@ use crate::engine::time::Instant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
 use crate::netns::fib::{FibKey, RouteKind};
+use crate::netns::mib::Icmp;
 use crate::netns::socket::tcp::{ECN, IcmpError, OutSegment, Path, Segment, SocketOptions};
 use crate::netns::socket::{Socket, SocketError};
 use crate::wire::icmp::IcmpHeader;
@@ -44,7 +45,7 @@ pub(crate) fn tcp_connect(
     check_link_named(peer)?;
     can_bind(ns, local.ip())?;
     let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
-    let (dst, src) = route_output(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
+    let (dst, src) = route_socket(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
     if dst.kind == RouteKind::Broadcast {
         return Err(Errno::ENETUNREACH);
     }
@@ -106,6 +107,9 @@ pub(crate) fn tcp_error(ns: &mut Netns, ctx: &mut Ctx<'_>, message: TcpError) {
     let is_busy = sending.is_some_and(|(_, socket)| ns.tcp.endpoints(socket) == Some(message.ends));
     if is_busy && matches!(error, IcmpError::TooBig { .. }) {
         return ctx.out.told_late.push((ns.id, message));
+    }
+    if !ns.tcp.knows(local, remote) {
+        return ns.mibs.icmp(Family::of(remote.ip()), Icmp::InErrors);
     }
     let was_opening = ns.tcp.is_opening(local, remote);
     if let Some(path) = ns.tcp.on_icmp_error(ctx.now, local, remote, seq, error) {

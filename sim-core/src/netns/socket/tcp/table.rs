@@ -256,6 +256,11 @@ impl TcpTable {
         }
     }
 
+    /// Source validation dropped a packet: `IPReversePathFilter` stands among TCP's counters.
+    pub(crate) fn count_rp_filter(&mut self) {
+        self.cx.count("IPReversePathFilter");
+    }
+
     /// A segment arrives that is no use, because of its checksum or else its header (`tcp_v4_rcv`).
     pub fn on_broken_segment(&mut self, checksum: bool) {
         self.cx.count("InSegs");
@@ -263,6 +268,11 @@ impl TcpTable {
         if checksum {
             self.cx.count("InCsumErrors");
         }
+    }
+
+    /// Whether there is, or lately was, a connection between these ends.
+    pub fn knows(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.flows.contains_key(&FlowKey { local, remote })
     }
 
     /// An ICMP error arrives that quotes a segment from `local` to `remote` with sequence number `seq`.

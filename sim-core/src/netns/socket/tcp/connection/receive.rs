@@ -181,6 +181,8 @@ impl Receiver {
 const PAGE: u32 = 4096;
 /// `SOCK_MIN_RCVBUF`
 const LEAST_BUFFER: u32 = 2304;
+/// What an skb to be sent takes besides its data (`tcp_stream_alloc_skb`).
+const SENT_OVERHEAD: u32 = 1280;
 
 /// What a received segment of `len` bytes occupies in the kernel: the data with its shared info in a power of two, and
 /// the skb (`SKB_TRUESIZE`).
@@ -321,7 +323,13 @@ impl Connection {
             && u32::from(segment.window) == self.snd.wnd >> self.negotiated.snd_wscale
             && *given == plain
             && recent
-            && (segment.payload.is_empty() || true_size(segment.payload.len() as u32) <= self.rcv.spare)
+            && (segment.payload.is_empty() || true_size(segment.payload.len() as u32) <= self.spare_memory())
+    }
+
+    /// Memory the socket has beyond what it uses, what waits for its ACK included.
+    fn spare_memory(&self) -> u32 {
+        let sent = if self.snd.rtx.is_empty() { 0 } else { PAGE - SENT_OVERHEAD };
+        self.rcv.spare + sent
     }
 
     /// The peer has finished sending (`tcp_fin`).
