@@ -140,7 +140,9 @@ impl World {
             return Err(Errno::EEXIST);
         }
         let id = NetnsId(self.netns.len() as u32);
-        self.netns.push(Some(Arc::new(Netns { planted: self.planted, ..Netns::new(id, name, self.seed) })));
+        let mut netns = Netns { planted: self.planted, ..Netns::new(id, name, self.seed) };
+        netns.tcp.plant(self.planted);
+        self.netns.push(Some(Arc::new(netns)));
         self.by_name.insert(name.to_owned(), id);
         self.record(1, &[u64::from(id.0)], name.as_bytes());
         Ok(id)

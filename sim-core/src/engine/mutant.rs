@@ -78,6 +78,18 @@ mutants! {
     TunnelTosCopied,
     /// A closed port is said to be a missing host.
     ClosedPortIsNoHost,
+    /// TCP takes a RST anywhere in the window; this mistake and those that follow are TCP's own.
+    TcpResetAnywhere,
+    /// Challenge ACKs have no limit.
+    TcpChallengeUnlimited,
+    /// Timeouts do not become longer.
+    TcpTimeoutKept,
+    /// Every segment is acknowledged at once.
+    TcpAckAtOnce,
+    /// close() does not look for unread data.
+    TcpUnreadForgotten,
+    /// Duplicates are not reported.
+    TcpDuplicateUntold,
 }
 
 /// The mistake that a world makes, if any.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::config::TcpConfig;
 use super::segment::OutSegment;
 use crate::engine::arena::SocketId;
+use crate::engine::mutant::Planted;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
 
@@ -32,12 +33,13 @@ pub(super) struct Context {
     pub(super) out: VecDeque<OutSegment>,
     pub(super) wakes: VecDeque<(SocketId, Wake)>,
     counters: BTreeMap<&'static str, u64>,
+    pub(super) planted: Planted,
 }
 
 impl Context {
     pub(super) fn new(config: TcpConfig, rng: Stream) -> Self {
         let (out, wakes) = (VecDeque::new(), VecDeque::new());
-        Self { now: Instant::START, config, rng, out, wakes, counters: BTreeMap::new() }
+        Self { now: Instant::START, config, rng, out, wakes, counters: BTreeMap::new(), planted: Planted::default() }
     }
 
     /// Adds one to a counter of /proc/net/netstat or /proc/net/snmp, by the kernel's name.

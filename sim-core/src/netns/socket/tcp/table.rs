@@ -18,6 +18,7 @@ use super::sockopt::SocketOptions;
 use super::time_wait::TimeWait;
 use crate::engine::arena::{Map, SocketId};
 use crate::engine::errno::Errno;
+use crate::engine::mutant::Planted;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
 
@@ -211,6 +212,11 @@ impl TcpTable {
     pub fn options(&self, id: SocketId) -> Option<&SocketOptions> {
         let listener = self.listeners.get(&id).map(|l| &l.options);
         listener.or_else(|| self.connections.get(&id).map(|c| &c.options))
+    }
+
+    /// Makes a mistake from now on.
+    pub(crate) fn plant(&mut self, planted: Planted) {
+        self.cx.planted = planted;
     }
 
     /// Changes the options of a socket; what they held back or start acts at once.

@@ -2,6 +2,7 @@
 //! ACK (net/ipv4/tcp_input.c, `tcp_event_data_recv`, `__tcp_ack_snd_check`; facts 83, 95).
 
 use super::Connection;
+use crate::engine::mutant::Mutant;
 use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::context::Context;
 use crate::netns::socket::tcp::segment::Segment;
@@ -162,7 +163,7 @@ impl Connection {
         let unacked = self.rcv.nxt.wrapping_sub(self.rcv.wup);
         let full = unacked > self.delack.rcv_mss && (self.rcv.queue_is_empty() || self.new_window() >= self.rcv.wnd);
         let quick = self.delack.quick > 0 && !self.interactive(cx);
-        if full || quick || self.delack.now {
+        if full || quick || self.delack.now || cx.planted.is(Mutant::TcpAckAtOnce) {
             self.send_ack(cx);
         } else if self.rcv.ofo.is_empty() {
             self.delay_ack(cx);

@@ -2,6 +2,7 @@
 
 use super::{Connection, State};
 use crate::engine::errno::Errno;
+use crate::engine::mutant::Mutant;
 use crate::engine::time::Duration;
 use crate::netns::socket::tcp::context::{Context, Wake, rate_limited};
 use crate::netns::socket::tcp::segment::Segment;
@@ -96,7 +97,7 @@ impl Connection {
         if segment.has(RST) {
             // RFC 5961 3.2: exactly the next number, or the right edge of what a SACK told, else a challenge.
             let exact = segment.seq == self.rcv.nxt || self.rcv.ofo.right_edge() == Some(segment.seq);
-            if exact || self.is_reset_before_fin(segment) {
+            if exact || self.is_reset_before_fin(segment) || cx.planted.is(Mutant::TcpResetAnywhere) {
                 self.reset_by_peer(cx);
             } else {
                 self.challenge(cx);
@@ -170,7 +171,7 @@ impl Connection {
 
     /// A challenge ACK (RFC 5961; `tcp_send_challenge_ack`).
     pub(super) fn challenge(&mut self, cx: &mut Context) {
-        if rate_limited(cx, &mut self.last_oow_ack) {
+        if rate_limited(cx, &mut self.last_oow_ack) && !cx.planted.is(Mutant::TcpChallengeUnlimited) {
             cx.count("TCPACKSkippedChallenge");
             return;
         }

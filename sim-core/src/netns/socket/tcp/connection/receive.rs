@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::reassembly::{Held, Reassembly};
 use super::{Connection, State};
+use crate::engine::mutant::Mutant;
 use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::config::TcpConfig;
 use crate::netns::socket::tcp::context::{Context, Wake};
@@ -239,7 +240,7 @@ impl Connection {
     }
 
     fn reports_duplicates(&self, cx: &Context) -> bool {
-        self.negotiated.sack && cx.config.dsack
+        self.negotiated.sack && cx.config.dsack && !cx.planted.is(Mutant::TcpDuplicateUntold)
     }
 
     /// Drops data that cannot be used, and answers soon.

@@ -5,6 +5,7 @@ use super::output::{Amount, Nagle};
 use super::rtt::{RTO_INITIAL, RTO_MAX, RTO_MIN, TICK, TIMEOUT_MIN};
 use super::{CaState, Connection, State};
 use crate::engine::errno::Errno;
+use crate::engine::mutant::Mutant;
 use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::context::Context;
 use crate::netns::socket::tcp::seq::{after, before};
@@ -209,7 +210,7 @@ impl Connection {
         }
         self.retransmit(cx, 0, 1);
         let linear = self.state == State::SynSent && self.recovery.total_timeouts <= cx.config.syn_linear_timeouts;
-        if !linear {
+        if !linear && !cx.planted.is(Mutant::TcpTimeoutKept) {
             self.rtt.back_off();
         }
         self.timers.retransmit_at(cx.now + self.clamp_to_user_timeout(cx, self.rtt.rto));

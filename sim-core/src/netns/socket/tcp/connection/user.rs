@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Connection, State};
 use crate::engine::errno::Errno;
+use crate::engine::mutant::Mutant;
 use crate::engine::time::Duration;
 use crate::netns::socket::tcp::congestion::INITIAL_WINDOW;
 use crate::netns::socket::tcp::context::{Context, Wake};
@@ -121,7 +122,7 @@ impl Connection {
 
     /// close(): the application is gone, the connection ends in good order if it can (`__tcp_close`).
     pub(in super::super) fn close(&mut self, cx: &mut Context) {
-        let unread = self.rcv.readable() > 0;
+        let unread = self.rcv.readable() > 0 && !cx.planted.is(Mutant::TcpUnreadForgotten);
         self.orphan = true;
         if self.state == State::Closed {
             return;
