@@ -126,10 +126,13 @@ impl FibKey {
     }
 }
 
+/// Routes of one prefix length by their prefix: a mapped address of IPv6 is not one of IPv4.
+type Routes = Map<(Family, u128), Vec<Route>>;
+
 /// A table: routes by prefix length, longest first.
 #[derive(Clone, Debug, Default)]
 struct Table {
-    lengths: Vec<(u8, Map<u128, Vec<Route>>)>,
+    lengths: Vec<(u8, Routes)>,
 }
 
 const fn mapped(ip: IpAddr) -> u128 {
@@ -158,13 +161,13 @@ impl Table {
                 at
             }
         };
-        self.lengths[at].1.entry(masked(mapped(net.addr()), len)).or_default()
+        self.lengths[at].1.entry((Family::of(net.addr()), masked(mapped(net.addr()), len))).or_default()
     }
 
     fn lookup(&self, key: &FibKey) -> Option<&Route> {
-        let bits = mapped(key.dst);
+        let (family, bits) = (Family::of(key.dst), mapped(key.dst));
         let usable = |r: &&Route| key.oif.is_none() || r.dev == key.oif;
-        self.lengths.iter().find_map(|(len, routes)| routes.get(&masked(bits, *len))?.iter().find(usable))
+        self.lengths.iter().find_map(|(len, routes)| routes.get(&(family, masked(bits, *len)))?.iter().find(usable))
     }
 
     fn routes(&self) -> impl Iterator<Item = &Route> {

@@ -10,6 +10,7 @@ use crate::engine::mutant::Mutant;
 use crate::engine::time::Instant;
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
+use crate::netns::addr::Scope;
 use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::mib::{Icmp, Way};
 use crate::netns::socket::SocketError;
@@ -130,7 +131,10 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
     let family = ip.family();
     let own = (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst);
     let key = FibKey { src: own, oif: on_link(ip.src, packet), ..FibKey::to(ip.src) };
-    let (dst, src) = route_output(ns, key).ok()?;
+    let (dst, chosen) = route_output(ns, key).ok()?;
+    // IPv6 speaks with an address of where the packet came from, unless the route prefers one (`icmpv6_rt_has_prefsrc`).
+    let came_by = packet.iif.filter(|_| family == Family::V6 && own.is_none() && dst.src.is_none());
+    let src = came_by.and_then(|dev| ns.addrs.source(dev, None, ip.src, Scope::Universe)).unwrap_or(chosen);
     if limited(ns, ctx, notice, ip.src, dst.dev) {
         return None;
     }

@@ -24,7 +24,7 @@ use crate::wire::packet::Packet;
 /// # Errors
 /// What the route's kind says: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES`, `EINVAL`.
 pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Errno> {
-    let route = ns.fib.lookup(&key).ok_or(Errno::ENETUNREACH)?;
+    let route = ns.fib.lookup(&key).ok_or_else(|| no_route(ns, key))?;
     match route.kind {
         RouteKind::Unicast | RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {}
         RouteKind::Blackhole => return Err(Errno::EINVAL),
@@ -64,6 +64,12 @@ pub(super) fn route_socket(ns: &mut Netns, key: FibKey) -> Result<(Dst, IpAddr),
         ns.mibs.ip(Family::of(key.dst), Ip::OutNoRoutes);
     }
     route
+}
+
+/// Without a route IPv6 looks for a source address first (`ip6_dst_lookup_tail`), and may have none.
+fn no_route(ns: &Netns, key: FibKey) -> Errno {
+    let sourceless = key.dst.is_ipv6() && key.src.is_none() && !ns.addrs.iter().any(|addr| addr.net.addr().is_ipv6());
+    if sourceless { Errno::EADDRNOTAVAIL } else { Errno::ENETUNREACH }
 }
 
 /// The preferred source of a route (`fib_result_prefsrc`, `ip6_route_get_saddr`).

@@ -2,7 +2,6 @@
 //! net/ipv6/netfilter/nf_reject_ipv6.c).
 
 use super::{Said, TraceGroup, attach_related, output};
-use crate::dev::Devices;
 use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
@@ -77,15 +76,15 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
         flags: answer_flags,
         ..TcpHeader::default()
     };
+    let key = FibKey { src: (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst), ..FibKey::to(ip.src) };
+    let (dst, _) = output::route_output(ns, key).ok()?;
     let mut header = IpHeader::new(ip.dst, ip.src, TCP, 20);
     header.df = true;
-    header.ttl = ns.default_ttl(ip.family(), Devices::LO);
+    header.ttl = ns.default_ttl(ip.family(), dst.dev);
     let mut answer = build::tcp(ctx.out.packet_id(), header, head, &[], &[]);
     // That of IPv6 is summed up at once (`nf_reject_ip6_tcphdr_put`).
     answer.csum_partial = ip.src.is_ipv4();
     attach_related(&walk.packet, &mut answer);
-    let key = FibKey { src: (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst), ..FibKey::to(ip.src) };
-    let (dst, _) = output::route_output(ns, key).ok()?;
     if let CtRef::Entry(id, _) = walk.packet.ct {
         ns.conntrack.set_closing(ctx.now, id);
     }
