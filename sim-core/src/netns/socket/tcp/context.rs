@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::config::TcpConfig;
-use super::segment::OutSegment;
+use super::segment::{OutSegment, Segment};
 use crate::engine::arena::SocketId;
 use crate::engine::mutant::Planted;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
+use crate::wire::l4::SYN;
 
 /// Something an application may be waiting for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -73,4 +74,11 @@ pub(super) fn rate_limited(cx: &Context, last: &mut Option<Instant>) -> bool {
     }
     *last = Some(cx.now);
     false
+}
+
+/// The same for answers to what is out of the window: data is always answered, it cannot be part of a loop of ACKs
+/// (`tcp_oow_rate_limited`).
+pub(super) fn oow_limited(cx: &Context, segment: &Segment, last: &mut Option<Instant>) -> bool {
+    let has_data = segment.seq != segment.end() && !segment.has(SYN);
+    !has_data && rate_limited(cx, last)
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::connection::{InitialWindow, RTO_INITIAL, RTO_MAX};
-use super::context::{Context, rate_limited};
+use super::context::{Context, oow_limited};
 use super::options::{Options, TIMESTAMPS_ALIGNED, Timestamps};
 use super::path::Path;
 use super::segment::{ECN, OutSegment, Segment};
@@ -201,7 +201,7 @@ impl Request {
         let plain = segment.flags & (SYN | ACK | RST | crate::wire::l4::FIN);
         if segment.seq == self.peer_isn && plain == SYN && !old {
             // The SYN again: so is the answer, and the running interval begins anew without being counted.
-            if !rate_limited(cx, &mut self.last_oow_ack) {
+            if !oow_limited(cx, segment, &mut self.last_oow_ack) {
                 self.send_again(cx);
                 self.due = self.interval(cx);
             }
@@ -217,7 +217,7 @@ impl Request {
             if old {
                 cx.count("PAWSEstab");
             }
-            if rate_limited(cx, &mut self.last_oow_ack) {
+            if oow_limited(cx, segment, &mut self.last_oow_ack) {
                 cx.count("TCPACKSkippedSynRecv");
             } else {
                 self.send_ack(cx);
@@ -226,7 +226,7 @@ impl Request {
         }
         // RFC 5961 3.2, for a request as for a connection.
         if segment.has(RST) && segment.seq != rcv_nxt {
-            if !rate_limited(cx, &mut self.last_oow_ack) {
+            if !oow_limited(cx, segment, &mut self.last_oow_ack) {
                 cx.count("TCPChallengeACK");
                 self.send_ack(cx);
             }

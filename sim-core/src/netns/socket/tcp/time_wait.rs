@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use super::connection::{Connection, State};
-use super::context::{Context, rate_limited};
+use super::context::{Context, oow_limited};
 use super::options::{Options, Timestamps};
 use super::segment::{OutSegment, Segment};
 use super::seq::{after, before, in_window};
@@ -133,8 +133,7 @@ impl TimeWait {
     }
 
     fn answer_out_of_window(&mut self, cx: &mut Context, segment: &Segment, skipped: &'static str) -> Fate {
-        let has_data = segment.seq != segment.end() && !segment.has(SYN);
-        if !has_data && rate_limited(cx, &mut self.last_oow_ack) {
+        if oow_limited(cx, segment, &mut self.last_oow_ack) {
             cx.count(skipped);
             return Fate::Done;
         }

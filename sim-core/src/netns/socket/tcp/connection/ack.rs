@@ -75,6 +75,10 @@ impl Connection {
             return false;
         }
         let mut found = self.nothing_found(segment);
+        if predicted && self.rcv.nxt == self.rcv.wup {
+            // The short way does so before it looks at the number (`tcp_rcv_established`).
+            self.store_timestamp(cx, segment);
+        }
         if before(segment.ack, self.snd.una) {
             return self.take_old_ack(cx, segment, found, challenge);
         }

@@ -13,7 +13,7 @@ use crate::netns::socket::tcp::seq::after;
 use crate::wire::l4::{ACK, CWR, ECE, RST, SYN};
 
 use super::input::Verdict;
-use super::rtt::TIMEOUT_MIN;
+use super::rtt::TICK;
 use super::window::initial_window;
 
 impl Connection {
@@ -85,7 +85,7 @@ impl Connection {
             if !after(segment.ack, self.snd.una) || after(segment.ack, self.snd.nxt) {
                 // Somebody else's: reset it, and try again at once to find out.
                 if self.recovery.retransmits == 0 {
-                    self.timers.retransmit_at(cx.now + TIMEOUT_MIN);
+                    self.timers.retransmit_at(cx.now + TICK + TICK);
                 }
                 return Verdict::Reset;
             }
@@ -156,6 +156,8 @@ impl Connection {
         self.sync_mss(cx);
         self.initialize_peer_mss();
         // The SYN is sent again, now with ACK; it stays in the queue (`tcp_send_synack`).
+        let now = cx.now;
+        self.snd.rtx.update(0, |chunk| chunk.sent_at = now);
         if let Some(chunk) = self.snd.rtx.head().cloned() {
             self.transmit(cx, &chunk);
         }

@@ -4,7 +4,7 @@ use super::{Connection, State};
 use crate::engine::errno::Errno;
 use crate::engine::mutant::Mutant;
 use crate::engine::time::Duration;
-use crate::netns::socket::tcp::context::{Context, Wake, rate_limited};
+use crate::netns::socket::tcp::context::{Context, Wake, oow_limited, rate_limited};
 use crate::netns::socket::tcp::segment::Segment;
 use crate::netns::socket::tcp::seq::{after, before};
 use crate::netns::socket::tcp::time_wait::TIME_WAIT_LENGTH;
@@ -68,7 +68,7 @@ impl Connection {
             cx.count("PAWSEstab");
             if segment.has(SYN) {
                 self.challenge_syn(cx);
-            } else if self.oow_limited(cx, segment) {
+            } else if oow_limited(cx, segment, &mut self.last_oow_ack) {
                 cx.count("TCPACKSkippedPAWS");
             } else {
                 self.send_duplicate_ack(cx, segment);
@@ -86,7 +86,7 @@ impl Connection {
                 if place == Outside::Beyond {
                     cx.count("BeyondWindow");
                 }
-                if self.oow_limited(cx, segment) {
+                if oow_limited(cx, segment, &mut self.last_oow_ack) {
                     cx.count("TCPACKSkippedSeq");
                 } else {
                     self.send_duplicate_ack(cx, segment);
@@ -152,12 +152,6 @@ impl Connection {
             && !self.updates_window(segment, window)
             && age as u64 <= self.rtt.rto.as_millis() * 1200 / 1000;
         !harmless
-    }
-
-    /// `tcp_oow_rate_limited`: data is always answered, it cannot be part of a loop of ACKs.
-    fn oow_limited(&mut self, cx: &Context, segment: &Segment) -> bool {
-        let has_data = segment.seq != segment.end() && !segment.has(SYN);
-        !has_data && rate_limited(cx, &mut self.last_oow_ack)
     }
 
     /// A SYN where none belongs (RFC 5961 4.2).

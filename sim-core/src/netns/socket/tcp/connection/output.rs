@@ -7,7 +7,7 @@ use super::{Connection, State};
 use crate::engine::time::Duration;
 use crate::netns::socket::tcp::context::Context;
 use crate::netns::socket::tcp::options::{Options, SPACE, Timestamps};
-use crate::netns::socket::tcp::path::header_len;
+use crate::netns::socket::tcp::path::{DEFAULT_MSS, header_len};
 use crate::netns::socket::tcp::segment::{OutSegment, Segment};
 use crate::netns::socket::tcp::seq::{after, before};
 use crate::wire::l4::{ACK, FIN, PSH, RST, SYN};
@@ -47,7 +47,7 @@ impl Connection {
 
     /// Bytes of data a segment sent now may carry: the SACK blocks it will have take room (`tcp_current_mss`).
     pub(super) fn current_mss(&self) -> u32 {
-        let blocks = self.rcv.ofo.block_count();
+        let blocks = if self.negotiated.sack { self.rcv.ofo.block_count() } else { 0 };
         let room = SPACE as u32 - self.fixed_options();
         let sack = if blocks > 0 { 4 + 8 * blocks.min((room - 4) / 8) } else { 0 };
         self.snd.mss.saturating_sub(sack).max(1)
@@ -219,8 +219,9 @@ impl Connection {
             retransmitted: false,
             ever_retransmitted: false,
         };
-        // PSH ends every chunk of several segments (`__tcp_transmit_skb`).
-        chunk.psh |= chunk.packets() > 1;
+        // PSH ends every chunk of several segments (`__tcp_transmit_skb`), and every one of more than half a window
+        // (`forced_push`): chunks are larger than that only where windows are tiny.
+        chunk.psh |= chunk.packets() > 1 || self.snd.max_window <= DEFAULT_MSS;
         let packets = chunk.packets();
         if take < packets * mss {
             self.snd.small = chunk.end();

@@ -144,6 +144,12 @@ impl Receiver {
         self.spare -= memory;
     }
 
+    /// Throws away what is in order and was not read.
+    pub(super) fn discard_unread(&mut self) {
+        self.queue.clear();
+        self.queue_memory = 0;
+    }
+
     /// Takes up to `max` bytes that are in order.
     pub(super) fn read(&mut self, max: usize) -> Bytes {
         let used = self.queue_memory;

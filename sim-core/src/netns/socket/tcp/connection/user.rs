@@ -130,6 +130,7 @@ impl Connection {
         if unread {
             // RFC 2525 2.17: data was lost, the peer must know.
             cx.count("TCPAbortOnClose");
+            self.rcv.discard_unread();
             self.send_reset(cx);
             return self.close_down(cx);
         }

@@ -189,6 +189,12 @@ impl TcpTable {
         syn.options = Options { mss: Some(mss), ..options };
         let Some(mut request) = self.request(id, &syn, path, ack.ack.wrapping_sub(1)) else { return false };
         (request.ecn, request.ts_offset) = (ecn, self.secret.clock_offset(ack));
+        if let Some(listener) = self.listeners.get(&id) {
+            // The window is chosen anew, of whole segments of the size that the cookie remembers.
+            let receiver = Receiver::new(&listener.options, &self.cx.config);
+            let scaling = request.offered.window_scale.is_some();
+            request.initial = initial_window(&receiver, &self.cx.config, u32::from(mss), scaling);
+        }
         // When the SYN-ACK was sent is not known: it gives no RTT.
         request.retransmits = 1;
         if let Some(listener) = self.listeners.get_mut(&id) {
