@@ -139,7 +139,7 @@ fn in_syn_sent_only_the_right_answer_counts() {
     let got = script(json!({}), &steps);
     let silent = [1, 2, 3, 5].iter().all(|n| got[*n].0.is_empty());
     assert!(silent, "{got:?}");
-    assert_eq!(got[4].0, ["0 R 700 0", "2 S 0 0"], "reset, and the SYN at once again");
+    assert_eq!(got[4].0, ["0 R 700 0", "8 S 0 0"], "reset, and the SYN again after two ticks");
     assert_eq!(got[7].1, json!("ECONNREFUSED"));
 }
 
