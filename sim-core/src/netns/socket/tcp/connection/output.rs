@@ -221,7 +221,7 @@ impl Connection {
         };
         // PSH ends every chunk of several segments (`__tcp_transmit_skb`), and every one of more than half a window
         // (`forced_push`): chunks are larger than that only where windows are tiny.
-        chunk.psh |= chunk.packets() > 1 || self.snd.max_window <= DEFAULT_MSS;
+        chunk.psh |= chunk.packets() > 1 || (take > 0 && self.snd.max_window <= DEFAULT_MSS);
         let packets = chunk.packets();
         if take < packets * mss {
             self.snd.small = chunk.end();

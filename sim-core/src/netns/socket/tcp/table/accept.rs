@@ -109,6 +109,9 @@ impl TcpTable {
             self.cx.count("ListenDrops");
             return;
         }
+        if cookie {
+            self.cx.count("TCPReqQFullDoCookies");
+        }
         if listener.is_full() {
             self.cx.count("ListenOverflows");
             self.cx.count("ListenDrops");
@@ -148,7 +151,6 @@ impl TcpTable {
     /// Answers a SYN and forgets it; without timestamps nothing but the MSS is agreed upon.
     fn send_cookie(&mut self, id: SocketId, segment: &Segment, path: Path) {
         self.cx.count("SyncookiesSent");
-        self.cx.count("TCPReqQFullDoCookies");
         let isn = self.secret.cookie(self.cx.now, segment);
         let mut told = segment.clone();
         let clock = self.cx.config.timestamps && segment.options.timestamps.is_some();
