@@ -175,25 +175,21 @@ pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8
         (USER_CONNTRACK, _) if problem(&packet, &ip) == Some(PAYLOAD_LEN_AT) => return Ok(packet),
         _ => {}
     }
-    match ns.frags.gather(packet, &ip, user, ctx.now + timeout) {
-        Gathered::Whole(packet) => {
-            if counts {
-                ns.mibs.ip(ip.family(), Ip::ReasmOKs);
-            }
-            Ok(packet)
-        }
+    let gathered = ns.frags.gather(packet, &ip, user, ctx.now + timeout);
+    match &gathered {
+        Gathered::Whole(_) if counts => ns.mibs.ip(ip.family(), Ip::ReasmOKs),
+        Gathered::Refused(..) if counts => ns.mibs.ip(ip.family(), Ip::ReasmFails),
+        _ => {}
+    }
+    match gathered {
+        Gathered::Whole(packet) => Ok(packet),
         Gathered::Waiting => {
             arm(ns, ctx);
             Err(Next::Held)
         }
-        Gathered::Refused(reason, packet) => Err({
-            if counts {
-                ns.mibs.ip(ip.family(), Ip::ReasmFails);
-            }
-            match problem(&packet, &ip).filter(|_| user == USER_LOCAL) {
-                Some(pointer) => options::parameter_problem(ns, ctx, packet, HEADER_FIELD, pointer),
-                None => Next::Drop(reason, packet),
-            }
+        Gathered::Refused(reason, packet) => Err(match problem(&packet, &ip).filter(|_| user == USER_LOCAL) {
+            Some(pointer) => options::parameter_problem(ns, ctx, packet, HEADER_FIELD, pointer),
+            None => Next::Drop(reason, packet),
         }),
     }
 }

@@ -4,80 +4,80 @@ use crate::netns::Netns;
 use crate::netns::mib::{Icmp, Ip, Udp, Way};
 use crate::wire::ip::Family;
 
-const IP: [(&str, Ip); 18] = [
-    ("InReceives", Ip::InReceives),
-    ("InHdrErrors", Ip::InHdrErrors),
-    ("InAddrErrors", Ip::InAddrErrors),
-    ("ForwDatagrams", Ip::ForwDatagrams),
-    ("InUnknownProtos", Ip::InUnknownProtos),
-    ("InDiscards", Ip::InDiscards),
-    ("InDelivers", Ip::InDelivers),
-    ("OutRequests", Ip::OutRequests),
-    ("OutDiscards", Ip::OutDiscards),
-    ("OutNoRoutes", Ip::OutNoRoutes),
-    ("ReasmTimeout", Ip::ReasmTimeout),
-    ("ReasmReqds", Ip::ReasmReqds),
-    ("ReasmOKs", Ip::ReasmOKs),
-    ("ReasmFails", Ip::ReasmFails),
-    ("FragOKs", Ip::FragOKs),
-    ("FragFails", Ip::FragFails),
-    ("FragCreates", Ip::FragCreates),
-    ("OutTransmits", Ip::OutTransmits),
+const IP: [Ip; 18] = [
+    Ip::InReceives,
+    Ip::InHdrErrors,
+    Ip::InAddrErrors,
+    Ip::ForwDatagrams,
+    Ip::InUnknownProtos,
+    Ip::InDiscards,
+    Ip::InDelivers,
+    Ip::OutRequests,
+    Ip::OutDiscards,
+    Ip::OutNoRoutes,
+    Ip::ReasmTimeout,
+    Ip::ReasmReqds,
+    Ip::ReasmOKs,
+    Ip::ReasmFails,
+    Ip::FragOKs,
+    Ip::FragFails,
+    Ip::FragCreates,
+    Ip::OutTransmits,
 ];
 
-const IP_EXT: [(&str, Ip); 18] = [
-    ("InNoRoutes", Ip::InNoRoutes),
-    ("InTruncatedPkts", Ip::InTruncatedPkts),
-    ("InMcastPkts", Ip::InMcastPkts),
-    ("OutMcastPkts", Ip::OutMcastPkts),
-    ("InBcastPkts", Ip::InBcastPkts),
-    ("OutBcastPkts", Ip::OutBcastPkts),
-    ("InOctets", Ip::InOctets),
-    ("OutOctets", Ip::OutOctets),
-    ("InMcastOctets", Ip::InMcastOctets),
-    ("OutMcastOctets", Ip::OutMcastOctets),
-    ("InBcastOctets", Ip::InBcastOctets),
-    ("OutBcastOctets", Ip::OutBcastOctets),
-    ("InCsumErrors", Ip::InCsumErrors),
-    ("InNoECTPkts", Ip::InNoECTPkts),
-    ("InECT1Pkts", Ip::InECT1Pkts),
-    ("InECT0Pkts", Ip::InECT0Pkts),
-    ("InCEPkts", Ip::InCEPkts),
-    ("ReasmOverlaps", Ip::ReasmOverlaps),
+const IP_EXT: [Ip; 18] = [
+    Ip::InNoRoutes,
+    Ip::InTruncatedPkts,
+    Ip::InMcastPkts,
+    Ip::OutMcastPkts,
+    Ip::InBcastPkts,
+    Ip::OutBcastPkts,
+    Ip::InOctets,
+    Ip::OutOctets,
+    Ip::InMcastOctets,
+    Ip::OutMcastOctets,
+    Ip::InBcastOctets,
+    Ip::OutBcastOctets,
+    Ip::InCsumErrors,
+    Ip::InNoECTPkts,
+    Ip::InECT1Pkts,
+    Ip::InECT0Pkts,
+    Ip::InCEPkts,
+    Ip::ReasmOverlaps,
 ];
 
-const IP6: [(&str, Ip); 31] = [
-    ("InReceives", Ip::InReceives),
-    ("InHdrErrors", Ip::InHdrErrors),
-    ("InTooBigErrors", Ip::InTooBigErrors),
-    ("InNoRoutes", Ip::InNoRoutes),
-    ("InAddrErrors", Ip::InAddrErrors),
-    ("InUnknownProtos", Ip::InUnknownProtos),
-    ("InTruncatedPkts", Ip::InTruncatedPkts),
-    ("InDiscards", Ip::InDiscards),
-    ("InDelivers", Ip::InDelivers),
-    ("OutForwDatagrams", Ip::ForwDatagrams),
-    ("OutRequests", Ip::OutRequests),
-    ("OutDiscards", Ip::OutDiscards),
-    ("OutNoRoutes", Ip::OutNoRoutes),
-    ("ReasmTimeout", Ip::ReasmTimeout),
-    ("ReasmReqds", Ip::ReasmReqds),
-    ("ReasmOKs", Ip::ReasmOKs),
-    ("ReasmFails", Ip::ReasmFails),
-    ("FragOKs", Ip::FragOKs),
-    ("FragFails", Ip::FragFails),
-    ("FragCreates", Ip::FragCreates),
-    ("InMcastPkts", Ip::InMcastPkts),
-    ("OutMcastPkts", Ip::OutMcastPkts),
-    ("InOctets", Ip::InOctets),
-    ("OutOctets", Ip::OutOctets),
-    ("InMcastOctets", Ip::InMcastOctets),
-    ("OutMcastOctets", Ip::OutMcastOctets),
-    ("InNoECTPkts", Ip::InNoECTPkts),
-    ("InECT1Pkts", Ip::InECT1Pkts),
-    ("InECT0Pkts", Ip::InECT0Pkts),
-    ("InCEPkts", Ip::InCEPkts),
-    ("OutTransmits", Ip::OutTransmits),
+const IP6: [Ip; 31] = [
+    Ip::InReceives,
+    Ip::InHdrErrors,
+    Ip::InTooBigErrors,
+    Ip::InNoRoutes,
+    Ip::InAddrErrors,
+    Ip::InUnknownProtos,
+    Ip::InTruncatedPkts,
+    Ip::InDiscards,
+    Ip::InDelivers,
+    Ip::ForwDatagrams,
+    Ip::OutRequests,
+    Ip::OutDiscards,
+    Ip::OutNoRoutes,
+    Ip::ReasmTimeout,
+    Ip::ReasmReqds,
+    Ip::ReasmOKs,
+    Ip::ReasmFails,
+    Ip::FragOKs,
+    Ip::FragFails,
+    Ip::FragCreates,
+    Ip::InMcastPkts,
+    Ip::OutMcastPkts,
+    Ip::InOctets,
+    Ip::OutOctets,
+    Ip::InMcastOctets,
+    Ip::OutMcastOctets,
+    Ip::InNoECTPkts,
+    Ip::InECT1Pkts,
+    Ip::InECT0Pkts,
+    Ip::InCEPkts,
+    Ip::OutTransmits,
 ];
 
 /// Names of types (net/ipv4/proc.c, `icmpmibmap`).
@@ -114,14 +114,14 @@ const ICMP6_TYPES: [(&str, u8); 15] = [
     ("MLDv2Reports", 143),
 ];
 
-const UDP: [(&str, Udp); 7] = [
-    ("InDatagrams", Udp::InDatagrams),
-    ("NoPorts", Udp::NoPorts),
-    ("InErrors", Udp::InErrors),
-    ("OutDatagrams", Udp::OutDatagrams),
-    ("RcvbufErrors", Udp::RcvbufErrors),
-    ("InCsumErrors", Udp::InCsumErrors),
-    ("IgnoredMulti", Udp::IgnoredMulti),
+const UDP: [Udp; 7] = [
+    Udp::InDatagrams,
+    Udp::NoPorts,
+    Udp::InErrors,
+    Udp::OutDatagrams,
+    Udp::RcvbufErrors,
+    Udp::InCsumErrors,
+    Udp::IgnoredMulti,
 ];
 
 /// TCP's counters of /proc/net/snmp; all others are in /proc/net/netstat.
@@ -163,12 +163,16 @@ impl Netns {
         std::iter::once("#kernel".to_owned()).chain(lines).collect()
     }
 
-    fn ip_counters(&self, family: Family, group: &str, names: &[(&str, Ip)], out: &mut Vec<(String, u64)>) {
-        out.extend(names.iter().map(|(name, ip)| (format!("{group}{name}"), self.mibs.of_ip(family, *ip))));
+    fn ip_counters(&self, family: Family, group: &str, counters: &[Ip], out: &mut Vec<(String, u64)>) {
+        out.extend(counters.iter().map(|ip| {
+            // The one name that is not the same for both families.
+            let out = if (family, *ip) == (Family::V6, Ip::ForwDatagrams) { "Out" } else { "" };
+            (format!("{group}{out}{ip:?}"), self.mibs.of_ip(family, *ip))
+        }));
     }
 
     fn udp_counters(&self, family: Family, group: &str, out: &mut Vec<(String, u64)>) {
-        out.extend(UDP.iter().map(|(name, udp)| (format!("{group}{name}"), self.mibs.of_udp(family, *udp))));
+        out.extend(UDP.iter().map(|udp| (format!("{group}{udp:?}"), self.mibs.of_udp(family, *udp))));
     }
 
     /// Messages, then their types by name, then by number.
@@ -177,7 +181,7 @@ impl Netns {
             Family::V4 => ("Icmp", "IcmpMsg", &ICMP_TYPES[..]),
             Family::V6 => ("Icmp6", "Icmp6", &ICMP6_TYPES[..]),
         };
-        let of = |name: &str, counter| (format!("{group}{name}"), self.mibs.of_icmp(family, counter));
+        let of = |counter: Icmp| (format!("{group}{counter:?}"), self.mibs.of_icmp(family, counter));
         let named = |way: Way| {
             let named = move |(name, kind): &(&str, u8)| {
                 (format!("{group}{way:?}{name}"), self.mibs.of_type(family, way, *kind))
@@ -188,16 +192,16 @@ impl Netns {
             let numbered = move |kind| (format!("{by_number}{way:?}Type{kind}"), self.mibs.of_type(family, way, kind));
             self.mibs.types(family, way).map(numbered)
         };
-        out.extend([of("InMsgs", Icmp::InMsgs), of("InErrors", Icmp::InErrors)]);
+        out.extend([of(Icmp::InMsgs), of(Icmp::InErrors)]);
         if family == Family::V4 {
-            out.push(of("InCsumErrors", Icmp::InCsumErrors));
+            out.push(of(Icmp::InCsumErrors));
             out.extend(named(Way::In));
         }
-        out.push(of("OutMsgs", Icmp::OutMsgs));
+        out.push(of(Icmp::OutMsgs));
         if family == Family::V6 {
-            out.push(of("InCsumErrors", Icmp::InCsumErrors));
+            out.push(of(Icmp::InCsumErrors));
         }
-        out.push(of("OutRateLimitHost", Icmp::OutRateLimitHost));
+        out.push(of(Icmp::OutRateLimitHost));
         if family == Family::V6 {
             out.extend(named(Way::In));
         }
