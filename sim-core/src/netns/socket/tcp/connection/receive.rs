@@ -43,8 +43,8 @@ pub(in super::super) struct Receiver {
     queue_memory: u32,
     /// Memory the socket has beyond what it uses, less than a page (`sk_forward_alloc`).
     spare: u32,
-    /// Whether a segment that only goes on where the last one ended takes the short way (`pred_flags`); it is only
-    /// counted, both ways do the same.
+    /// Whether a segment that only goes on where the last one ended takes the short way (`pred_flags`): that is counted,
+    /// and takes over a timestamp before the ACK is looked at; else both ways do the same.
     pub(super) predicts: bool,
     pub(super) round: Round,
 }
