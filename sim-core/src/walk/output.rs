@@ -94,7 +94,15 @@ pub(super) fn flow_label(ns: &Netns, header: &IpHeader, (src_port, dst_port): (u
     key[34..36].copy_from_slice(&dst_port.to_be_bytes());
     key[36] = header.proto;
     key[37..].copy_from_slice(&ns.id.0.to_be_bytes());
-    (xxh3_64(&key) as u32 & 0xf_ffff).max(1)
+    label_of(xxh3_64(&key) as u32)
+}
+
+/// The flow label that goes with a hash of the flow.
+pub(super) const fn label_of(hash: u32) -> u32 {
+    match hash & 0xf_ffff {
+        0 => 1,
+        label => label,
+    }
 }
 
 /// A packet of this host with its route: OUTPUT.

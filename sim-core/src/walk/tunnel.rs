@@ -1,7 +1,5 @@
 //! VXLAN: encapsulation on transmit, decapsulation on delivery (drivers/net/vxlan/vxlan_core.c).
 
-use std::net::IpAddr;
-
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Ctx, Next, Stage, Target, output};
@@ -14,7 +12,7 @@ use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
 use crate::wire::eth::{ETH_LEN, EthHeader, MacAddr};
-use crate::wire::ip::{Family, IpHeader, UDP};
+use crate::wire::ip::{Family, IpHeader, UDP, octets};
 use crate::wire::packet::Packet;
 use crate::wire::{build, edit, l4, vxlan};
 
@@ -88,10 +86,6 @@ fn source_port((low, high): (u16, u16), hash: u32) -> u16 {
 pub(crate) fn flow_hash(packet: &Packet) -> u32 {
     let Some(ip) = packet.ip() else { return 1 };
     let (sp, dp) = ports(packet).unwrap_or((0, 0));
-    let octets = |a: IpAddr| match a {
-        IpAddr::V4(a) => a.to_ipv6_mapped().octets(),
-        IpAddr::V6(a) => a.octets(),
-    };
     let (a, b) = ((octets(ip.src), sp), (octets(ip.dst), dp));
     let (low, high) = if a <= b { (a, b) } else { (b, a) };
     let mut key = [0u8; 37];

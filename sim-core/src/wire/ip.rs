@@ -303,7 +303,7 @@ fn short(len: usize) -> [u8; 2] {
 }
 
 /// The address in a packet of IPv6 (RFC 4291 2.5.5.2 for one of IPv4, which no packet made here has).
-const fn octets(addr: IpAddr) -> [u8; 16] {
+pub(crate) const fn octets(addr: IpAddr) -> [u8; 16] {
     match addr {
         IpAddr::V4(addr) => addr.to_ipv6_mapped().octets(),
         IpAddr::V6(addr) => addr.octets(),

@@ -13,7 +13,7 @@ pub use error::{ErrorOrigin, SocketError};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::arena::SocketId;
-use crate::wire::ip::IpHeader;
+use crate::wire::ip::{IpHeader, octets};
 use error::ErrorQueue;
 use raw::RawSocket;
 use udp::{UdpSocket, UdpTable};
@@ -27,7 +27,13 @@ const RECVERR_MAX: usize = 1024;
 /// The flow hash of what a connected socket sends (`sk_set_txhash`): it tells tunnels which flow a packet belongs to. Linux
 /// draws it; here it follows from the ends and from what tells sockets with the same ends apart. Never 0.
 pub(crate) fn tx_hash(local: SocketAddr, remote: SocketAddr, salt: u32) -> u32 {
-    (xxh3_64(format!("{local} {remote} {salt}").as_bytes()) as u32).max(1)
+    let mut key = [0u8; 40];
+    for (end, part) in [local, remote].into_iter().zip(key.chunks_exact_mut(18)) {
+        part[..16].copy_from_slice(&octets(end.ip()));
+        part[16..].copy_from_slice(&end.port().to_be_bytes());
+    }
+    key[36..].copy_from_slice(&salt.to_be_bytes());
+    (xxh3_64(&key) as u32).max(1)
 }
 
 /// Bytes a receive queue holds (`net.core.rmem_default`).

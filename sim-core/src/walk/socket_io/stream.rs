@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::output::{route_output, route_socket};
+use super::super::output::{label_of, route_output, route_socket};
 use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, run};
 use super::{can_bind, check_link_named, check_peer, this_host};
 use crate::engine::arena::SocketId;
@@ -164,7 +164,11 @@ fn send(ns: &mut Netns, ctx: &mut Ctx<'_>, out: &OutSegment) {
     header.df = out.df;
     header.tos = (out.tos & !ECN) | out.segment.tos;
     header.ttl = out.ttl.unwrap_or(ns.default_ttl(family, route.dev));
-    header.flow = flow_label(ns, &header, (out.segment.src.port(), out.segment.dst.port()));
+    header.flow = match (family, out.tx_hash) {
+        // A socket's own hash says which flow it is, so a timeout changes the label (`sk_rethink_txhash`).
+        (Family::V6, 1..) => label_of(out.tx_hash),
+        _ => flow_label(ns, &header, (out.segment.src.port(), out.segment.dst.port())),
+    };
     header.id = if out.id_zero { 0 } else { ns.draw_ip_id(family) };
     let options = out.segment.options.to_bytes();
     let mut packet = build::tcp(ctx.out.packet_id(), header, out.segment.header(), &options, &out.segment.payload);
