@@ -207,13 +207,14 @@ impl Request {
             }
             return Outcome::Done;
         }
+        let fits = in_window(segment.seq, segment.end(), rcv_nxt, rcv_nxt.wrapping_add(self.initial.window));
+        if segment.has(RST) {
+            return if fits { self.reset(cx, segment) } else { Outcome::Done };
+        }
         if segment.has(ACK) && segment.ack != self.isn.wrapping_add(1) {
             return Outcome::ToListener;
         }
-        if old || !in_window(segment.seq, segment.end(), rcv_nxt, rcv_nxt.wrapping_add(self.initial.window)) {
-            if segment.has(RST) {
-                return Outcome::Done;
-            }
+        if old || !fits {
             if old {
                 cx.count("PAWSEstab");
             }
@@ -224,16 +225,8 @@ impl Request {
             }
             return Outcome::Done;
         }
-        // RFC 5961 3.2, for a request as for a connection.
-        if segment.has(RST) && segment.seq != rcv_nxt {
-            if !oow_limited(cx, segment, &mut self.last_oow_ack) {
-                cx.count("TCPChallengeACK");
-                self.send_ack(cx);
-            }
-            return Outcome::Done;
-        }
         // A SYN at the old place is cut off, it is not in the window.
-        if segment.has(RST) || (segment.has(SYN) && segment.seq != self.peer_isn) {
+        if segment.has(SYN) && segment.seq != self.peer_isn {
             return Outcome::Refused;
         }
         if !segment.has(ACK) {
@@ -245,6 +238,18 @@ impl Request {
             return Outcome::Done;
         }
         Outcome::Complete
+    }
+
+    /// A RST in the window, whatever it acknowledges (RFC 5961 3.2, for a request as for a connection).
+    fn reset(&mut self, cx: &mut Context, segment: &Segment) -> Outcome {
+        if segment.seq == self.peer_isn.wrapping_add(1) {
+            return Outcome::Refused;
+        }
+        if !oow_limited(cx, segment, &mut self.last_oow_ack) {
+            cx.count("TCPChallengeACK");
+            self.send_ack(cx);
+        }
+        Outcome::Done
     }
 
     /// `tcp_v4_reqsk_send_ack`.

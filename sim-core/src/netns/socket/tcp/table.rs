@@ -302,7 +302,7 @@ impl TcpTable {
             }
             Flow::Request(request) => {
                 // The host that sent the SYN cannot be reached (`tcp_req_err`).
-                if request.isn == seq && matches!(error, IcmpError::Unreachable { no_route: true, .. }) {
+                if request.isn == seq && matches!(error, IcmpError::Unreachable { fatal: true, .. }) {
                     self.cx.count("ListenDrops");
                     self.drop_request(key);
                 }

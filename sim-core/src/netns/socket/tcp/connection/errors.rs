@@ -21,6 +21,8 @@ pub enum IcmpError {
         errno: Errno,
         /// No route to the network or host: timeouts were no sign of congestion (RFC 6069).
         no_route: bool,
+        /// A half-open connection is given up (`tcp_req_err`).
+        fatal: bool,
     },
     /// The segment did not fit: the MTU of the next hop in bytes.
     TooBig {
@@ -40,13 +42,19 @@ impl IcmpError {
             return None;
         }
         let errno = errno_of(family, header.kind, header.code)?;
-        let no_route = match family {
+        let (no_route, fatal) = match family {
             Family::V4 => {
-                matches!((header.kind, header.code), (icmp::DEST_UNREACH, icmp::NET_UNREACH | icmp::HOST_UNREACH))
+                let no_route =
+                    matches!((header.kind, header.code), (icmp::DEST_UNREACH, icmp::NET_UNREACH | icmp::HOST_UNREACH));
+                (no_route, no_route || matches!(header.kind, icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM))
             }
-            Family::V6 => (header.kind, header.code) == (icmpv6::DEST_UNREACH, icmpv6::NO_ROUTE),
+            Family::V6 => {
+                let no_route = (header.kind, header.code) == (icmpv6::DEST_UNREACH, icmpv6::NO_ROUTE);
+                // `icmpv6_err_convert`
+                (no_route, !matches!(errno, Errno::ENETUNREACH | Errno::EHOSTUNREACH))
+            }
         };
-        Some(Self::Unreachable { errno, no_route })
+        Some(Self::Unreachable { errno, no_route, fatal })
     }
 }
 
@@ -64,7 +72,7 @@ impl Connection {
         }
         match error {
             IcmpError::TooBig { mtu } => return self.path_shrinks(cx, mtu),
-            IcmpError::Unreachable { errno, no_route } => {
+            IcmpError::Unreachable { errno, no_route, .. } => {
                 if no_route {
                     self.revert_backoff(cx, seq);
                 }

@@ -65,10 +65,12 @@ impl Connection {
     /// Whether a segment may be processed; answers those that may not (`tcp_validate_incoming`).
     fn validate(&mut self, cx: &mut Context, segment: &Segment) -> bool {
         if self.is_old_by_timestamp(cx, segment) && !segment.has(RST) {
-            cx.count("PAWSEstab");
             if segment.has(SYN) {
                 self.challenge_syn(cx);
-            } else if oow_limited(cx, segment, &mut self.last_oow_ack) {
+                return false;
+            }
+            cx.count("PAWSEstab");
+            if oow_limited(cx, segment, &mut self.last_oow_ack) {
                 cx.count("TCPACKSkippedPAWS");
             } else {
                 self.send_duplicate_ack(cx, segment);

@@ -82,6 +82,8 @@ pub(super) struct Connection {
     pub(super) send_shutdown: bool,
     /// The end of what the peer sent is in order: reading gives end of file.
     pub(super) eof: bool,
+    /// An application has the socket: it waits no longer to be accepted.
+    pub(super) accepted: bool,
     /// The application has closed the socket.
     pub(super) orphan: bool,
     /// What replaces the connection in the table, once it is closed.
@@ -250,6 +252,7 @@ impl Connection {
             receive_shutdown: false,
             send_shutdown: false,
             eof: false,
+            accepted: true,
             orphan: false,
             successor: None,
             last_oow_ack: None,

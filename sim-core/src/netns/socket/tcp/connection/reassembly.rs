@@ -91,6 +91,11 @@ impl Reassembly {
         (self.blocks.len() + usize::from(self.dsack.is_some())).min(BLOCKS) as u32
     }
 
+    /// Where the last segment that waits ends, in order of sequence.
+    pub(super) fn last_end(&self) -> Option<u32> {
+        self.held.last().map(Held::end)
+    }
+
     /// Takes a segment from beyond the next byte expected; whether it brought anything new (`tcp_data_queue_ofo`).
     pub(super) fn insert(&mut self, new: Held, dsack: bool) -> bool {
         let (seq, end) = (new.seq, new.end());

@@ -1,5 +1,6 @@
 //! The receiving side: data in order for the application, what is out of order held back (`tcp_data_queue`).
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -108,15 +109,35 @@ impl Receiver {
     /// Learns from a segment of `len` bytes how much of the memory is data (`tcp_set_window_clamp`).
     pub(super) fn measure_overhead(&mut self, len: u32) {
         let before = std::mem::replace(&mut self.scaling, ((len << 8) / true_size(len)).clamp(1, 255));
-        let clamp = self.window_from(self.buffer_size).max(LEAST_BUFFER / 2);
-        if self.scaling == before || clamp == self.window_clamp {
+        if self.scaling == before {
             return;
         }
-        self.ssthresh = match clamp < self.window_clamp {
-            true => self.ssthresh.min(clamp),
-            false => self.ssthresh.max(self.wnd.min(clamp)),
-        };
+        let clamp = self.window_from(self.buffer_size).max(LEAST_BUFFER / 2);
+        match clamp.cmp(&self.window_clamp) {
+            Ordering::Less => self.ssthresh = self.ssthresh.min(clamp),
+            Ordering::Greater => self.ssthresh = self.ssthresh.max(self.wnd.min(clamp)),
+            Ordering::Equal => {}
+        }
         self.window_clamp = clamp;
+        self.round.space = self.round.space.min(clamp);
+    }
+
+    /// The application reads `space` bytes in a round trip: the buffer has room for twice as much and more if that has
+    /// grown, and for what is out of order (`tcp_rcvbuf_grow`).
+    fn grow_buffer(&mut self, space: u32, config: &TcpConfig) {
+        let before = u64::from(std::mem::replace(&mut self.round.space, space).max(1));
+        if self.buffer_locked {
+            return;
+        }
+        let window = 2 * u64::from(space);
+        let window = window + window * u64::from(space).saturating_sub(before) / before * 2;
+        let window = window + self.ofo.last_end().map_or(0, |end| u64::from(end.wrapping_sub(self.nxt)));
+        let memory = (window << 8) / u64::from(self.scaling);
+        let memory = memory.min(u64::from(config.rmem[2])) as u32;
+        if memory > self.buffer_size {
+            self.buffer_size = memory;
+            self.window_clamp = self.window_from(memory);
+        }
     }
 
     /// `tcp_win_from_space`.
@@ -297,9 +318,17 @@ impl Connection {
         self.ecn_check(segment);
         cx.count("TCPOFOQueue");
         self.rcv.predicts = false;
-        self.rcv.charge(true_size(held.payload.len() as u32));
-        self.rcv.ofo.insert(held, dsack);
+        let len = held.payload.len() as u32;
+        self.rcv.charge(true_size(len));
+        let new = self.rcv.ofo.insert(held, dsack);
         self.count_reassembly(cx, "TCPDSACKOfoSent");
+        // Without SACK a window that grows would hide a duplicate ACK.
+        if new && self.negotiated.sack {
+            self.grow_window(cx, len);
+        }
+        if self.accepted && !self.orphan {
+            self.rcv.grow_buffer(self.rcv.round.space, &cx.config);
+        }
     }
 
     fn count_reassembly(&mut self, cx: &mut Context, reported: &'static str) {
@@ -389,20 +418,11 @@ impl Connection {
         if self.rcv.round.rtt8 == 0 || cx.now.since(self.rcv.round.since) < rtt {
             return;
         }
-        let copied = self.rcv.copied.wrapping_sub(self.rcv.round.seq);
-        let space = self.rcv.round.space.max(1);
-        if copied > space {
-            if !self.rcv.buffer_locked {
-                let window = u64::from(copied) * 2 + 16 * u64::from(self.negotiated.advmss);
-                let window = window + window * u64::from(copied - space) / u64::from(space) * 2;
-                let memory = (window << 8) / u64::from(self.rcv.scaling);
-                let memory = memory.min(u64::from(cx.config.rmem[2])) as u32;
-                if memory > self.rcv.buffer_size {
-                    self.rcv.buffer_size = memory;
-                    self.rcv.window_clamp = self.rcv.window_from(memory);
-                }
-            }
-            self.rcv.round.space = copied;
+        // What still waits will be read in the next one.
+        let waiting = self.rcv.nxt.wrapping_sub(self.rcv.copied);
+        let copied = self.rcv.copied.wrapping_sub(self.rcv.round.seq).saturating_sub(waiting);
+        if copied > self.rcv.round.space {
+            self.rcv.grow_buffer(copied, &cx.config);
         }
         self.rcv.round.seq = self.rcv.copied;
         self.rcv.round.since = cx.now;

@@ -12,7 +12,10 @@ impl Connection {
     pub(super) fn tag_sacked(&mut self, cx: &mut Context, segment: &Segment, found: &mut Found) {
         let blocks = segment.options.sack.as_slice();
         let duplicate = self.note_dsack(cx, blocks, segment.ack, found);
-        for (i, block) in blocks.iter().enumerate() {
+        // In the order of the queue, or what lies below a later block would look overtaken.
+        let mut in_order: Vec<_> = blocks.iter().enumerate().collect();
+        in_order.sort_by(|(_, a), (_, b)| (a.start.wrapping_sub(b.start) as i32).cmp(&0));
+        for (i, block) in in_order {
             let duplicate = duplicate && i == 0;
             if self.is_valid(block, duplicate) {
                 self.tag_block(cx, *block, duplicate, found);

@@ -50,8 +50,9 @@ impl Connection {
         self.rcv.ssthresh = self.rcv.ssthresh.min(clamp);
     }
 
-    /// The window the buffer allows now (`__tcp_select_window`).
-    pub(super) fn new_window(&self) -> u32 {
+    /// The window the buffer allows now; who looks while memory is short stops acknowledging at once
+    /// (`__tcp_select_window`).
+    pub(super) fn new_window(&mut self) -> u32 {
         let rcv = &self.rcv;
         let scale = self.negotiated.rcv_wscale;
         let allowed = rcv.window_from(rcv.buffer_size);
@@ -62,6 +63,7 @@ impl Connection {
         }
         let mut free = rcv.free_window();
         if free < full >> 1 {
+            self.delack.quick = 0;
             free = free >> scale << scale;
             if free < allowed >> 4 || free < mss {
                 return 0;
@@ -101,9 +103,6 @@ impl Connection {
         self.rcv.predicts &= window > 0;
         self.rcv.wnd = window;
         self.rcv.wup = self.rcv.nxt;
-        if self.rcv.free_window() < self.rcv.window_clamp.min(self.rcv.window_from(self.rcv.buffer_size)) >> 1 {
-            self.delack.quick = 0;
-        }
         (window >> scale).min(u32::from(u16::MAX)) as u16
     }
 

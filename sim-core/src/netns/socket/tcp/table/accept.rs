@@ -54,7 +54,9 @@ impl TcpTable {
     pub fn accept(&mut self, listener: SocketId) -> Option<(SocketId, SocketAddr)> {
         let listener = self.listeners.get_mut(&listener)?;
         let id = listener.ready.pop_front()?;
-        Some((id, seen_from(listener.local.ip(), self.connections.get(&id)?.remote)))
+        let connection = self.connections.get_mut(&id)?;
+        connection.accepted = true;
+        Some((id, seen_from(listener.local.ip(), connection.remote)))
     }
 
     /// Whether `id` was a listener; it is gone now, with all that nobody accepted.
@@ -250,7 +252,8 @@ impl TcpTable {
         let id = self.new_id();
         let identity = (id, request.local, request.remote);
         let connection = Connection::new(&self.cx, identity, request.isn, request.path, options);
-        let connection = connection.completing(&self.cx, &request);
+        let mut connection = connection.completing(&self.cx, &request);
+        connection.accepted = false;
         self.connections.insert(id, connection);
         self.flows.insert(key, Flow::Connection(id));
         if let Some(listener) = self.listeners.get_mut(&listener_id) {
