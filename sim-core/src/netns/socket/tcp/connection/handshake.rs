@@ -217,6 +217,7 @@ impl Connection {
         self.snd.wnd = u32::from(segment.window) << self.negotiated.snd_wscale;
         self.snd.max_window = self.snd.wnd;
         self.snd.wl1 = segment.seq;
+        self.negotiated.advmss = self.negotiated.advmss.saturating_sub(self.fixed_options());
         let never_repeated = self.recovery.total_retrans <= 1;
         self.start_transfer(cx, never_repeated);
         self.initialize_peer_mss();

@@ -1,6 +1,7 @@
 //! The window that is announced: chosen at the SYN, opened by reading, never taken back (RFC 9293 3.8.6).
 
 use super::super::config::TcpConfig;
+use super::super::congestion::INITIAL_WINDOW;
 use super::super::context::Context;
 use super::Connection;
 use super::receive::{Receiver, true_size};
@@ -36,7 +37,6 @@ impl Connection {
         self.rcv.wnd = initial.window;
         self.rcv.ssthresh = initial.window;
         self.rcv.window_clamp = initial.clamp;
-        self.rcv.round.space = initial.window.min(super::super::congestion::INITIAL_WINDOW * self.negotiated.advmss);
     }
 
     /// Keeps room for one segment more than is announced (`tcp_init_buffer_space`, tcp_app_win 31).
@@ -48,6 +48,7 @@ impl Connection {
         }
         self.rcv.window_clamp = clamp;
         self.rcv.ssthresh = self.rcv.ssthresh.min(clamp);
+        self.rcv.round.space = self.rcv.ssthresh.min(self.rcv.wnd).min(INITIAL_WINDOW * mss);
     }
 
     /// The window the buffer allows now; who looks while memory is short stops acknowledging at once
