@@ -353,7 +353,7 @@ impl World {
         let now = self.now();
         let ns = self.netns.get_mut(netns.index()).and_then(Option::as_mut).ok_or(Errno::ENOENT)?;
         let ns = Arc::make_mut(ns);
-        ns.pmtu.advance(now);
+        ns.exceptions.advance(now);
         let preempt = cpu.map(|cpu| self.machines.preemption(cpu));
         let mut ctx = Ctx { now, out: &mut self.out, preempt };
         let done = f(ns, &mut ctx);

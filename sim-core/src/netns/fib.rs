@@ -70,6 +70,16 @@ pub struct Route {
     pub advmss: Option<u16>,
 }
 
+/// Where packets go next: the device they leave by, and the neighbour if it is not the destination itself.
+pub type NextHop = (Option<DevId>, Option<IpAddr>);
+
+impl Route {
+    /// Its next hop.
+    pub const fn next_hop(&self) -> NextHop {
+        (self.dev, self.via)
+    }
+}
+
 /// What a policy rule looks at, and the table it leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PolicyRule {
@@ -269,6 +279,11 @@ impl Fib {
         all
     }
 
+    /// Whether a route of any table has this next hop (`ip_fib_check_default`).
+    pub fn has_next_hop(&self, next_hop: NextHop) -> bool {
+        self.tables.iter().any(|(_, table)| table.routes().any(|route| route.next_hop() == next_hop))
+    }
+
     /// The numbers of the tables there are.
     pub fn table_numbers(&self) -> Vec<u32> {
         self.tables.iter().map(|(number, _)| *number).collect()
@@ -323,9 +338,9 @@ pub fn local_route(ip: IpAddr, dev: DevId) -> Route {
     }
 }
 
-/// Whether `ip` is 0.0.0.0/8 (`ipv4_is_zeronet`).
+/// Whether `ip` is 0.0.0.0 (`ipv4_is_zeronet`: of its network nothing else is special any more).
 pub fn is_zeronet(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V4(a) if a.octets()[0] == 0)
+    ip.is_ipv4() && ip.is_unspecified()
 }
 
 /// Whether `ip` is 255.255.255.255 (`ipv4_is_lbcast`).

@@ -2,6 +2,7 @@
 //! sees a packet's path. What happens to packets is in `walk`, what agents may change in [`netlink`].
 
 pub mod addr;
+pub mod exception;
 pub mod fib;
 pub mod frag;
 pub mod icmp_limit;
@@ -9,7 +10,6 @@ pub mod ip_id;
 pub(crate) mod mib;
 pub mod neigh;
 pub mod netlink;
-pub mod pmtu;
 pub mod rules;
 pub mod show;
 pub mod socket;
@@ -49,7 +49,7 @@ pub struct Netns {
     /// When the TCP table's timer is due for which an event is scheduled.
     pub(crate) tcp_timer: Instant,
     pub(crate) frags: frag::Frags,
-    pub(crate) pmtu: pmtu::Pmtu,
+    pub(crate) exceptions: exception::Exceptions,
     pub(crate) icmp_limits: icmp_limit::IcmpLimits,
     pub(crate) ip_ids: ip_id::IpIds,
     pub(crate) mibs: mib::Mibs,
@@ -103,7 +103,7 @@ impl Netns {
             tcp: TcpTable::new(TcpConfig::default(), socket::FIRST_TCP, stream("tcp")),
             tcp_timer: Instant::NEVER,
             frags: frag::Frags::default(),
-            pmtu: pmtu::Pmtu::default(),
+            exceptions: exception::Exceptions::default(),
             icmp_limits: icmp_limit::IcmpLimits::default(),
             ip_ids: ip_id::IpIds::new(id, &mut stream("ip-id")),
             mibs: mib::Mibs::default(),

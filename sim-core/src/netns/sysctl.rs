@@ -8,45 +8,11 @@ use crate::engine::time::Duration;
 
 use super::neigh::NeighConfig;
 use crate::wire::ip::Family;
+use ipv4::DevConf;
 use ipv6::{Confs, Who};
 
+pub mod ipv4;
 pub mod ipv6;
-
-/// `net.ipv4.conf.DEV.*` (net/ipv4/devinet.c).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DevConf {
-    /// 0 no source validation, 1 strict, 2 loose (RFC 3704). Default 0; the larger of `all` and the device counts.
-    pub rp_filter: i64,
-    /// Forward packets received here. Default: `ip_forward`.
-    pub forwarding: i64,
-    /// Route 127/8. Default 0.
-    pub route_localnet: i64,
-    /// Accept packets with a local source address. Default 0.
-    pub accept_local: i64,
-    /// Send redirects. Default 1.
-    pub send_redirects: i64,
-    /// Answer ARP for routed addresses. Default 0.
-    pub proxy_arp: i64,
-    /// 0 answer ARP for every local address, 1 only for those of the device. Default 0.
-    pub arp_ignore: i64,
-    /// Announce the addresses of a device that comes up or changes its hardware address. Default 0.
-    pub arp_notify: i64,
-}
-
-impl Default for DevConf {
-    fn default() -> Self {
-        Self {
-            rp_filter: 0,
-            forwarding: 0,
-            route_localnet: 0,
-            accept_local: 0,
-            send_redirects: 1,
-            proxy_arp: 0,
-            arp_ignore: 0,
-            arp_notify: 0,
-        }
-    }
-}
 
 /// All sysctls of a netns.
 #[derive(Clone, Debug)]
@@ -193,6 +159,23 @@ impl Sysctl {
         self.all.send_redirects != 0 || self.of(dev).send_redirects != 0
     }
 
+    /// Whether redirects are followed that come in by a device (`IN_DEV_RX_REDIRECTS`): a router's all and device must say so,
+    /// of a host one is enough.
+    pub fn accept_redirects(&self, dev: DevId) -> bool {
+        let (all, own) = (self.all.accept_redirects != 0, self.of(dev).accept_redirects != 0);
+        if self.of(dev).forwarding != 0 { all && own } else { all || own }
+    }
+
+    /// Whether several networks share the link of a device (all or the device).
+    pub fn shared_media(&self, dev: DevId) -> bool {
+        self.all.shared_media != 0 || self.of(dev).shared_media != 0
+    }
+
+    /// Whether redirects may name only gateways of routes, where a link is not shared (all or the device).
+    pub fn secure_redirects(&self, dev: DevId) -> bool {
+        self.all.secure_redirects != 0 || self.of(dev).secure_redirects != 0
+    }
+
     /// Whether ARP is answered for routed addresses (all or the device).
     pub fn proxy_arp(&self, dev: DevId) -> bool {
         self.all.proxy_arp != 0 || self.of(dev).proxy_arp != 0
@@ -257,11 +240,13 @@ impl Sysctl {
         Ok(())
     }
 
-    /// `ip_forward` and `conf.all.forwarding` set every device, `default` included (net/ipv4/devinet.c, `inet_forward_change`).
+    /// `ip_forward` and `conf.all.forwarding` set every device, `default` included; a router follows no redirects, unless told
+    /// to (net/ipv4/devinet.c, `inet_forward_change`).
     fn propagate(&mut self, key: &str, value: i64) {
         if matches!(key, "net.ipv4.ip_forward" | "net.ipv4.conf.all.forwarding") {
             self.ip_forward = value;
             (self.all.forwarding, self.default.forwarding) = (value, value);
+            self.all.accept_redirects = i64::from(value == 0);
             self.dev.values_mut().for_each(|d| d.forwarding = value);
         }
         if let Some(name) = key.strip_prefix("net.ipv6.conf.all.") {
@@ -307,17 +292,7 @@ impl Sysctl {
             "default" => &mut self.default,
             dev => self.dev.entry(find_dev(devs, dev)?).or_insert(default),
         };
-        Some(Knob::Int(match name {
-            "rp_filter" => &mut conf.rp_filter,
-            "forwarding" => &mut conf.forwarding,
-            "route_localnet" => &mut conf.route_localnet,
-            "accept_local" => &mut conf.accept_local,
-            "send_redirects" => &mut conf.send_redirects,
-            "proxy_arp" => &mut conf.proxy_arp,
-            "arp_ignore" => &mut conf.arp_ignore,
-            "arp_notify" => &mut conf.arp_notify,
-            _ => return None,
-        }))
+        conf.knob(name).map(Knob::Int)
     }
 
     /// `DEV.NAME`
@@ -358,7 +333,7 @@ const FIXED: [(&str, i64); 9] = [
 /// The same of `net.ipv4.neigh.DEV.*`, for every device.
 const FIXED_NEIGH: [(&str, i64); 3] = [("app_solicit", 0), ("unres_qlen_bytes", 212_992), ("proxy_delay", 80)];
 /// The same of `net.ipv4.conf.DEV.*`, for every device, `all` and `default`.
-const FIXED_CONF: [(&str, i64); 3] = [("accept_redirects", 1), ("arp_announce", 0), ("log_martians", 0)];
+const FIXED_CONF: [(&str, i64); 2] = [("arp_announce", 0), ("log_martians", 0)];
 
 /// The one value of a sysctl that has only one.
 fn fixed(devs: &Devices, key: &str) -> Option<i64> {

@@ -42,11 +42,11 @@ pub(super) fn forward(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, mut packet: P
         return Next::DropAnd(reason, packet, answer.into_iter().collect());
     }
     // IPv6 quotes the packet as it came, IPv4 as it goes on.
-    let redirect = nd::redirect(ns, ctx, &dst, &packet);
+    let redirect = nd::send_redirect(ns, ctx, &dst, &packet);
     if !ns.planted.is(Mutant::TtlKept) {
         edit::decrement_ttl(packet.l3_mut());
     }
-    let redirect = redirect.or_else(|| icmp::redirect(ns, ctx, &dst, &packet));
+    let redirect = redirect.or_else(|| icmp::send_redirect(ns, ctx, &dst, &packet));
     let indev = packet.iif;
     let onward = hook::begin(Hook::Forward, (indev, Some(dst.dev)), After::ForwardDone(dst), packet);
     match redirect {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::output::route_output;
-use super::{Ctx, Dst, Next, Stage, TcpError, flow_label, hook, nd, socket_io};
+use super::{Ctx, Dst, Next, Stage, TcpError, flow_label, hook, nd, redirect, socket_io};
 use crate::dev::Devices;
 use crate::engine::arena::DevId;
 use crate::engine::mutant::Mutant;
@@ -15,7 +15,7 @@ use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::mib::{Icmp, Way};
 use crate::netns::socket::SocketError;
 use crate::wire::icmp::{self, IcmpHeader, Notice};
-use crate::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT, UNKNOWN_OPTION};
+use crate::wire::icmpv6::{self, NEIGH_ADVERT, NEIGH_SOLICIT, UNKNOWN_OPTION};
 use crate::wire::ip::{Family, IpHeader, TCP, UDP};
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, edit, l4};
@@ -61,10 +61,14 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
     if family == Family::V4 && header.kind == icmp::TIMESTAMP && l4.len() >= TIMESTAMP_ASKED {
         return reply(ns, ctx, ip, header, packet);
     }
-    if family == Family::V6 && matches!(header.kind, NEIGH_SOLICIT | NEIGH_ADVERT) {
+    if family == Family::V6 && matches!(header.kind, NEIGH_SOLICIT | NEIGH_ADVERT | icmpv6::REDIRECT) {
         return nd::receive(ns, ctx, ip, packet);
     }
-    if icmp::is_error(ip.proto, header.kind) && header.kind != icmp::REDIRECT {
+    if (family, header.kind) == (Family::V4, icmp::REDIRECT) {
+        let asked = packet.iif.and_then(|dev| redirect::by_icmp(ns, ctx, (dev, ip.src), header, &l4[8..]));
+        return asked.map_or(Next::Delivered, Next::Go);
+    }
+    if icmp::is_error(ip.proto, header.kind) {
         let quoted = l4[8..].to_vec();
         error_received(ns, ctx, ip.src, header, &quoted);
     }
@@ -194,19 +198,21 @@ fn limited(ns: &mut Netns, ctx: &mut Ctx<'_>, notice: Notice, to: IpAddr, dev: D
 }
 
 /// Tells the sender that a neighbour of its own is nearer (`ip_rt_send_redirect`): only for packets that leave
-/// by the device they came in by to a next hop on the sender's subnet, never for translated ones.
-pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Packet) -> Option<Stage> {
+/// by the device they came in by, never for translated ones.
+pub(super) fn send_redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Packet) -> Option<Stage> {
     let ip = packet.ip()?;
     let same_dev = packet.iif == Some(dst.dev);
     if !same_dev || !ns.sysctl.send_redirects(dst.dev) || hook::is_translated(ns, packet) {
         return None;
     }
     let gateway = dst.via.unwrap_or(ip.dst);
-    let on_link = ns.addrs.of(dst.dev).any(|a| a.net.contains(&ip.src) && a.net.contains(&gateway));
-    let IpAddr::V4(gateway) = gateway else { return None };
-    if !on_link {
+    // The sender is a neighbour (`fib_validate_source`), and so is the gateway, unless all on the link are.
+    let back = ns.fib.lookup(&FibKey::to(ip.src)).filter(|route| route.kind == RouteKind::Unicast)?;
+    let one_net = || ns.addrs.of(dst.dev).any(|own| own.net.contains(&ip.src) && own.net.contains(&gateway));
+    if back.next_hop() != (Some(dst.dev), None) || !(ns.sysctl.shared_media(dst.dev) || one_net()) {
         return None;
     }
+    let IpAddr::V4(gateway) = gateway else { return None };
     ns.icmp_limits.allow_redirect(ip.src, ctx.now).then(|| error(ns, ctx, packet, Notice::Redirect(gateway)))?
 }
 
@@ -217,7 +223,7 @@ fn error_received(ns: &mut Netns, ctx: &mut Ctx<'_>, from: IpAddr, header: IcmpH
     let l4 = quoted.get(usize::from(inner.header_len)..).unwrap_or(&[]);
     let told_mtu = header.too_big(inner.family());
     if let Some(mtu) = told_mtu.filter(|_| believes(ns, &inner, l4)) {
-        ns.pmtu.learn(inner.dst, mtu);
+        learn_mtu(ns, (inner.src, inner.dst), mtu);
     }
     let told = SocketError::icmp(header.kind, header.code, from, told_mtu.unwrap_or(0));
     ns.sockets.raw_error(&inner, told);
@@ -230,6 +236,13 @@ fn error_received(ns: &mut Netns, ctx: &mut Ctx<'_>, from: IpAddr, header: IcmpH
             socket_io::tcp_error(ns, ctx, TcpError { ends: (local, remote), seq, header, told });
         }
         _ => {}
+    }
+}
+
+/// Remembers the path MTU from `src` to `dst`, if there is a route.
+pub(super) fn learn_mtu(ns: &mut Netns, (src, dst): (IpAddr, IpAddr), mtu: u32) {
+    if let Some(route) = ns.fib.lookup(&FibKey { src: Some(src), ..FibKey::to(dst) }) {
+        ns.exceptions.learn_mtu(dst, route.next_hop(), mtu);
     }
 }
 

@@ -28,6 +28,7 @@ mod options;
 mod output;
 mod preempt;
 mod receive;
+mod redirect;
 mod resolve;
 mod route;
 mod socket_io;

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::output::route_output;
-use super::{Ctx, Dst, Next, Stage, Timer, resolve, run};
+use super::{Ctx, Dst, Next, Stage, Timer, redirect, resolve, run};
 use crate::engine::arena::DevId;
 use crate::engine::time::Duration;
 use crate::engine::trail::DropReason;
@@ -17,7 +17,7 @@ use crate::netns::neigh::{Heard, Replaces};
 use crate::wire::build;
 use crate::wire::eth::MacAddr;
 use crate::wire::ip::{Family, ICMPV6, IpHeader};
-use crate::wire::nd::{self, ALL_NODES, Flags, HOP_LIMIT, Nd, solicited_node};
+use crate::wire::nd::{self, ALL_NODES, Flags, HOP_LIMIT, Nd, Redirect, solicited_node};
 use crate::wire::packet::{Packet, PacketType};
 
 /// A probe for duplicates is sent within a second (RFC 4862 5.4.2, `MAX_RTR_SOLICITATION_DELAY`).
@@ -29,7 +29,7 @@ const REDIRECT_INTERVAL_MS: u64 = 1000;
 /// An answer for an anycast address waits so long at most (`net.ipv6.neigh.DEV.proxy_delay`).
 const MAX_ANYCAST_DELAY: Duration = Duration::from_millis(800);
 
-/// A solicitation or advertisement came in (`ndisc_rcv`). `packet` begins with its IP header, `message` is what follows.
+/// A solicitation, advertisement or redirect came in (`ndisc_rcv`). `packet` begins with its IP header, `message` is what follows.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     let Some(dev) = packet.iif else { return Next::Drop(DropReason::DevDown, packet) };
     let message = packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]);
@@ -42,7 +42,10 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
         // An answer is for who asked.
         Some(Nd::Advert { flags, .. }) if flags.solicited && ip.dst.is_multicast() => Vec::new(),
         Some(Nd::Advert { target, target_link, flags }) => told(ns, ctx, (dev, target), target_link, flags),
-        None => return Next::Drop(DropReason::NdInvalid, packet),
+        None => match Redirect::read(message).filter(|_| from_link) {
+            Some(told) => redirect::by_nd(ns, ctx, dev, ip.src, &told),
+            None => return Next::Drop(DropReason::NdInvalid, packet),
+        },
     };
     if stages.is_empty() { Next::Delivered } else { Next::Several(stages) }
 }
@@ -180,7 +183,7 @@ fn advertise(
 
 /// Tells the sender that its neighbour `dst.via`, or the destination itself, is nearer (`ip6_forward`,
 /// `ndisc_send_redirect`): if its packet leaves by the device it came in by.
-pub(super) fn redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Packet) -> Option<Stage> {
+pub(super) fn send_redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Packet) -> Option<Stage> {
     let ip = packet.ip().filter(|_| packet.iif == Some(dst.dev))?;
     let (IpAddr::V6(sender), IpAddr::V6(to)) = (ip.src, ip.dst) else { return None };
     let target = match dst.via {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::route::dst_of;
+use super::route::{bind_exception, dst_of};
 use super::{After, Dst, Next, hook};
 use crate::engine::arena::DevId;
 use crate::engine::errno::Errno;
@@ -47,7 +47,8 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
     } else if src.is_loopback() && src.is_ipv4() && !ns.sysctl.route_localnet(dst.dev) {
         return Err(Errno::EINVAL);
     }
-    if let Some(learned) = ns.pmtu.get(key.dst) {
+    let learned = bind_exception(ns, route, key.dst, &mut dst);
+    if let Some(learned) = learned.and_then(|exception| exception.path_mtu) {
         dst.mtu = dst.mtu.min(learned.mtu);
         dst.mtu_locked = learned.locked;
     }

@@ -95,6 +95,14 @@ fn again(ns: &mut Netns, key: NeighKey, packet: Packet) -> Stage {
     )
 }
 
+/// Asks for a neighbour for whom no packet waits, unless it has been asked already (`neigh_event_send`).
+pub(super) fn probe(ns: &mut Netns, ctx: &mut Ctx<'_>, key: NeighKey) -> Option<Stage> {
+    let config = ns.sysctl.neigh(key.0, Family::of(key.1));
+    let solicit = ns.neighs.probe(key, &config, ctx.now)?;
+    arm(ns, ctx, key);
+    ask(ns, ctx, key, solicit.to, None)
+}
+
 /// Schedules the entry's timer.
 pub(super) fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>, key: NeighKey) {
     if let Some(at) = ns.neighs.take_deadline(key) {

@@ -11,6 +11,7 @@ use crate::engine::mutant::Mutant;
 use crate::engine::trail::DropReason;
 use crate::netfilter::hooks::Hook;
 use crate::netns::Netns;
+use crate::netns::exception::Exception;
 use crate::netns::fib::{FibKey, Route, RouteKind, is_limited_broadcast, is_zeronet};
 use crate::netns::mib::Ip;
 use crate::wire::icmp::Notice;
@@ -118,7 +119,10 @@ pub(super) fn lookup_input(ns: &Netns, ip: &IpHeader, dev: DevId, mark: u32) -> 
         RouteKind::Unicast if !forwarding => no_route(false, Notice::HostUnreachable),
         RouteKind::Unicast => match (source_refused(ns, src, dev), dst_of(ns, route)) {
             (Some(reason), _) => InputRoute::Drop(reason),
-            (None, Some(dst)) => InputRoute::Forward(dst),
+            (None, Some(mut to)) => {
+                bind_exception(ns, route, dst, &mut to);
+                InputRoute::Forward(to)
+            }
             (None, None) => no_route(true, Notice::NoRoute),
         },
     }
@@ -175,6 +179,16 @@ pub(super) fn dst_of(ns: &Netns, route: &Route) -> Option<Dst> {
         advmss: route.advmss,
         mtu_locked: false,
     })
+}
+
+/// What was learned about the destination `to` of a route. Packets go by the next hop that a redirect named, if one did
+/// (`rt_bind_exception`, `rt6_find_cached_rt`).
+pub(super) fn bind_exception<'n>(ns: &'n Netns, route: &Route, to: IpAddr, dst: &mut Dst) -> Option<&'n Exception> {
+    let exception = ns.exceptions.get(to, route.next_hop())?;
+    if let Some((_, via)) = exception.redirect {
+        dst.via = via;
+    }
+    Some(exception)
 }
 
 /// Why a source address must not come in by `dev`, if so. IPv6 has no such check.

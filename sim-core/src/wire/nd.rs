@@ -18,7 +18,7 @@ const SOURCE_LINK: u8 = 1;
 /// Option: the target's hardware address.
 const TARGET_LINK: u8 = 2;
 /// Option: the packet that was redirected (RFC 4861 4.6.3).
-const REDIRECTED: u8 = 4;
+pub const REDIRECTED: u8 = 4;
 /// Option: a number by which a node knows its own question again (RFC 7527).
 const NONCE: u8 = 14;
 
@@ -98,6 +98,30 @@ impl Nd {
     }
 }
 
+/// A redirect that came in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Redirect<'a> {
+    /// Where packets are to go: a router, or the destination itself.
+    pub target: Ipv6Addr,
+    /// Which packets: those for this destination.
+    pub dst: Ipv6Addr,
+    /// The target's hardware address.
+    pub target_link: Option<MacAddr>,
+    /// The packet that was redirected.
+    pub quoted: Option<&'a [u8]>,
+}
+
+impl<'a> Redirect<'a> {
+    /// Reads an ICMP message; `None` if it is another message, cut, or has an option without a length.
+    pub fn read(message: &'a [u8]) -> Option<Self> {
+        IcmpHeader::read(message).filter(|header| header.kind == REDIRECT)?;
+        let target: [u8; 16] = message.get(8..24)?.try_into().ok()?;
+        let dst: [u8; 16] = message.get(24..40)?.try_into().ok()?;
+        let Options { target_link, redirected, .. } = Options::read(message.get(40..)?)?;
+        Some(Self { target: target.into(), dst: dst.into(), target_link, quoted: redirected })
+    }
+}
+
 /// The ICMP message that tells the sender of `packet` to give what is for its destination to `target`, with the hardware
 /// address of that if it is known (RFC 4861 4.5). No more of the packet is quoted than fits 1280 bytes
 /// (`ndisc_fill_redirect_hdr_option`).
@@ -122,14 +146,15 @@ pub fn redirect(
 
 /// The options that are looked at (net/ipv6/ndisc.c, `ndisc_parse_options`).
 #[derive(Default)]
-struct Options {
+struct Options<'a> {
     source_link: Option<MacAddr>,
     target_link: Option<MacAddr>,
     nonce: Option<[u8; 6]>,
+    redirected: Option<&'a [u8]>,
 }
 
-impl Options {
-    fn read(mut rest: &[u8]) -> Option<Self> {
+impl<'a> Options<'a> {
+    fn read(mut rest: &'a [u8]) -> Option<Self> {
         let mut found = Self::default();
         while let [kind, len, ..] = rest {
             let len = usize::from(*len) * 8;
@@ -140,6 +165,7 @@ impl Options {
             match *kind {
                 SOURCE_LINK => found.source_link = found.source_link.or(Some(MacAddr(value))),
                 TARGET_LINK => found.target_link = found.target_link.or(Some(MacAddr(value))),
+                REDIRECTED => found.redirected = found.redirected.or(rest.get(8..len)),
                 NONCE => found.nonce = found.nonce.or(Some(value)),
                 _ => {}
             }
@@ -207,7 +233,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = Nd::read(&bytes);
+            let _ = (Nd::read(&bytes), Redirect::read(&bytes));
         }
     }
 }

@@ -48,7 +48,7 @@ fn of_netns(id: NetnsId, frames: &[&Seen], run: &Run) -> Option<Tables> {
     let ips: BTreeSet<IpAddr> = ends().map(|[_, dst]| dst.ip).collect();
     let macs: BTreeSet<String> = layers.iter().map(|layer| layer.eth.dst.to_string()).collect();
     let tuples: BTreeSet<String> = ends().flat_map(|[src, dst]| [tuple(src, dst), tuple(dst, src)]).collect();
-    let routes = ips.iter().filter_map(|ip| netns.show_route_to(&FibKey::to(*ip)).ok()?.into_iter().next());
+    let routes = ips.iter().filter_map(|ip| netns.show_route_to(&FibKey::to(*ip), now).ok()?.into_iter().next());
     let routes: Vec<String> = routes.collect();
     let next_hops = routes.iter().filter_map(|route| route.split(" via ").nth(1)?.split(' ').next());
     let neighs: BTreeSet<String> = ips.iter().map(IpAddr::to_string).chain(next_hops.map(str::to_owned)).collect();

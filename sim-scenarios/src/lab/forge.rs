@@ -44,7 +44,8 @@ pub fn segment(forge: &Forge, src: (IpAddr, u16), dst: (IpAddr, u16), next: (u32
     RawFrame { eth: forge.eth, body: Body::Ip(Box::new(packet)) }
 }
 
-fn ip(packet: &Ip) -> Vec<u8> {
+/// The packet's bytes.
+pub(super) fn ip(packet: &Ip) -> Vec<u8> {
     let mut data = packet.data.clone();
     if let Some(inner) = &packet.inner {
         data.extend(frame(inner));

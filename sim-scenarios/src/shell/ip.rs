@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::errno::Errno;
+use sim_core::engine::time::Instant;
 use sim_core::netns::Netns;
 use sim_core::netns::fib::{FibKey, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN};
 use sim_core::netns::netlink::CommandError;
@@ -49,7 +50,7 @@ pub(super) fn run(world: &mut World, netns: NetnsId, words: &[&str]) -> Answer {
     match *object {
         "addr" | "address" | "a" if shown => links(ns, rest, |dev| ns.show_addrs(dev, form)),
         "link" | "l" if shown => links(ns, rest, |dev| ns.show_links(dev, form)),
-        "route" | "ro" | "r" if shown => route(ns, family, rest),
+        "route" | "ro" | "r" if shown => route(ns, world.now(), family, rest),
         "neigh" | "neighbour" | "neighbor" | "n" if shown => neigh(ns, asked, rest),
         "rule" | "ru" if matches!(rest, [] | ["show" | "list" | "ls"]) => {
             Ok(Output::lines(ns.show_policy_rules(family)))
@@ -72,9 +73,9 @@ fn links(ns: &Netns, words: &[&str], show: impl Fn(Option<&str>) -> Vec<String>)
     }
 }
 
-fn route(ns: &Netns, family: Family, words: &[&str]) -> Answer {
+fn route(ns: &Netns, now: Instant, family: Family, words: &[&str]) -> Answer {
     match words {
-        ["get", words @ ..] => route_get(ns, words),
+        ["get", words @ ..] => route_get(ns, now, words),
         [] | [_] => Ok(Output::lines(ns.show_routes(family, TABLE_MAIN))),
         [_, "table", "all"] => Ok(Output::lines(ns.show_all_routes(family))),
         [_, "table", table] => match table_number(table) {
@@ -99,7 +100,7 @@ fn table_number(word: &str) -> Option<u32> {
     }
 }
 
-fn route_get(ns: &Netns, words: &[&str]) -> Answer {
+fn route_get(ns: &Netns, now: Instant, words: &[&str]) -> Answer {
     const UNDERSTOOD: &str = "route get ADDR [from ADDR [iif DEV]] [oif DEV]";
     let address = |word: &str| word.parse::<IpAddr>().map_err(|_| NotUnderstood::word(word, UNDERSTOOD));
     let words = if let ["to", rest @ ..] = words { rest } else { words };
@@ -119,7 +120,7 @@ fn route_get(ns: &Netns, words: &[&str]) -> Answer {
             other => return Err(NotUnderstood::word(other, UNDERSTOOD)),
         }
     }
-    Ok(match ns.show_route_to(&key) {
+    Ok(match ns.show_route_to(&key, now) {
         Ok(lines) => Output::lines(lines),
         Err(errno) => Output::refused(KERNEL_REFUSED, answers(errno)),
     })

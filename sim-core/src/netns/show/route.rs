@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use super::Netns;
 use crate::dev::Devices;
 use crate::engine::errno::Errno;
+use crate::engine::time::Instant;
 use crate::netns::addr::Scope;
+use crate::netns::exception::Exception;
 use crate::netns::fib::{
     Fib, FibKey, METRIC_KERNEL, PolicyRule, Route, RouteKind, TABLE_DEFAULT, TABLE_LOCAL, TABLE_MAIN,
 };
@@ -117,7 +119,7 @@ impl Netns {
     /// # Errors
     /// `ENETUNREACH` without a route, `EINVAL`, `EHOSTUNREACH`, `EACCES` for one that refuses; `EINVAL` for a source that
     /// is no address of this host.
-    pub fn show_route_to(&self, key: &FibKey) -> Result<Vec<String>, Errno> {
+    pub fn show_route_to(&self, key: &FibKey, now: Instant) -> Result<Vec<String>, Errno> {
         if key.iif.is_none() && key.src.is_some_and(|src| self.fib.kind_of(src) != RouteKind::Local) {
             return Err(Errno::EINVAL);
         }
@@ -133,23 +135,30 @@ impl Netns {
                 self.devs.name(route.dev)
             }
         };
+        let of_v6 = key.dst.is_ipv6();
+        let exception = self.exceptions.get(key.dst, route.next_hop()).filter(|exception| now < exception.until);
+        let via = exception.and_then(|exception| exception.redirect).map_or(route.via, |(_, via)| via);
         let mut line = format!("{}{}", kind_word(route.kind), key.dst);
         let mut add = |text: std::fmt::Arguments<'_>| line.write_fmt(text).expect("a string takes all text");
-        if let Some(src) = key.src {
+        if let Some(src) = key.src.or(of_v6.then_some(Family::V6.unspecified())) {
             add(format_args!(" from {src}"));
         }
-        if let Some(via) = route.via {
+        if let Some(via) = via {
             add(format_args!(" via {via}"));
         }
         add(format_args!(" dev {dev}"));
         // The first policy rule of one's own parts the tables (net/ipv4/fib_frontend.c, `fib_unmerge`), and then the
-        // kernel tells that the route is of the table local.
+        // kernel tells that the route is of the table local; those of IPv6 are apart from the start.
         let family = Family::of(key.dst);
         let own_rules = self.fib.rules(family).count() > Fib::default().rules(family).count();
-        if local && own_rules {
+        if local && (of_v6 || own_rules) {
             add(format_args!(" table local"));
         }
+        if of_v6 && self.is_kernels(route, if local { TABLE_LOCAL } else { TABLE_MAIN }) {
+            add(format_args!(" proto kernel"));
+        }
         if key.src.is_none() {
+            // A redirect leaves the source as it was.
             let near = Some(route.via.unwrap_or(key.dst));
             let chosen = || self.addrs.source(route.dev?, near, key.dst, Scope::Link);
             let own = local.then_some(key.dst);
@@ -157,23 +166,26 @@ impl Netns {
                 add(format_args!(" src {src}"));
             }
         }
+        if of_v6 {
+            add(format_args!(" metric {}{} pref medium", route.metric, learned(route, exception, now)));
+            return Ok(vec![line]);
+        }
         if key.iif.is_none() {
             add(format_args!(" uid 0"));
         }
-        Ok(vec![line, self.show_cache(route, key)])
+        Ok(vec![line, self.show_cache(route, exception, key, now)])
     }
 
     /// The second line of `ip route get`.
-    fn show_cache(&self, route: &Route, key: &FibKey) -> String {
-        let mut line = "    cache".to_owned();
-        line.push_str(match route.kind {
+    fn show_cache(&self, route: &Route, exception: Option<&Exception>, key: &FibKey, now: Instant) -> String {
+        let redirected = exception.is_some_and(|exception| exception.redirect.is_some());
+        let flags = match route.kind {
             RouteKind::Local => " <local>",
             RouteKind::Broadcast => " <local,brd>",
+            _ if redirected => " <redirected>",
             _ => "",
-        });
-        if let Some(mtu) = route.mtu {
-            line += &format!(" mtu {mtu}");
-        }
+        };
+        let mut line = format!("    cache{flags}{}", learned(route, exception, now));
         if key.iif.is_some() {
             line += &format!(" iif {}", self.devs.name(key.iif));
         }
@@ -201,6 +213,21 @@ impl Netns {
         }
         line + &format!(" lookup {}", table_name(rule.table))
     }
+}
+
+/// How long what was learned about a destination is believed, and the path MTU.
+fn learned(route: &Route, exception: Option<&Exception>, now: Instant) -> String {
+    let mut text = String::new();
+    // What IPv6 learned from a redirect alone is collected, it does not expire.
+    let expires = |exception: &&Exception| route.dst.addr().is_ipv4() || exception.path_mtu.is_some();
+    if let Some(exception) = exception.filter(expires) {
+        text += &format!(" expires {}sec", exception.until.since(now).as_secs());
+    }
+    let path_mtu = exception.and_then(|exception| exception.path_mtu).map(|learned| learned.mtu);
+    if let Some(mtu) = path_mtu.or(route.mtu) {
+        text += &format!(" mtu {mtu}");
+    }
+    text
 }
 
 fn kind_word(kind: RouteKind) -> &'static str {

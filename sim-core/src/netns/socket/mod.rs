@@ -146,6 +146,11 @@ impl Sockets {
         told.iter().for_each(|id| self.wake(Socket::Raw(*id)));
     }
 
+    /// Whether a raw socket may have sent ICMP from `own`.
+    pub fn has_raw(&self, own: IpAddr) -> bool {
+        self.raw.iter().any(|s| s.is_for(own))
+    }
+
     /// An ICMP error about the connection between `local` and `remote`, for its error queue.
     pub fn tcp_told(&mut self, ends: (SocketAddr, SocketAddr), error: SocketError) {
         if self.tcp_errors.len() < RECVERR_MAX || self.tcp_errors.contains_key(&ends) {

@@ -16,13 +16,23 @@ pub struct Conf {
     pub dad_transmits: i64,
     /// Hop limit of packets of this host. Default 64.
     pub hop_limit: i64,
+    /// Redirects are followed, unless this host is a router. Default 1; `all` has no say.
+    pub accept_redirects: i64,
     /// The link-local address follows from the hardware address (0) or there is none (1). Default 0.
     pub addr_gen_mode: i64,
 }
 
 impl Default for Conf {
     fn default() -> Self {
-        Self { disable_ipv6: 1, forwarding: 0, accept_dad: 1, dad_transmits: 1, hop_limit: 64, addr_gen_mode: 0 }
+        Self {
+            disable_ipv6: 1,
+            forwarding: 0,
+            accept_dad: 1,
+            dad_transmits: 1,
+            hop_limit: 64,
+            accept_redirects: 1,
+            addr_gen_mode: 0,
+        }
     }
 }
 
@@ -34,6 +44,7 @@ impl Conf {
             "accept_dad" => &mut self.accept_dad,
             "dad_transmits" => &mut self.dad_transmits,
             "hop_limit" => &mut self.hop_limit,
+            "accept_redirects" => &mut self.accept_redirects,
             "addr_gen_mode" => &mut self.addr_gen_mode,
             _ => return None,
         })

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::super::output::{label_of, route_output, route_socket};
-use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, run};
+use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, icmp, run};
 use super::{can_bind, check_link_named, check_peer, this_host};
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
@@ -113,7 +113,7 @@ pub(crate) fn tcp_error(ns: &mut Netns, ctx: &mut Ctx<'_>, message: TcpError) {
     }
     let was_opening = ns.tcp.is_opening(local, remote);
     if let Some(path) = ns.tcp.on_icmp_error(ctx.now, local, remote, seq, error) {
-        ns.pmtu.learn(remote.ip(), told.mtu);
+        icmp::learn_mtu(ns, (local.ip(), remote.ip()), told.mtu);
         ns.tcp.set_path(ctx.now, remote.ip(), path);
     }
     // Only what ends a handshake is kept for who asks (`ip_icmp_error`).

@@ -326,7 +326,11 @@ impl Icmp {
                 let mut quote = node.object()?;
                 let packet = Box::new(Ip::read(&mut quote, cluster, depth + 1)?);
                 quote.end()?;
-                (halves(0, o.or("mtu", 0)?), Some((packet, o.or("quote_len", 28)?)))
+                let rest = match o.has("gw").then(|| read_addr_of(&mut o, "gw", Family::V4, cluster)).transpose()? {
+                    Some(IpAddr::V4(gateway)) => gateway.octets(),
+                    _ => halves(0, o.or("mtu", 0)?),
+                };
+                (rest, Some((packet, o.or("quote_len", 28)?)))
             }
             None => (halves(o.or("id", 1)?, o.or("seq", 1)?), None),
         };

@@ -312,6 +312,13 @@ impl TcpTable {
         }
     }
 
+    /// Whether an ICMP message that quotes a segment between `ends` (ours first) is about what a connection has sent and
+    /// nobody has acknowledged; what is outside is counted (`tcp_v4_err`).
+    pub fn has_sent(&mut self, now: Instant, (local, remote): (SocketAddr, SocketAddr), seq: u32) -> bool {
+        let Some(Flow::Connection(id)) = self.flows.get(&FlowKey { local, remote }) else { return false };
+        self.with(now, *id, |c, cx| c.has_sent(cx, seq)).unwrap_or(false)
+    }
+
     /// Whether these are the ends of a connection in its handshake.
     pub fn is_opening(&self, local: SocketAddr, remote: SocketAddr) -> bool {
         let Some(Flow::Connection(id)) = self.flows.get(&FlowKey { local, remote }) else { return false };

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 
 use sim_core::wire::ext::{DESTINATION, FRAGMENT_LEN, Fragment, HOP_BY_HOP, ROUTING};
-use sim_core::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT};
+use sim_core::wire::icmpv6::{NEIGH_ADVERT, NEIGH_SOLICIT, REDIRECT};
 use sim_core::wire::ip::{DEFAULT_TTL, Family};
-use sim_core::wire::nd::HOP_LIMIT;
+use sim_core::wire::nd::{HOP_LIMIT, REDIRECTED};
 
 use super::{
     Chain, DEEPEST, Ext, Header, Icmp, Ip, L4, L4Checksum, halves, read_addr_of, read_data, read_hex, read_l4, read_mac,
 };
 use crate::lab::cluster::Cluster;
+use crate::lab::forge;
 use crate::lab::spec::object::{Node, Object, SpecError};
 
 /// The identification of fragments that name none.
@@ -27,7 +28,7 @@ impl Ip {
         }
         let mut ip = o.need("ip6")?.object()?;
         let proto = ip.or("p", 253)?;
-        let discovery = o.take("nd").map(|node| read_discovery(node, cluster)).transpose()?;
+        let discovery = o.take("nd").map(|node| read_discovery(node, cluster, depth)).transpose()?;
         let message = o.take("icmp6").map(|node| read_message(node, cluster, depth)).transpose()?;
         let default_ttl = if discovery.is_some() { HOP_LIMIT } else { DEFAULT_TTL };
         let (l4, data) = match (discovery, message) {
@@ -102,28 +103,44 @@ fn read_message(node: Node<'_>, cluster: &Cluster, depth: usize) -> Result<Icmp,
     Ok(message)
 }
 
-/// A solicitation or advertisement: its header, and what follows.
-fn read_discovery(node: Node<'_>, cluster: &Cluster) -> Result<(Icmp, Vec<u8>), SpecError> {
+/// A message of neighbour discovery: its header, and what follows.
+fn read_discovery(node: Node<'_>, cluster: &Cluster, depth: usize) -> Result<(Icmp, Vec<u8>), SpecError> {
     let mut o = node.object()?;
     let op = o.need("op")?;
     let kind = match op.read::<String>()?.as_str() {
         "ns" => NEIGH_SOLICIT,
         "na" => NEIGH_ADVERT,
-        other => return Err(op.error(format!("{other:?} is neither ns nor na"))),
+        "redirect" => REDIRECT,
+        other => return Err(op.error(format!("{other:?} is none of ns, na, redirect"))),
     };
     let letters: String = o.or("fl", String::new())?;
     let flags = [('R', 0x80), ('S', 0x40), ('O', 0x20)];
     let set: u8 = flags.iter().filter(|(letter, _)| letters.contains(*letter)).map(|(_, bit)| bit).sum();
-    let mut body = match read_addr_of(&mut o, "target", Family::V6, cluster)? {
-        IpAddr::V6(target) => target.octets().to_vec(),
-        IpAddr::V4(_) => Vec::new(),
-    };
+    let mut body = read_octets(&mut o, "target", cluster)?;
+    if kind == REDIRECT {
+        body.extend(read_octets(&mut o, "dst", cluster)?);
+    }
     for (name, number) in [("sll", 1), ("tll", 2)] {
         if let Some(node) = o.take(name) {
             body.extend([number, 1]);
             body.extend(read_mac(&node, cluster)?.0);
         }
     }
+    if let Some(node) = o.take("quote") {
+        let mut quote = node.object()?;
+        let mut packet = forge::ip(&Ip::read6(&mut quote, cluster, depth + 1)?);
+        quote.end()?;
+        packet.resize(packet.len().next_multiple_of(8), 0);
+        body.extend([REDIRECTED, (packet.len() / 8 + 1) as u8, 0, 0, 0, 0, 0, 0]);
+        body.extend(packet);
+    }
     o.end()?;
     Ok((Icmp { kind, code: 0, rest: [set, 0, 0, 0], quote: None, checksum: L4Checksum::Ok }, body))
+}
+
+fn read_octets(o: &mut Object<'_>, key: &'static str, cluster: &Cluster) -> Result<Vec<u8>, SpecError> {
+    Ok(match read_addr_of(o, key, Family::V6, cluster)? {
+        IpAddr::V6(addr) => addr.octets().to_vec(),
+        IpAddr::V4(_) => Vec::new(),
+    })
 }

@@ -63,11 +63,7 @@ impl Connection {
     ///
     /// Returns the path as it must be remembered for others, if the MTU has shrunk.
     pub(in super::super) fn on_icmp_error(&mut self, cx: &mut Context, seq: u32, error: IcmpError) -> Option<Path> {
-        if self.state == State::Closed {
-            return None;
-        }
-        if !between(seq, self.snd.una, self.snd.nxt) {
-            cx.count("OutOfWindowIcmps");
+        if !self.has_sent(cx, seq) {
             return None;
         }
         match error {
@@ -87,6 +83,18 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// Whether `seq` was sent and is not acknowledged: else an ICMP message that quotes it is not believed.
+    pub(in super::super) fn has_sent(&self, cx: &mut Context, seq: u32) -> bool {
+        if self.state == State::Closed {
+            return false;
+        }
+        let in_window = between(seq, self.snd.una, self.snd.nxt);
+        if !in_window {
+            cx.count("OutOfWindowIcmps");
+        }
+        in_window
     }
 
     /// `tcp_v4_mtu_reduced`, `tcp_simple_retransmit`: below min_pmtu the router may fragment instead.
