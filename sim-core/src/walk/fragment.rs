@@ -144,18 +144,25 @@ fn cut_out(packet: &Packet, ip: &IpHeader, (from, range): (usize, Range<usize>),
 /// # Errors
 /// What becomes of it instead: it waits for the rest, or is dropped.
 pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8) -> Result<Packet, Next> {
-    let Some(ip) = packet.ip() else { return Err(Next::Drop(DropReason::IpInHdr, packet)) };
+    let Some(ip) = packet.ip().map(|ip| of_first_header(ip, &packet)) else {
+        return Err(Next::Drop(DropReason::IpInHdr, packet));
+    };
+    let packet = match (user, ip.is_fragment()) {
+        (USER_LOCAL, false) => not_fragmented_again(ns, ctx, packet)?,
+        _ => packet,
+    };
+    let header = ext::fragment(packet.l3());
     // A fragment header that is cut short: the end host says so (`ipv6_frag_rcv`).
-    if user == USER_CONNTRACK && ip.family() == Family::V6 && ip.proto == FRAGMENT && packet.l3().len() > ext::IPV6_LEN
-    {
+    let is_cut = ip.family() == Family::V6 && ip.proto == FRAGMENT && header.is_none();
+    if user == USER_CONNTRACK && is_cut && packet.l3().len() > ext::IPV6_LEN {
         return Err(Next::Drop(DropReason::HdrTrunc, packet));
     }
-    let atomic = || user == USER_CONNTRACK && ext::fragment(packet.l3()).is_some();
+    let atomic = || user == USER_CONNTRACK && header.is_some();
     let wanted = ip.is_fragment() || atomic();
     // What conntrack does with IPv6 is not counted (`nf_ct_frag6_gather`).
     let counts = (ip.family(), user) != (Family::V6, USER_CONNTRACK);
     if !wanted {
-        if user == USER_LOCAL && ext::fragment(packet.l3()).is_some() {
+        if user == USER_LOCAL && header.is_some() {
             ns.mibs.ip(ip.family(), Ip::ReasmReqds);
             ns.mibs.ip(ip.family(), Ip::ReasmOKs);
         }
@@ -182,6 +189,7 @@ pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8
         _ => {}
     }
     match gathered {
+        Gathered::Whole(packet) if user == USER_LOCAL => not_fragmented_again(ns, ctx, packet),
         Gathered::Whole(packet) => Ok(packet),
         Gathered::Waiting => {
             arm(ns, ctx);
@@ -191,6 +199,28 @@ pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8
             Some(pointer) => options::parameter_problem(ns, ctx, packet, HEADER_FIELD, pointer),
             None => Next::Drop(reason, packet),
         }),
+    }
+}
+
+/// With several fragment headers in a packet of IPv6 it is the first that says which fragment it is (`find_prev_fhdr`).
+fn of_first_header(mut ip: IpHeader, packet: &Packet) -> IpHeader {
+    if let Some(first) = ext::fragment(packet.l3()).and_then(|header| ext::fragment_at(packet.l3(), header.at)) {
+        (ip.frag_offset, ip.mf, ip.id) = (first.offset, first.more, first.id);
+    }
+    ip
+}
+
+/// Behind the fragment header that is done with, be it of a packet that was no fragment, there must be no other
+/// (`ipv6_frag_rcv`, `IP6SKB_FRAGMENTED`).
+///
+/// # Errors
+/// There is; its sender is told.
+fn not_fragmented_again(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Result<Packet, Next> {
+    let done_with = usize::from(packet.frag_max == 0);
+    let again = ext::each(packet.l3()).filter(|extension| extension.kind == FRAGMENT).nth(done_with);
+    match again.map(|header| header.at) {
+        None => Ok(packet),
+        Some(at) => Err(options::parameter_problem(ns, ctx, packet, HEADER_FIELD, at)),
     }
 }
 
@@ -207,12 +237,14 @@ fn problem(packet: &Packet, ip: &IpHeader) -> Option<usize> {
 
 /// Whether the first fragment of an IPv6 packet ends before its L4 header does (RFC 8200 4.5; `ipv6frag_thdr_truncated`).
 fn is_headless(packet: &Packet, ip: &IpHeader) -> bool {
-    let least = match ip.proto {
+    let first = ext::fragment(packet.l3()).filter(|_| ip.frag_offset == 0);
+    let Some((at, number)) = first.and_then(|header| ext::skip(packet.l3(), header.at, FRAGMENT)) else { return false };
+    let least = match number {
         TCP => 20,
         UDP | ICMPV6 => 8,
         _ => 1,
     };
-    ip.family() == Family::V6 && ip.frag_offset == 0 && packet.l3().len() < usize::from(ip.header_len) + least
+    number != FRAGMENT && packet.l3().len() < at + least
 }
 
 fn arm(ns: &mut Netns, ctx: &mut Ctx<'_>) {

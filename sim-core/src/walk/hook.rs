@@ -283,11 +283,12 @@ fn route_inputs(packet: &Packet) -> Option<(std::net::IpAddr, std::net::IpAddr, 
     packet.ip().map(|ip| (ip.src, ip.dst, ip.tos, packet.mark))
 }
 
-/// Finds the route again and goes on with it.
+/// Finds the route again and goes on with it. The hook's own device stays what it was when the hook began: rules that follow
+/// see that one (`nf_hook_state.out`).
 fn reroute(ns: &Netns, walk: &mut HookWalk) -> Said {
-    match output::route_again(ns, &walk.packet, walk.outdev) {
+    let outdev = if let After::OutputDone(dst) = &walk.after { Some(dst.dev) } else { walk.outdev };
+    match output::route_again(ns, &walk.packet, outdev) {
         Ok(dst) => {
-            walk.outdev = Some(dst.dev);
             walk.after = After::OutputDone(dst);
             Said::Accept
         }

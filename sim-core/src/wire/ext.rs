@@ -65,6 +65,22 @@ pub fn each(packet: &[u8]) -> impl Iterator<Item = Extension> + '_ {
     })
 }
 
+/// Where the chain ends that begins at `at` with a header of this number, and what stands there; the last header may reach
+/// beyond the packet. `None` where nothing follows, or a header is not there at all (`ipv6_skip_exthdr`).
+pub fn skip(packet: &[u8], mut at: usize, mut number: u8) -> Option<(usize, u8)> {
+    while is_extension(number) {
+        let head = packet.get(at..at + 2).filter(|_| number != NO_NEXT)?;
+        let len = match number {
+            FRAGMENT if fragment_at(packet, at)?.offset != 0 => break,
+            FRAGMENT => FRAGMENT_LEN,
+            AUTH => (usize::from(head[1]) + 2) * 4,
+            _ => (usize::from(head[1]) + 1) * 8,
+        };
+        (at, number) = (at + len, head[0]);
+    }
+    Some((at, number))
+}
+
 /// What a fragment header says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fragment {

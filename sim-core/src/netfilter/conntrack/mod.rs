@@ -162,7 +162,16 @@ impl Conntrack {
 
     /// The flow with this original tuple, if it is in the hash.
     pub fn find(&self, now: Instant, zone: Zone, tuple: &Tuple) -> Option<&Entry> {
-        let id = self.hash.get(&(*tuple, Dir::Orig, zone.id(Dir::Orig)))?;
+        self.find_of(Dir::Orig, now, zone, tuple)
+    }
+
+    /// The flow that has this tuple in one of its directions, if it is in the hash (`nf_conntrack_find_get`).
+    pub fn find_either(&self, now: Instant, zone: Zone, tuple: &Tuple) -> Option<&Entry> {
+        [Dir::Orig, Dir::Reply].into_iter().find_map(|dir| self.find_of(dir, now, zone, tuple))
+    }
+
+    fn find_of(&self, dir: Dir, now: Instant, zone: Zone, tuple: &Tuple) -> Option<&Entry> {
+        let id = self.hash.get(&(*tuple, dir, zone.id(dir)))?;
         self.entries.get(id).filter(|entry| !entry.is_expired(now))
     }
 

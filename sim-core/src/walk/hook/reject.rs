@@ -31,8 +31,14 @@ pub(super) fn reject(
     };
     let mut stages: Vec<Stage> = answer.into_iter().collect();
     if let Some(mut group) = trace {
-        let last = TraceGroup { packet: None, steps: group.steps.split_off(group.steps.len() - 1), ..group };
-        ctx.out.traces.push(group);
+        let last = if group.steps.len() > 1 {
+            let steps = group.steps.split_off(group.steps.len() - 1);
+            let last = TraceGroup { packet: None, steps, ..group };
+            ctx.out.traces.push(group);
+            last
+        } else {
+            group
+        };
         // In a system call the answer is even received before: `icmp_xmit_unlock` lets softirqs run.
         if ctx.out.in_syscall {
             ctx.out.late_traces.push(last);
@@ -55,9 +61,14 @@ fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> 
     icmp::error(ns, ctx, &walk.packet, Notice::Unreachable(code))
 }
 
+/// Whether a reset can have these ends: of IPv6 only single hosts (`nf_reject_ip6_tcphdr_get`).
+fn between_hosts(ip: &IpHeader) -> bool {
+    ip.src.is_ipv4() || [ip.src, ip.dst].iter().all(|end| !end.is_multicast() && !end.is_unspecified())
+}
+
 /// `nf_send_reset`: sequence 0 (or what the packet acknowledged), id 0, DF, from the packet's destination.
 fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
-    let ip = walk.packet.ip().filter(|ip| ip.proto == TCP && ip.frag_offset == 0)?;
+    let ip = walk.packet.ip().filter(|ip| ip.proto == TCP && ip.frag_offset == 0 && between_hosts(ip))?;
     let l4 = walk.packet.l3().get(usize::from(ip.header_len)..)?;
     let tcp = TcpHeader::read(l4).filter(|t| !t.has(RST))?;
     if !l4::checksum_ok(ip.src, ip.dst, TCP, l4) || ns.fib.kind_of(ip.src) == RouteKind::Broadcast {

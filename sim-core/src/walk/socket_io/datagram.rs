@@ -176,12 +176,9 @@ fn send(
     let id = packet.id;
     ctx.out.forget_output_drop();
     run(ns, ctx, Stage::LocalOut(dst, packet));
-    // An answer of REJECT arrives before the call returns, and the sender of IPv4 is told of that instead.
-    let answered = family == Family::V4 && !ctx.out.frames.is_empty();
     let dropped = ctx.out.take_output_drop(id);
     if proto == UDP && dropped.is_none() {
         ns.mibs.udp(family, Udp::OutDatagrams);
     }
-    let told = dropped.filter(|_| !answered);
-    told.map_or(Ok(()), |errno| Err(SocketError::local(errno, 0)))
+    dropped.map_or(Ok(()), |errno| Err(SocketError::local(errno, 0)))
 }

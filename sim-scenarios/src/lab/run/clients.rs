@@ -119,7 +119,8 @@ impl Runner<'_> {
     fn ping_once(&mut self, ping: &Ping, sock: &Sock, seq: u16, timeout: Duration, times: bool) -> Value {
         let id_seq = (ping.id, seq);
         if let Err(error) = self.bench.ping(sock, ping.dst, id_seq, &vec![b'x'; usize::from(ping.size)]) {
-            return told(error);
+            self.finish_call();
+            return queued(self.bench, sock, told(error));
         }
         let start = self.bench.now();
         self.finish_call();

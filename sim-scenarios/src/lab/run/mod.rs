@@ -22,6 +22,7 @@ use sim_core::capture::Hop;
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Duration;
 use sim_core::netns::socket::{ErrorOrigin, SocketError};
+use sim_core::wire::ip::Family;
 
 use self::tcp::Connection;
 use super::bench::{Bench, Refused, Sock};
@@ -89,6 +90,8 @@ pub fn run(spec: &Spec, bench: &mut dyn Bench, stop: &dyn Fn() -> bool) -> Resul
 
 /// The longest that a cluster may take to become quiet.
 const SETTLE_LIMIT: Duration = Duration::from_secs(1);
+/// How long IPv6 has before its rules come: what a device says first, of its groups, is not theirs to count.
+const FIRST_REPORTS: Duration = Duration::from_millis(20);
 /// For how long nothing must be seen for a cluster to be quiet.
 const QUIET: Duration = Duration::from_millis(40);
 /// How long clients wait for an answer.
@@ -135,6 +138,9 @@ impl<'a> Runner<'a> {
         let refused = |what: String| |why: Refused| RunError::Build { what, why };
         for ops in [topology::setup(self.spec), topology::no_late_probes(self.spec)] {
             for batch in ops.chunk_by(Setup::is_one_batch_with) {
+                if matches!(batch[0], Setup::Rules(_, Family::V6, _)) {
+                    self.leave_alone(FIRST_REPORTS);
+                }
                 topology::apply(self.bench, batch).map_err(refused(batch[0].to_string()))?;
             }
         }
@@ -147,11 +153,16 @@ impl<'a> Runner<'a> {
         for server in &self.spec.servers {
             self.start_server(server).map_err(refused(format!("starting the server {}", server.key())))?;
         }
-        let settled = self.bench.now() + topology::settling(&self.spec.topo);
-        while self.bench.advance(settled).is_some() {}
+        self.leave_alone(topology::settling(&self.spec.topo));
         self.drain();
         self.seen.clear();
         Ok(())
+    }
+
+    /// Lets the cluster do by itself what it has to for so long.
+    fn leave_alone(&mut self, time: Duration) {
+        let end = self.bench.now() + time;
+        while self.bench.advance(end).is_some() {}
     }
 
     /// Serves until the network says something to `until`, or for `timeout`.

@@ -51,7 +51,8 @@ impl Connections {
     /// Counts those of `key`, the one at hand included (`__nf_conncount_add`): what conntrack has forgotten, or knows to be
     /// closed, counts no more. Those behind the one at hand are not looked at.
     fn count(&mut self, key: (IpAddr, u16), at_hand: (Tuple, Zone), conntrack: &Conntrack, now: Instant) -> u32 {
-        let closed = |(tuple, zone): &(Tuple, Zone)| conntrack.find(now, *zone, tuple).map(|entry| entry.is_closed());
+        let closed =
+            |(tuple, zone): &(Tuple, Zone)| conntrack.find_either(now, *zone, tuple).map(|entry| entry.is_closed());
         let lives = |one: &(Tuple, Zone)| closed(one) == Some(false);
         if !self.0.contains_key(&key) && self.0.len() >= SWEEP_FROM && self.0.len().is_power_of_two() {
             self.0.retain(|_, seen| seen.iter().any(lives));
