@@ -360,6 +360,7 @@ impl World {
         walk::begin_dad(ns, &mut ctx);
         walk::begin_reports(ns, &mut ctx);
         walk::flush_tcp(ns, &mut ctx);
+        walk::flush_sctp(ns, &mut ctx);
         walk::count_purged(ns, &mut ctx);
         let woken = walk::take_woken(ns);
         for socket in woken {

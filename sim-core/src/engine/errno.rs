@@ -70,6 +70,8 @@ errnos! {
     EADDRNOTAVAIL = 99 "Cannot assign requested address",
     /// Network unreachable.
     ENETUNREACH = 101 "Network is unreachable",
+    /// The connection was ended by our side.
+    ECONNABORTED = 103 "Software caused connection abort",
     /// Connection reset by peer.
     ECONNRESET = 104 "Connection reset by peer",
     /// No buffer space.
@@ -78,6 +80,8 @@ errnos! {
     EISCONN = 106 "Transport endpoint is already connected",
     /// Not connected.
     ENOTCONN = 107 "Transport endpoint is not connected",
+    /// The peer takes no more.
+    ESHUTDOWN = 108 "Cannot send after transport endpoint shutdown",
     /// Timed out.
     ETIMEDOUT = 110 "Connection timed out",
     /// Connection refused.

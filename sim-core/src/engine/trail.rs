@@ -85,6 +85,8 @@ drop_reasons! {
     UdpCsum = "UDP_CSUM",
     /// Wrong TCP checksum.
     TcpCsum = "TCP_CSUM",
+    /// Wrong SCTP checksum.
+    SctpCsum = "SCTP_CSUM",
     /// Wrong ICMP checksum.
     IcmpCsum = "ICMP_CSUM",
     /// Header shorter than its protocol demands.

@@ -28,6 +28,7 @@ use crate::netfilter::ipset::IpSets;
 use crate::wire::ip::Family;
 use crate::wire::packet::Packet;
 
+use socket::sctp::SctpTable;
 use socket::tcp::{TcpConfig, TcpTable};
 
 /// One network namespace.
@@ -48,6 +49,9 @@ pub struct Netns {
     pub(crate) tcp: TcpTable,
     /// When the TCP table's timer is due for which an event is scheduled.
     pub(crate) tcp_timer: Instant,
+    pub(crate) sctp: SctpTable,
+    /// The same of the SCTP table.
+    pub(crate) sctp_timer: Instant,
     pub(crate) frags: frag::Frags,
     pub(crate) exceptions: exception::Exceptions,
     pub(crate) icmp_limits: icmp_limit::IcmpLimits,
@@ -102,6 +106,8 @@ impl Netns {
             sockets: socket::Sockets::default(),
             tcp: TcpTable::new(TcpConfig::default(), socket::FIRST_TCP, stream("tcp")),
             tcp_timer: Instant::NEVER,
+            sctp: SctpTable::new(socket::FIRST_SCTP, stream("sctp")),
+            sctp_timer: Instant::NEVER,
             frags: frag::Frags::default(),
             exceptions: exception::Exceptions::default(),
             icmp_limits: icmp_limit::IcmpLimits::default(),

@@ -10,7 +10,7 @@ use crate::netns::mib::{Ip, Udp};
 use crate::wire::ext;
 use crate::wire::icmp::{HOST_UNREACH, Notice, PROT_UNREACH};
 use crate::wire::icmpv6::{HEADER_FIELD, UNKNOWN_NEXT_HEADER};
-use crate::wire::ip::{Family, IGMP, IpHeader, TCP, UDP};
+use crate::wire::ip::{Family, IGMP, IpHeader, SCTP, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::{CtRef, Packet};
 
@@ -31,13 +31,19 @@ pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> 
     };
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let raw = ns.sockets.raw_deliver(&ip, packet.l3());
-    let known = [ip.family().icmp(), UDP, TCP].contains(&ip.proto) || (ip.proto, ip.family()) == (IGMP, Family::V4);
+    let known = match ip.proto {
+        UDP | TCP => true,
+        IGMP => ip.family() == Family::V4,
+        SCTP => ns.sctp.is_loaded(),
+        proto => proto == ip.family().icmp(),
+    };
     ns.mibs.ip(ip.family(), if known || raw { Ip::InDelivers } else { Ip::InUnknownProtos });
     match ip.proto {
         proto if proto == ip.family().icmp() => icmp::receive(ns, ctx, &ip, packet),
         UDP => udp(ns, ctx, &ip, packet),
         TCP => socket_io::tcp_receive(ns, ctx, &ip, packet),
-        IGMP if ip.family() == Family::V4 => Next::Delivered,
+        SCTP if known => socket_io::sctp_receive(ns, ctx, &ip, packet),
+        IGMP if known => Next::Delivered,
         _ if raw => Next::Delivered,
         _ => no_protocol(ns, ctx, &ip, packet),
     }

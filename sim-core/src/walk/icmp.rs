@@ -16,7 +16,7 @@ use crate::netns::mib::{Icmp, Way};
 use crate::netns::socket::SocketError;
 use crate::wire::icmp::{self, IcmpHeader, Notice};
 use crate::wire::icmpv6::{self, NEIGH_ADVERT, NEIGH_SOLICIT, UNKNOWN_OPTION};
-use crate::wire::ip::{Family, IpHeader, TCP, UDP};
+use crate::wire::ip::{Family, IpHeader, SCTP, TCP, UDP};
 use crate::wire::packet::{Packet, PacketType};
 use crate::wire::{build, edit, l4};
 
@@ -235,6 +235,7 @@ fn error_received(ns: &mut Netns, ctx: &mut Ctx<'_>, from: IpAddr, header: IcmpH
             let seq = u32::from_be_bytes([l4[4], l4[5], l4[6], l4[7]]);
             socket_io::tcp_error(ns, ctx, TcpError { ends: (local, remote), seq, header, told });
         }
+        SCTP if ns.sctp.is_loaded() => socket_io::sctp_error(ns, ctx, (local, remote), l4, header),
         _ => {}
     }
 }
@@ -246,11 +247,11 @@ pub(super) fn learn_mtu(ns: &mut Netns, (src, dst): (IpAddr, IpAddr), mtu: u32) 
     }
 }
 
-/// Whether a path MTU is believed: TCP judges by the sequence number, UDP only if a socket sent the packet
+/// Whether a path MTU is believed: TCP judges by the sequence number, SCTP by the tag, UDP only if a socket sent the packet
 /// (`__udp4_lib_err`, `__udp6_lib_err`).
 fn believes(ns: &Netns, quoted: &IpHeader, l4: &[u8]) -> bool {
     match (quoted.proto, quoted.family()) {
-        (TCP, _) => false,
+        (TCP | SCTP, _) => false,
         (UDP, _) => l4::ports(UDP, l4).is_some_and(|(src, dst)| {
             ns.sockets.udp.lookup((quoted.src, src).into(), (quoted.dst, dst).into()).is_some()
         }),

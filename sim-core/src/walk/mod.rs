@@ -59,7 +59,8 @@ pub(crate) use nd::begin_dad;
 use output::flow_label;
 pub(crate) use preempt::{Suspended, resume};
 pub(crate) use socket_io::{
-    TcpError, flush_tcp, send_icmp_echo, send_udp, take_woken, tcp_connect, tcp_error, udp_bind, udp_connect,
+    TcpError, flush_sctp, flush_tcp, sctp_connect, sctp_listen, send_icmp_echo, send_udp, take_woken, tcp_connect,
+    tcp_error, udp_bind, udp_connect,
 };
 use taps::Taps;
 pub(crate) use tunnel::flow_hash;
@@ -225,6 +226,8 @@ pub(crate) enum Target {
 pub(crate) enum Timer {
     /// The TCP table's next timer.
     Tcp,
+    /// The SCTP table's next timer.
+    Sctp,
     /// A neighbour's state machine.
     Neigh(NeighKey),
     /// The oldest incomplete packet.
@@ -416,6 +419,7 @@ pub(crate) fn timer(ns: &mut Netns, ctx: &mut Ctx<'_>, timer: Timer) {
     match timer {
         Timer::Neigh(key) => resolve::neigh_timer(ns, ctx, key),
         Timer::Tcp => socket_io::tcp_timer(ns, ctx),
+        Timer::Sctp => socket_io::sctp_timer(ns, ctx),
         Timer::Fragments => fragment::expire(ns, ctx),
         Timer::Dad(dev, ip) => nd::dad_timer(ns, ctx, dev, ip),
         Timer::Listener { dev, left } => mld::report(ns, ctx, dev, left),

@@ -17,5 +17,6 @@ pub mod ip;
 pub mod l4;
 pub mod nd;
 pub mod packet;
+pub mod sctp;
 pub mod tcp_option;
 pub mod vxlan;

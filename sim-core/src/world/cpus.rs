@@ -12,6 +12,7 @@
 //! A system call cannot wait here. The CPU that is drawn for one first comes to the end of all that waits for it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::{Event, World};
 use crate::engine::arena::{CpuId, DevId, MachineId, NetnsId};
@@ -35,6 +36,8 @@ pub(super) struct Machines {
 #[derive(Clone, Debug)]
 struct Machine {
     kernel: Kernel,
+    /// An SCTP socket was opened on it.
+    speaks_sctp: bool,
     /// Its CPUs have consecutive ids.
     first: CpuId,
     count: u32,
@@ -86,7 +89,7 @@ impl World {
         let (first, count) = (CpuId(all.len() as u32), u32::from(cpus.max(1)));
         let stream = |purpose| self.seed.stream(purpose, u64::from(id.0));
         let (scheduler, preemption) = (stream("scheduler"), stream("preemption"));
-        machines.push(Machine { kernel, first, count, scheduler, preemption });
+        machines.push(Machine { kernel, speaks_sctp: false, first, count, scheduler, preemption });
         let cpu = Cpu { machine: id, suspended: None, backlog: VecDeque::new(), awaited: false };
         all.extend((0..count).map(|_| cpu.clone()));
         id
@@ -98,12 +101,30 @@ impl World {
     /// # Errors
     /// `EEXIST` if the name is taken, `ENOENT` if there is no such machine.
     pub fn add_netns_on(&mut self, machine: MachineId, name: &str) -> Result<NetnsId, Errno> {
-        let kernel = self.machines.machines.get(machine.index()).ok_or(Errno::ENOENT)?.kernel;
+        let Machine { kernel, speaks_sctp, .. } = *self.machines.machines.get(machine.index()).ok_or(Errno::ENOENT)?;
         let id = self.add_netns(name)?;
         let netns = self.netns_mut(id)?;
         netns.machine = Some(machine);
         netns.set_kernel(kernel);
+        if speaks_sctp {
+            netns.sctp.load();
+        }
         Ok(id)
+    }
+
+    /// The first SCTP socket of a machine loads the module: from then on all its netns speak SCTP (`inet_create`,
+    /// `request_module`).
+    pub(super) fn load_sctp(&mut self, netns: NetnsId) {
+        let Some(first) = self.find_netns(netns).filter(|ns| !ns.sctp.is_loaded()) else { return };
+        let machine = first.machine;
+        if let Some(machine) = machine.and_then(|machine| self.machines.machines.get_mut(machine.index())) {
+            machine.speaks_sctp = true;
+        }
+        for ns in self.netns.iter_mut().flatten() {
+            if ns.id == netns || (machine.is_some() && ns.machine == machine) {
+                Arc::make_mut(ns).sctp.load();
+            }
+        }
     }
 
     /// Adds a netns on the machine that another one is on, as `ip netns add` does.

@@ -9,6 +9,7 @@ use crate::engine::arena::{DevId, NetnsId, SocketId};
 use crate::engine::errno::Errno;
 use crate::netns::mib::Udp;
 use crate::netns::socket::raw::RawSocket;
+use crate::netns::socket::sctp::{self, Message, SctpTable};
 use crate::netns::socket::tcp::{Info, Readiness, SocketOptions};
 use crate::netns::socket::udp::{Datagram, UdpSocket};
 use crate::netns::socket::{Socket, SocketError};
@@ -261,6 +262,91 @@ impl World {
     pub fn tcp_set_quickack(&mut self, netns: NetnsId, socket: SocketId, on: bool) {
         let now = self.now();
         let _ = self.walk(netns, |ns, _| ns.tcp.set_quickack(now, socket, on));
+    }
+
+    /// Begins an SCTP association from `local` (unspecified address: by the route; port 0: an ephemeral one).
+    /// How it ends is told by a wake-up: then [`Self::sctp_readiness`] says writable, or [`Self::sctp_take_error`] why not.
+    ///
+    /// # Errors
+    /// What the route says, `EADDRNOTAVAIL`, `EADDRINUSE`.
+    pub fn sctp_connect(&mut self, netns: NetnsId, local: SocketAddr, peer: SocketAddr) -> Result<SocketId, Errno> {
+        self.call(netns, None, format!("{local}>{peer}").as_bytes());
+        self.load_sctp(netns);
+        let now = self.now();
+        self.walk(netns, |ns, _| walk::sctp_connect(ns, now, local, peer))?
+    }
+
+    /// Listens for SCTP on `local`; `backlog` associations wait to be accepted.
+    ///
+    /// # Errors
+    /// `EADDRNOTAVAIL`, `EADDRINUSE`.
+    pub fn sctp_listen(&mut self, netns: NetnsId, local: SocketAddr, backlog: u32) -> Result<SocketId, Errno> {
+        self.call(netns, None, local.to_string().as_bytes());
+        self.load_sctp(netns);
+        walk::sctp_listen(self.netns_mut(netns)?, local, backlog)
+    }
+
+    /// Takes the oldest association of a listener, and its peer.
+    pub fn sctp_accept(&mut self, netns: NetnsId, listener: SocketId) -> Option<(SocketId, SocketAddr)> {
+        self.netns_mut(netns).ok()?.sctp.accept(listener)
+    }
+
+    /// Sends a message on a stream, whole or not at all.
+    ///
+    /// # Errors
+    /// As [`SctpTable::send`].
+    pub fn sctp_send(&mut self, netns: NetnsId, socket: SocketId, stream: u16, data: &[u8]) -> Result<(), Errno> {
+        self.call(netns, Some(socket), data);
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.sctp.send(now, socket, stream, data))?
+    }
+
+    /// Takes the oldest message; `None` is the end.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `ENOTCONN`, or why the association failed, once, after what had come before.
+    pub fn sctp_recv(&mut self, netns: NetnsId, socket: SocketId) -> Result<Option<Message>, Errno> {
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.sctp.recv(now, socket))?
+    }
+
+    /// `shutdown(SHUT_WR)`: the association ends once both sides have what was sent.
+    ///
+    /// # Errors
+    /// `ENOTCONN`.
+    pub fn sctp_shutdown(&mut self, netns: NetnsId, socket: SocketId) -> Result<(), Errno> {
+        self.call(netns, Some(socket), b"shutdown");
+        let now = self.now();
+        self.walk(netns, |ns, _| ns.sctp.shutdown(now, socket))?
+    }
+
+    /// `close()`
+    pub fn sctp_close(&mut self, netns: NetnsId, socket: SocketId) {
+        self.call(netns, Some(socket), b"close");
+        let now = self.now();
+        let _ = self.walk(netns, |ns, _| ns.sctp.close(now, socket));
+    }
+
+    /// `close()` with `SO_LINGER` 0: an ABORT.
+    pub fn sctp_abort(&mut self, netns: NetnsId, socket: SocketId) {
+        self.call(netns, Some(socket), b"abort");
+        let now = self.now();
+        let _ = self.walk(netns, |ns, _| ns.sctp.abort(now, socket));
+    }
+
+    /// What `poll()` says of an SCTP socket.
+    pub fn sctp_readiness(&self, netns: NetnsId, socket: SocketId) -> sctp::Readiness {
+        self.find_netns(netns).map_or(sctp::Readiness::default(), |ns| ns.sctp.readiness(socket))
+    }
+
+    /// `SO_ERROR`: why the association failed; reading clears it.
+    pub fn sctp_take_error(&mut self, netns: NetnsId, socket: SocketId) -> Option<Errno> {
+        self.netns_mut(netns).ok()?.sctp.take_error(socket)
+    }
+
+    /// The SCTP sockets of a netns and its counters.
+    pub fn sctp(&self, netns: NetnsId) -> Option<&SctpTable> {
+        Some(&self.find_netns(netns)?.sctp)
     }
 
     /// Sends a frame of any bytes straight out of a device (an AF_PACKET socket).

@@ -5,12 +5,10 @@ use super::{ConntrackConfig, Dir, Entry, Proto, Status};
 use crate::engine::time::Duration;
 use crate::netfilter::hooks::Hook;
 use crate::wire::checksum::sctp_checksum_ok;
-
-/// Bytes of the common header, and of a chunk's.
-const HEADER: usize = 12;
-const CHUNK_HEADER: usize = 4;
-/// The flag of ABORT and SHUTDOWN COMPLETE that says the tag is the receiver's own (RFC 9260 8.5.1).
-const FLAG_T: u8 = 1;
+use crate::wire::sctp::{
+    ABORT, CHUNK_HEADER, COOKIE_ACK, COOKIE_ECHO, Chunk, DATA, ERROR, FLAG_T, HEADER, HEARTBEAT, HEARTBEAT_ACK, INIT,
+    INIT_ACK, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE, be32,
+};
 
 /// The states of an association (`enum sctp_conntrack`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -75,20 +73,6 @@ pub struct Sctp {
     odd_heartbeat: Option<Dir>,
 }
 
-/// The chunk types that change a state or are looked into (RFC 9260 3.2).
-const DATA: u8 = 0;
-const INIT: u8 = 1;
-const INIT_ACK: u8 = 2;
-const HEARTBEAT: u8 = 4;
-const HEARTBEAT_ACK: u8 = 5;
-const ABORT: u8 = 6;
-const SHUTDOWN: u8 = 7;
-const SHUTDOWN_ACK: u8 = 8;
-const ERROR: u8 = 9;
-const COOKIE_ECHO: u8 = 10;
-const COOKIE_ACK: u8 = 11;
-const SHUTDOWN_COMPLETE: u8 = 14;
-
 /// The state after a chunk; `None` if the chunk cannot be.
 fn next(dir: Dir, chunk: u8, state: SctpState) -> Option<SctpState> {
     if dir == Dir::Reply && matches!(state, SctpState::None | HeartbeatSent) {
@@ -118,14 +102,6 @@ fn next(dir: Dir, chunk: u8, state: SctpState) -> Option<SctpState> {
         (INIT_ACK | SHUTDOWN | ERROR | COOKIE_ECHO | COOKIE_ACK | SHUTDOWN_COMPLETE, HeartbeatSent) => Closed,
         (_, state) => state,
     })
-}
-
-/// One chunk.
-#[derive(Clone, Copy)]
-struct Chunk<'a> {
-    kind: u8,
-    flags: u8,
-    value: &'a [u8],
 }
 
 /// A packet: its tag and its chunks.
@@ -163,10 +139,6 @@ impl<'a> SctpPacket<'a> {
     fn has(&self, kind: u8) -> bool {
         self.chunks.iter().any(|chunk| chunk.kind == kind)
     }
-}
-
-fn be32(bytes: &[u8]) -> u32 {
-    bytes.get(..4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
 }
 
 /// Judges a packet and updates its association (`nf_conntrack_sctp_packet`).

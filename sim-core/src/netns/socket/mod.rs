@@ -1,8 +1,9 @@
-//! Sockets of a netns: UDP, raw ICMP and TCP. Together with the netlink door the only way in.
+//! Sockets of a netns: UDP, raw ICMP, TCP and SCTP. Together with the netlink door the only way in.
 
 mod bound;
 pub mod error;
 pub mod raw;
+pub mod sctp;
 pub mod tcp;
 pub mod udp;
 
@@ -18,8 +19,10 @@ use error::ErrorQueue;
 use raw::RawSocket;
 use udp::{UdpSocket, UdpTable};
 
-/// The number of a netns' first TCP socket; other sockets count from 1.
+/// The number of a netns' first TCP socket; UDP and raw sockets count from 1.
 pub const FIRST_TCP: SocketId = SocketId(1 << 31);
+/// The number of a netns' first SCTP socket.
+pub const FIRST_SCTP: SocketId = SocketId(1 << 30);
 
 /// Most connections whose ICMP errors wait to be read.
 const RECVERR_MAX: usize = 1024;
@@ -48,6 +51,8 @@ pub enum Socket {
     Raw(SocketId),
     /// A TCP connection or listener.
     Tcp(SocketId),
+    /// An SCTP association or listener.
+    Sctp(SocketId),
 }
 
 /// What a socket asks of the path MTU (`IP_MTU_DISCOVER`).
@@ -64,7 +69,7 @@ pub enum PmtuDiscovery {
     Probe,
 }
 
-/// The sockets of a netns but TCP's, which has a table of its own.
+/// The sockets of a netns but those of TCP and SCTP, which have tables of their own.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
     /// Datagram sockets.

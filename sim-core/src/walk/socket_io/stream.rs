@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::output::{label_of, route_output, route_socket};
+use super::super::output::{label_of, route_output};
 use super::super::{Ctx, Dst, Next, Stage, Timer, flow_label, icmp, run};
-use super::{can_bind, check_link_named, check_peer, this_host};
+use super::route_connection;
 use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
-use crate::netns::fib::{FibKey, RouteKind};
+use crate::netns::fib::FibKey;
 use crate::netns::mib::Icmp;
 use crate::netns::socket::tcp::{ECN, IcmpError, OutSegment, Path, Segment, SocketOptions};
 use crate::netns::socket::{Socket, SocketError};
@@ -27,29 +27,12 @@ use crate::wire::{build, l4};
 pub(crate) fn tcp_connect(
     ns: &mut Netns,
     now: Instant,
-    mut local: SocketAddr,
-    mut peer: SocketAddr,
+    local: SocketAddr,
+    peer: SocketAddr,
     options: SocketOptions,
 ) -> Result<SocketId, Errno> {
-    check_peer(peer)?;
-    // A socket for all of IPv6 reaches IPv4 by mapped addresses (`tcp_v6_connect`).
-    if local.is_ipv6() && local.ip().is_unspecified() {
-        peer.set_ip(peer.ip().to_canonical());
-        local.set_ip(Family::of(peer.ip()).unspecified());
-    }
-    peer.set_ip(this_host(peer.ip(), local.ip()));
-    // `tcp_v6_connect`
-    if peer.is_ipv6() && peer.ip().is_multicast() {
-        return Err(Errno::ENETUNREACH);
-    }
-    check_link_named(peer)?;
-    can_bind(ns, local.ip())?;
-    let src = Some(local.ip()).filter(|ip| !ip.is_unspecified());
-    let (dst, src) = route_socket(ns, FibKey { src, ..FibKey::to(peer.ip()) })?;
-    if dst.kind == RouteKind::Broadcast {
-        return Err(Errno::ENETUNREACH);
-    }
-    ns.tcp.connect(now, SocketAddr::new(src, local.port()), peer, path(&dst), options)
+    let (dst, local, peer) = route_connection(ns, local, peer)?;
+    ns.tcp.connect(now, local, peer, path(&dst), options)
 }
 
 /// A segment for this host (`tcp_v4_rcv`). One for many hosts begins no connection and is not answered
