@@ -15,7 +15,6 @@ use sim_core::capture::Hop;
 use sim_core::engine::arena::{DevId, NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
-use sim_core::netns::socket::Socket;
 use sim_core::wire::ip::Family;
 use sim_scenarios::lab::bench::{Bench, Refused, Sock, TraceLine};
 use sim_scenarios::shell::Output;
@@ -100,12 +99,12 @@ impl<'s> LinuxBench<'s> {
 
     /// The descriptor of a socket; EBADF in the words of the emulator is ENOTCONN.
     pub(crate) fn fd(&self, sock: &Sock) -> Result<&OwnedFd, Errno> {
-        self.sockets.get(&number(sock)).ok_or(Errno::ENOTCONN)
+        self.sockets.get(&sock.socket.id()).ok_or(Errno::ENOTCONN)
     }
 
     /// Closes a socket.
     pub(crate) fn forget(&mut self, sock: &Sock) {
-        self.sockets.remove(&number(sock));
+        self.sockets.remove(&sock.socket.id());
     }
 
     /// Runs a tool of the lab's own choice in `netns`; it must succeed.
@@ -326,12 +325,6 @@ fn as_conntrack_says(line: &str) -> String {
     let words = line.split(' ').filter(|word| *word != "zone=0");
     let words: Vec<String> = words.map(|word| short(word).unwrap_or_else(|| word.to_owned())).collect();
     words.join(" ") + "\n"
-}
-
-fn number(sock: &Sock) -> SocketId {
-    match sock.socket {
-        Socket::Udp(id) | Socket::Raw(id) | Socket::Tcp(id) => id,
-    }
 }
 
 fn failed(error: io::Error) -> Refused {

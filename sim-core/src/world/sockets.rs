@@ -123,6 +123,15 @@ impl World {
         }
     }
 
+    /// Closes a socket of any kind.
+    pub fn close_socket(&mut self, netns: NetnsId, socket: Socket) {
+        match socket {
+            Socket::Udp(id) | Socket::Raw(id) => self.close(netns, id),
+            Socket::Tcp(id) => self.tcp_close(netns, id),
+            Socket::Sctp(id) => self.sctp_close(netns, id),
+        }
+    }
+
     /// Begins a TCP connection from `local` (unspecified address: by the route; port 0: an ephemeral one).
     /// How it ends is told by a wake-up: then [`Self::tcp_readiness`] says writable, or [`Self::tcp_take_error`] why not.
     ///

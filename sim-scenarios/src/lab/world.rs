@@ -194,17 +194,15 @@ impl Sockets for LabWorld {
             Socket::Udp(id) => self.world.udp(netns, id)?.errors.pop(),
             Socket::Raw(id) => self.world.raw(netns, id)?.errors.pop(),
             Socket::Tcp(id) => self.world.tcp_queued_error(netns, id),
+            Socket::Sctp(_) => None,
         }
     }
 
     fn close(&mut self, sock: &Sock) {
         let netns = self.id(&sock.netns);
-        match sock.socket {
-            Socket::Udp(id) | Socket::Raw(id) => self.world.close(netns, id),
-            Socket::Tcp(id) => {
-                self.world.tcp_close(netns, id);
-                self.arrive();
-            }
+        self.world.close_socket(netns, sock.socket);
+        if matches!(sock.socket, Socket::Tcp(_)) {
+            self.arrive();
         }
     }
 }

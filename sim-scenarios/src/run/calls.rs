@@ -61,9 +61,6 @@ impl Run {
 
     /// Why a call is not made.
     fn refuses(&self, call: &Call) -> Result<(), &'static str> {
-        if call.protocol == Transport::Sctp {
-            return Err("SCTP has no sockets here");
-        }
         let Some(key) = call.to.service() else { return Ok(()) };
         let service = self.cluster.service(key).ok_or("there is no such Service")?;
         let port = service.ports.iter().find(|p| p.port == call.port && p.protocol == call.protocol);

@@ -16,14 +16,13 @@ use sim_core::world::World;
 use sim_k8s::api::Protocol as Transport;
 use sim_k8s::dns::{self, Libc, Resolution, Resolved, Resolver, Source};
 
+use super::connection::{self, READ};
 use super::protocol::{Protocol, signature};
 
 /// How long a client waits for something to come, before it repeats a datagram or gives up (resolv.conf(5), `timeout`).
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How often it waits so long (resolv.conf(5), `attempts`).
 const ATTEMPTS: u32 = 2;
-/// Bytes read at once, and the longest answer.
-const READ: usize = 64 << 10;
 
 /// What a call is about.
 #[derive(Clone, Debug)]
@@ -274,7 +273,11 @@ fn open(world: &mut World, request: &Request, resolved: Resolved) -> Result<Talk
             }
             (Socket::Udp(id), world.udp(netns, id).map_or(local, |socket| socket.local))
         }
-        Transport::Sctp => return Err(Errno::ENOTSUP.into()),
+        Transport::Sctp => {
+            let id = world.sctp_connect(netns, local, to)?;
+            let ends = world.sctp(netns).and_then(|sctp| sctp.endpoints(id));
+            (Socket::Sctp(id), ends.map_or(local, |(local, _)| local))
+        }
     };
     Ok(Talk { socket, local, sent: 0, waited: 0, answer: Vec::new() })
 }
@@ -315,8 +318,8 @@ impl Call {
                 self.until = world.now() + PATIENCE;
                 match talk.socket {
                     _ if talk.waited == ATTEMPTS => Err(Reason::TimedOut),
-                    // TCP repeats by itself.
-                    Socket::Tcp(_) => Ok(None),
+                    // TCP and SCTP repeat by themselves.
+                    Socket::Tcp(_) | Socket::Sctp(_) => Ok(None),
                     _ => talk.send(world, &self.request).map(|()| None),
                 }
             }
@@ -368,8 +371,7 @@ impl Call {
         let netns = self.request.netns;
         match self.phase {
             Phase::Resolves(mut resolution) => resolution.close(world),
-            Phase::Talks(Talk { socket: Socket::Tcp(id), .. }) => world.tcp_close(netns, id),
-            Phase::Talks(Talk { socket: Socket::Udp(id) | Socket::Raw(id), .. }) => world.close(netns, id),
+            Phase::Talks(Talk { socket, .. }) => world.close_socket(netns, socket),
         }
     }
 }
@@ -378,23 +380,14 @@ impl Talk {
     /// Sends and receives what can be; once the answer is whole, who gave it.
     fn go_on(&mut self, world: &mut World, request: &Request) -> Result<Option<Option<usize>>, Reason> {
         let netns = request.netns;
-        if let Socket::Tcp(id) = self.socket {
-            if let Some(errno) = world.tcp_take_error(netns, id) {
-                return Err(errno.into());
-            }
-            if !world.tcp_readiness(netns, id).writable && self.sent == 0 {
-                return Ok(None);
-            }
+        if !connection::is_open(world, netns, self.socket)? && self.sent == 0 {
+            return Ok(None);
         }
         if self.sent == 0 {
             self.send(world, request)?;
         }
         loop {
-            let received = match self.socket {
-                Socket::Tcp(id) => world.tcp_recv(netns, id, READ),
-                Socket::Udp(id) | Socket::Raw(id) => world.udp_recv(netns, id).map(|datagram| datagram.data),
-            };
-            match received {
+            match connection::recv(world, netns, self.socket) {
                 Err(Errno::EAGAIN) => return Ok(None),
                 Err(errno) => return Err(errno.into()),
                 Ok(data) => {
@@ -418,11 +411,11 @@ impl Talk {
             Socket::Udp(id) | Socket::Raw(id) => world
                 .udp_send(netns, id, None, &bytes)
                 .map_err(|error| error.errno.map_or(Reason::TimedOut, Reason::from)),
-            Socket::Tcp(id) if bytes.is_empty() && !request.protocol.greets => {
-                world.tcp_shutdown(netns, id).map_err(Reason::from)
+            socket if bytes.is_empty() && !request.protocol.greets => {
+                connection::shutdown(world, netns, socket).map_err(Reason::from)
             }
-            Socket::Tcp(_) if bytes.is_empty() => Ok(()),
-            Socket::Tcp(id) => world.tcp_send(netns, id, &bytes).map(|_| ()).map_err(Reason::from),
+            _ if bytes.is_empty() => Ok(()),
+            socket => connection::send(world, netns, socket, &bytes).map_err(Reason::from),
         }
     }
 

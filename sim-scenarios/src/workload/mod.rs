@@ -5,6 +5,7 @@
 
 mod application;
 mod client;
+mod connection;
 mod habits;
 pub mod protocol;
 mod server;

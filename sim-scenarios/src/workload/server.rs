@@ -9,12 +9,11 @@ use sim_core::netns::socket::Socket;
 use sim_core::world::World;
 use sim_k8s::api::Protocol as Transport;
 
+use super::connection;
 use super::protocol::{self, Protocol};
 
 /// Connections that wait to be accepted (`net.core.somaxconn`, which most servers ask for).
 const BACKLOG: u32 = 4096;
-/// Bytes read at once.
-const READ: usize = 64 << 10;
 
 /// What one server does.
 #[derive(Clone, Debug)]
@@ -43,7 +42,7 @@ pub struct Servers {
     /// Sockets that wait for clients.
     listening: BTreeMap<(NetnsId, Socket), ServerId>,
     /// Connections that have been accepted.
-    connections: BTreeMap<(NetnsId, SocketId), Connection>,
+    connections: BTreeMap<(NetnsId, Socket), Connection>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,14 +63,14 @@ impl Servers {
     /// Starts one.
     ///
     /// # Errors
-    /// `EADDRINUSE` if another listens there, `EADDRNOTAVAIL` if the address is not its netns', `ENOTSUP` for SCTP,
-    /// `ENOENT` if its netns is gone.
+    /// `EADDRINUSE` if another listens there, `EADDRNOTAVAIL` if the address is not its netns', `ENOENT` if its
+    /// netns is gone.
     pub fn start(&mut self, world: &mut World, server: Server) -> Result<ServerId, Errno> {
         let Server { netns, local, .. } = server;
         let listener = match server.transport {
             Transport::Tcp => Socket::Tcp(world.tcp_listen(netns, local, BACKLOG)?),
             Transport::Udp => Socket::Udp(world.udp_bind(netns, local, false)?),
-            Transport::Sctp => return Err(Errno::ENOTSUP),
+            Transport::Sctp => Socket::Sctp(world.sctp_listen(netns, local, BACKLOG)?),
         };
         self.started += 1;
         let id = ServerId(self.started);
@@ -83,15 +82,14 @@ impl Servers {
     /// Something happened to a socket: serves it if it is a server's.
     pub fn wake(&mut self, world: &mut World, netns: NetnsId, socket: Socket) {
         match (self.listening.get(&(netns, socket)).copied(), socket) {
-            (Some(server), Socket::Tcp(listener)) => {
-                while let Some((connection, _)) = world.tcp_accept(netns, listener) {
+            (Some(server), Socket::Udp(socket)) => answer_datagrams(world, &self.servers[&server].server, socket),
+            (Some(server), listener) => {
+                while let Some(connection) = connection::accept(world, netns, listener) {
                     self.connections.insert((netns, connection), Connection { server, answered: false });
                     self.serve(world, netns, connection);
                 }
             }
-            (Some(server), Socket::Udp(socket)) => answer_datagrams(world, &self.servers[&server].server, socket),
-            (None, Socket::Tcp(connection)) => self.serve(world, netns, connection),
-            _ => {}
+            (None, connection) => self.serve(world, netns, connection),
         }
     }
 
@@ -102,7 +100,7 @@ impl Servers {
         running.draining = true;
         let (netns, listener) = (running.server.netns, running.listener);
         self.listening.remove(&(netns, listener));
-        close_socket(world, netns, listener);
+        world.close_socket(netns, listener);
         self.close_connections(world, id, |connection| connection.answered);
     }
 
@@ -117,7 +115,7 @@ impl Servers {
         let Some(Running { server, listener, draining }) = self.servers.get(&id).cloned() else { return };
         if !draining {
             self.listening.remove(&(server.netns, listener));
-            close_socket(world, server.netns, listener);
+            world.close_socket(server.netns, listener);
         }
         self.close_connections(world, id, |_| true);
         self.servers.remove(&id);
@@ -128,42 +126,35 @@ impl Servers {
         let chosen: Vec<_> = chosen.map(|(at, _)| *at).collect();
         for (netns, socket) in chosen {
             self.connections.remove(&(netns, socket));
-            world.tcp_close(netns, socket);
+            world.close_socket(netns, socket);
         }
     }
 
     /// Answers what one connection says; closes it when the client has.
-    fn serve(&mut self, world: &mut World, netns: NetnsId, socket: SocketId) {
-        let Some(connection) = self.connections.get_mut(&(netns, socket)) else { return };
-        let Running { server, draining, .. } = &self.servers[&connection.server];
-        if server.protocol.greets && !connection.answered {
-            connection.answered = true;
+    fn serve(&mut self, world: &mut World, netns: NetnsId, socket: Socket) {
+        let Some(this) = self.connections.get_mut(&(netns, socket)) else { return };
+        let Running { server, draining, .. } = &self.servers[&this.server];
+        if server.protocol.greets && !this.answered {
+            this.answered = true;
             // An answer that cannot be sent shows in what is received below.
-            let _ = world.tcp_send(netns, socket, &(server.protocol.answer)(&server.signature, &[]));
+            let _ = connection::send(world, netns, socket, &(server.protocol.answer)(&server.signature, &[]));
         }
         let open = loop {
-            match world.tcp_recv(netns, socket, READ) {
+            match connection::recv(world, netns, socket) {
                 Err(Errno::EAGAIN) => break true,
                 Ok(request) if !request.is_empty() => {
-                    if !std::mem::replace(&mut connection.answered, true) {
+                    if !std::mem::replace(&mut this.answered, true) {
                         let protocol = protocol::shown(&request).unwrap_or(server.protocol);
-                        let _ = world.tcp_send(netns, socket, &(protocol.answer)(&server.signature, &request));
+                        let _ = connection::send(world, netns, socket, &(protocol.answer)(&server.signature, &request));
                     }
                 }
                 Ok(_) | Err(_) => break false,
             }
         };
-        if !open || (*draining && connection.answered) {
+        if !open || (*draining && this.answered) {
             self.connections.remove(&(netns, socket));
-            world.tcp_close(netns, socket);
+            world.close_socket(netns, socket);
         }
-    }
-}
-
-fn close_socket(world: &mut World, netns: NetnsId, socket: Socket) {
-    match socket {
-        Socket::Tcp(id) => world.tcp_close(netns, id),
-        Socket::Udp(id) | Socket::Raw(id) => world.close(netns, id),
     }
 }
 

@@ -55,6 +55,15 @@ pub enum Socket {
     Sctp(SocketId),
 }
 
+impl Socket {
+    /// Its number among those of its kind.
+    pub const fn id(self) -> SocketId {
+        match self {
+            Self::Udp(id) | Self::Raw(id) | Self::Tcp(id) | Self::Sctp(id) => id,
+        }
+    }
+}
+
 /// What a socket asks of the path MTU (`IP_MTU_DISCOVER`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum PmtuDiscovery {

@@ -115,7 +115,7 @@ impl Upstream {
                 Err(Errno::EAGAIN | Errno::ENOTCONN) => {}
                 Err(errno) => return Err(errno),
             },
-            Socket::Udp(id) | Socket::Raw(id) => {
+            Socket::Udp(id) | Socket::Raw(id) | Socket::Sctp(id) => {
                 let message = std::mem::take(&mut line.unsent);
                 let sent = cx.world().udp_send(self.netns, id, None, &message);
                 sent.map_err(|error| error.errno.unwrap_or(Errno::EPERM))?;
@@ -153,7 +153,9 @@ impl Upstream {
         loop {
             let received = match socket {
                 Socket::Tcp(id) => cx.world().tcp_recv(self.netns, id, READ),
-                Socket::Udp(id) | Socket::Raw(id) => cx.world().udp_recv(self.netns, id).map(|datagram| datagram.data),
+                Socket::Udp(id) | Socket::Raw(id) | Socket::Sctp(id) => {
+                    cx.world().udp_recv(self.netns, id).map(|datagram| datagram.data)
+                }
             };
             match (received, socket) {
                 (Ok(bytes), Socket::Tcp(_)) if bytes.is_empty() => return true,
@@ -199,10 +201,7 @@ impl Upstream {
 
     fn close(&mut self, cx: &mut Context<'_>, socket: Socket) {
         self.lines.remove(&socket);
-        match socket {
-            Socket::Tcp(id) => cx.world().tcp_close(self.netns, id),
-            Socket::Udp(id) | Socket::Raw(id) => cx.world().close(self.netns, id),
-        }
+        cx.world().close_socket(self.netns, socket);
         cx.disown(self.netns, socket);
     }
 }

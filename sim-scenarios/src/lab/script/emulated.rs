@@ -101,8 +101,7 @@ impl LabWorld {
     }
 
     fn tcp(&self, sock: &Sock) -> (NetnsId, SocketId) {
-        let (Socket::Tcp(id) | Socket::Udp(id) | Socket::Raw(id)) = sock.socket;
-        (self.id(&sock.netns), id)
+        (self.id(&sock.netns), sock.socket.id())
     }
 }
 

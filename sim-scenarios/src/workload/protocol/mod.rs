@@ -68,6 +68,7 @@ const TABLE: &[(Transport, &[u16], Protocol)] = &[
     (Transport::Tcp, &[11211], memcached::MEMCACHED),
     (Transport::Tcp, silent::TCP_PORTS, silent::SILENT),
     (Transport::Udp, silent::UDP_PORTS, silent::SILENT),
+    (Transport::Sctp, silent::SCTP_PORTS, silent::SILENT),
 ];
 
 /// What is spoken where a packet may bear any of `ports`: the port of the pod first, then those that lead to it. The first

@@ -172,7 +172,9 @@ impl Bench {
                 if !self.plane.woken(&mut self.world, netns, socket) {
                     match socket {
                         Socket::Tcp(socket) => self.serve(netns, socket),
-                        Socket::Udp(socket) | Socket::Raw(socket) => self.serve_datagrams(netns, socket),
+                        Socket::Udp(socket) | Socket::Raw(socket) | Socket::Sctp(socket) => {
+                            self.serve_datagrams(netns, socket)
+                        }
                     }
                 }
             }
