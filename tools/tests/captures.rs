@@ -38,6 +38,7 @@ fn tshark(file: &Path, words: &[&str]) -> (String, String) {
     let mut command = Command::new("tshark");
     command.env("WIRESHARK_CONFIG_DIR", config.path()).arg("-r").arg(file).args(["-d", "udp.port==8472,vxlan"]);
     command.args(["ip", "tcp", "udp"].map(|protocol| format!("-o{protocol}.check_checksum:TRUE")));
+    command.arg("-osctp.checksum:TRUE");
     let out = command.args(words).output().unwrap();
     let complaints: Vec<_> =
         text(&out.stderr).lines().filter(|line| !line.starts_with("Running as user")).map(str::to_owned).collect();
@@ -61,7 +62,8 @@ fn captured(words: &[&str]) -> TempDir {
 }
 
 const WRONG: &str = "_ws.malformed || _ws.expert.severity == error \
-                     || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0";
+                     || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 \
+                     || sctp.checksum.status == 0";
 
 #[test]
 fn wireshark_finds_nothing_wrong_with_any_traffic() {
@@ -71,8 +73,11 @@ fn wireshark_finds_nothing_wrong_with_any_traffic() {
     let nobody = tempfile::tempdir().unwrap();
     let nobody = nobody.path().join("hello.yaml");
     fs::write(&nobody, HELLO.replace("replicas: 2", "replicas: 0")).unwrap();
-    let [hello, shop, traffic] = ["hello/hello.yaml", "shop/shop.yaml", "traffic/shop.yaml"].map(example);
-    for words in [&[hello.as_str()][..], &[&shop], &[&shop, "--traffic", &traffic], &[nobody.to_str().unwrap()]] {
+    let [hello, sctp, shop, traffic] =
+        ["hello/hello.yaml", "sctp/sctp.yaml", "shop/shop.yaml", "traffic/shop.yaml"].map(example);
+    for words in
+        [&[hello.as_str()][..], &[&sctp], &[&shop], &[&shop, "--traffic", &traffic], &[nobody.to_str().unwrap()]]
+    {
         let run = captured(words);
         assert_eq!(field(&run.path().join("out/all.pcapng"), WRONG, "frame.number"), [""; 0], "{words:?}");
     }

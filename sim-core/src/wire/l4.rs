@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::checksum::Sum;
 use super::ip::{ICMPV6, SCTP, TCP, UDP};
+use super::sctp::{ABORT, HEADER};
 
 /// TCP flag FIN.
 pub const FIN: u8 = 0x01;
@@ -68,6 +69,15 @@ pub fn ports(proto: u8, l4: &[u8]) -> Option<(u16, u16)> {
         return None;
     }
     Some((u16::from_be_bytes([l4[0], l4[1]]), u16::from_be_bytes([l4[2], l4[3]])))
+}
+
+/// Whether a segment ends its connection by force: a RST, or an ABORT, which comes first if it comes at all.
+pub fn resets(proto: u8, l4: &[u8]) -> bool {
+    match proto {
+        TCP => TcpHeader::read(l4).is_some_and(|tcp| tcp.has(RST)),
+        SCTP => l4.get(HEADER) == Some(&ABORT),
+        _ => false,
+    }
 }
 
 /// Where the checksum field of a protocol stands in its header; `None` for protocols without a checksum over addresses.

@@ -6,6 +6,7 @@ use sim_core::engine::time::{Duration, Instant};
 use sim_core::engine::trail::DropPlace;
 use sim_core::netfilter::conntrack::Stats;
 use sim_core::netns::Netns;
+use sim_core::wire::ip::SCTP;
 use sim_core::world::World;
 use sim_k8s::api::ObjectKey;
 use sim_k8s::cluster::{Service, ServicePort};
@@ -174,6 +175,7 @@ fn where_dropped(world: &World, place: &DropPlace) -> String {
 pub(crate) fn where_failed(world: &World, place: Place) -> String {
     match place {
         Place::Dropped(place) => format!("{} at {}", place.reason.name(), where_dropped(world, &place)),
-        Place::Reset(netns) => format!("RST from {}", world.netns_name(netns)),
+        Place::Reset(netns, SCTP) => format!("ABORT from {}", world.netns_name(netns)),
+        Place::Reset(netns, _) => format!("RST from {}", world.netns_name(netns)),
     }
 }

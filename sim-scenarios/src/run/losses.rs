@@ -11,8 +11,8 @@ use sim_core::engine::arena::NetnsId;
 use sim_core::engine::time::Instant;
 use sim_core::engine::trail::{DropPlace, DropReason};
 use sim_core::wire::eth::ETH_LEN;
-use sim_core::wire::ip::{IpHeader, TCP};
-use sim_core::wire::l4::{self, RST, TcpHeader};
+use sim_core::wire::ip::IpHeader;
+use sim_core::wire::l4;
 use sim_core::wire::packet::PacketId;
 
 use crate::workload::Attempt;
@@ -27,8 +27,8 @@ const TROUBLES: usize = 1 << 16;
 pub enum Place {
     /// A packet of it was dropped here.
     Dropped(DropPlace),
-    /// It was reset from this netns.
-    Reset(NetnsId),
+    /// It was ended by force from this netns, by this protocol.
+    Reset(NetnsId, u8),
 }
 
 /// The last trouble of every socket that had some.
@@ -55,10 +55,10 @@ impl Losses {
         if self.flows.contains_key(&hop.packet) {
             return;
         }
-        let Some((ends, reset)) = flow(&hop.frame) else { return };
+        let Some((ends, reset_by)) = flow(&hop.frame) else { return };
         self.flows.insert(hop.packet, ends);
-        if reset {
-            self.note(ends[1], hop.at, Place::Reset(hop.netns));
+        if let Some(proto) = reset_by {
+            self.note(ends[1], hop.at, Place::Reset(hop.netns, proto));
         }
         if self.flows.len() > REMEMBERED {
             self.flows.pop_first();
@@ -95,12 +95,12 @@ impl Losses {
     }
 }
 
-/// Both ends of a frame's packet, and whether it resets a connection.
-pub(super) fn flow(frame: &[u8]) -> Option<([SocketAddr; 2], bool)> {
+/// Both ends of a frame's packet, and the protocol by which it ends a connection by force, if it does.
+pub(super) fn flow(frame: &[u8]) -> Option<([SocketAddr; 2], Option<u8>)> {
     let packet = frame.get(ETH_LEN..)?;
     let ip = IpHeader::read(packet)?;
     let l4 = packet.get(usize::from(ip.header_len)..)?;
     let (src, dst) = l4::ports(ip.proto, l4)?;
-    let reset = ip.proto == TCP && TcpHeader::read(l4).is_some_and(|tcp| tcp.has(RST));
-    Some(([SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst)], reset))
+    let reset_by = l4::resets(ip.proto, l4).then_some(ip.proto);
+    Some(([SocketAddr::new(ip.src, src), SocketAddr::new(ip.dst, dst)], reset_by))
 }

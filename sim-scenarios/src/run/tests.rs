@@ -8,6 +8,8 @@ use sim_k8s::workload::{infer_calls, read_traffic};
 use super::*;
 use crate::report::Report;
 
+mod sctp;
+
 const HELLO: &str = include_str!("../../../examples/hello/hello.yaml");
 const SHOP: &str = include_str!("../../../examples/shop/shop.yaml");
 const TRAFFIC: &str = include_str!("../../../examples/traffic/shop.yaml");
