@@ -244,7 +244,7 @@ impl Inbound {
 
     fn go_on_in_parts(&mut self) {
         while let Some((stream, next)) = self.partial {
-            if !self.fragments.get(&next).is_some_and(|chunk| chunk.stream == stream) {
+            if self.fragments.get(&next).is_none_or(|chunk| chunk.stream != stream) {
                 return;
             }
             let Some(chunk) = self.fragments.remove(&next) else { return };

@@ -237,7 +237,7 @@ impl Outbound {
             let gone = self.flight.pop_first().map_or(0, |(_, sent)| sent.chunk.data.len());
             self.held -= gone + OVERHEAD;
         }
-        if self.timed.is_some_and(|tsn| !self.flight.get(&tsn).is_some_and(|sent| sent.timed.is_some())) {
+        if self.timed.is_some_and(|tsn| self.flight.get(&tsn).is_none_or(|sent| sent.timed.is_none())) {
             self.timed = None;
         }
         if acked.advanced && outstanding >= self.cwnd {
