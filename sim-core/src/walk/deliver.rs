@@ -24,10 +24,7 @@ pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> 
     };
     let packet = match options::at_destination(ns, ctx, packet) {
         Ok(packet) => packet,
-        Err(next) => {
-            ns.mibs.ip(Family::V6, Ip::InHdrErrors);
-            return next;
-        }
+        Err(next) => return next,
     };
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     let raw = ns.sockets.raw_deliver(&ip, packet.l3());

@@ -191,6 +191,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
     let mut trail = Trail { whole: ctx.out.taps.rules, steps: Vec::new() };
     let mut asked = rules::RulePacket {
         ip,
+        l3: walk.packet.l3(),
         l4: walk.packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]),
         in_dev: ns.devs.name(walk.indev),
         out_dev: ns.devs.name(walk.outdev),

@@ -3,9 +3,11 @@
 use super::{Ctx, Next, Stage, icmp};
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
-use crate::wire::ext::{self, DESTINATION, Extension, HOP_BY_HOP, ROUTING};
+use crate::netns::mib::Ip;
+use crate::wire::ext::{self, AUTH, DESTINATION, Extension, HOP_BY_HOP, ROUTING};
 use crate::wire::icmp::Notice;
 use crate::wire::icmpv6::{HEADER_FIELD, UNKNOWN_NEXT_HEADER, UNKNOWN_OPTION};
+use crate::wire::ip::Family;
 use crate::wire::packet::{Packet, PacketType};
 
 /// One byte of padding.
@@ -62,19 +64,28 @@ pub(super) fn hop_by_hop(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> R
 pub(super) fn at_destination(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Result<Packet, Next> {
     let headers: Vec<Extension> = ext::each(packet.l3()).collect();
     for (number, header) in headers.iter().enumerate() {
+        // Nobody here speaks them (`ip6_protocol_deliver_rcu`).
+        if header.kind == AUTH || (header.kind == HOP_BY_HOP && number > 0) {
+            ns.mibs.ip(Family::V6, Ip::InUnknownProtos);
+            return Err(parameter_problem(ns, ctx, packet, UNKNOWN_NEXT_HEADER, header.named_at));
+        }
         let problem = match header.kind {
-            HOP_BY_HOP if number > 0 => Some((UNKNOWN_NEXT_HEADER, header.named_at)),
             ROUTING if packet.l3().get(header.at + 2).is_some_and(|kind| REFUSED_ROUTES.contains(kind)) => {
+                ns.mibs.ip(Family::V6, Ip::InHdrErrors);
                 return Err(Next::Drop(DropReason::IpInHdr, packet));
             }
             ROUTING => routing(packet.l3(), header),
             DESTINATION => match fault(packet.l3(), header) {
-                Some(fault) => return Err(refuse(ns, ctx, packet, &fault)),
+                Some(fault) => {
+                    ns.mibs.ip(Family::V6, Ip::InHdrErrors);
+                    return Err(refuse(ns, ctx, packet, &fault));
+                }
                 None => None,
             },
             _ => None,
         };
         if let Some((code, pointer)) = problem {
+            ns.mibs.ip(Family::V6, Ip::InHdrErrors);
             return Err(parameter_problem(ns, ctx, packet, code, pointer));
         }
     }

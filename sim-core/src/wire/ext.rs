@@ -39,6 +39,15 @@ pub struct Extension {
     pub named_at: usize,
 }
 
+/// The length in bytes of a header of this number whose second byte is `said`.
+pub const fn length(number: u8, said: u8) -> usize {
+    match number {
+        FRAGMENT => FRAGMENT_LEN,
+        AUTH => (said as usize + 2) * 4,
+        _ => (said as usize + 1) * 8,
+    }
+}
+
 /// The extension headers of a packet, up to the first that is no such header, is cut, or whose rest is another fragment.
 /// A packet of IPv4 has none.
 pub fn each(packet: &[u8]) -> impl Iterator<Item = Extension> + '_ {
@@ -50,11 +59,7 @@ pub fn each(packet: &[u8]) -> impl Iterator<Item = Extension> + '_ {
             return None;
         }
         let head = packet.get(at..at + 8)?;
-        let len = match number {
-            FRAGMENT => FRAGMENT_LEN,
-            AUTH => (usize::from(head[1]) + 2) * 4,
-            _ => (usize::from(head[1]) + 1) * 8,
-        };
+        let len = length(number, head[1]);
         packet.get(at..at + len)?;
         let this = Extension { kind: number, at, len, next: head[0], named_at };
         let later_fragment = number == FRAGMENT && u16::from_be_bytes([head[2], head[3]]) & !7 != 0;

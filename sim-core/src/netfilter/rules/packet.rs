@@ -109,6 +109,8 @@ pub trait FibFacts {
 pub struct RulePacket<'a> {
     /// Its IP header; TTL and DSCP change it, and the caller edits the packet.
     pub ip: IpHeader,
+    /// The packet, from its IP header.
+    pub l3: &'a [u8],
     /// What follows the IP header.
     pub l4: &'a [u8],
     /// The device it came in by; empty if none.

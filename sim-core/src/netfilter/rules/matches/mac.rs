@@ -15,16 +15,19 @@ pub struct Mac {
     pub source: Option<Cond<MacAddr>>,
 }
 
+/// What asks for the hardware address a packet came with can do so only where packets come in.
+pub(super) fn check_received(hooks: &[Hook]) -> Result<(), String> {
+    match hooks.iter().find(|hook| matches!(hook, Hook::Output | Hook::Postrouting)) {
+        Some(hook) => Err(format!("used from hook {}, but only usable from PREROUTING/INPUT/FORWARD", hook.chain())),
+        None => Ok(()),
+    }
+}
+
 impl Kind for Mac {
     const NAME: &'static str = "mac";
 
     fn check(&self, _: &Selector, hooks: &[Hook]) -> Result<(), String> {
-        match hooks.iter().find(|hook| matches!(hook, Hook::Output | Hook::Postrouting)) {
-            Some(hook) => {
-                Err(format!("used from hook {}, but only usable from PREROUTING/INPUT/FORWARD", hook.chain()))
-            }
-            None => Ok(()),
-        }
+        check_received(hooks)
     }
 
     fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {

@@ -17,11 +17,14 @@ pub mod connlimit;
 pub mod connmark;
 pub mod conntrack;
 pub mod dscp;
+pub mod eui64;
+pub mod frag;
 pub mod hashlimit;
 pub mod hl;
 pub mod icmp;
 pub mod icmp6;
 pub mod iprange;
+pub mod ipv6header;
 pub mod length;
 pub mod limit;
 pub mod mac;
@@ -178,6 +181,10 @@ register! {
     Conntrack(conntrack),
     /// The differentiated services code point.
     Dscp(dscp),
+    /// Whether source address and hardware address belong together.
+    Eui64(eui64),
+    /// What the fragment header says.
+    Frag(frag),
     /// So many per time of each kind.
     Hashlimit(hashlimit),
     /// The hop limit.
@@ -186,6 +193,8 @@ register! {
     Icmp(icmp),
     /// ICMPv6 type and code.
     Icmp6(icmp6),
+    /// Which headers a packet of IPv6 has.
+    Ipv6Header(ipv6header),
     /// Ranges of addresses.
     Iprange(iprange),
     /// The packet's length.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod hashlimit;
+mod ipv6;
 mod kernel;
 mod matches;
 mod targets;
@@ -118,6 +119,7 @@ impl Bench {
         let header = packet.ip().unwrap();
         let mut seen = RulePacket {
             ip: header,
+            l3: packet.l3(),
             l4: &packet.l3()[usize::from(header.header_len)..],
             in_dev: at.in_dev,
             out_dev: at.out_dev,
