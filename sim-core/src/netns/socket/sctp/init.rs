@@ -133,12 +133,13 @@ impl<'a> Init<'a> {
     }
 }
 
-/// Appends a parameter or an error cause, padded.
+/// Appends a parameter or an error cause. The one before is padded; the padding of the last is the chunk's, and does not
+/// count in its length (RFC 9260 3.2; `sctp_addto_chunk`).
 pub(super) fn parameter(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    out.resize(out.len().next_multiple_of(4), 0);
     out.extend(kind.to_be_bytes());
     out.extend(((CHUNK_HEADER + value.len()) as u16).to_be_bytes());
     out.extend(value);
-    out.resize(out.len().next_multiple_of(4), 0);
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn an_init_tells_what_linux_tells() {
     assert_eq!(SctpHeader::read(&init.l4).unwrap().tag, 0);
     let value = value(&init.l4);
     assert_eq!(value[4..12], [0, 1, 0xa0, 0, 0, 10, 0xff, 0xff], "a window of 106496, ten streams out, all in");
-    assert_eq!(value[16..], [0, 12, 0, 6, 0, 5, 0, 0], "IPv4 alone");
+    assert_eq!(value[16..], [0, 12, 0, 6, 0, 5], "IPv4 alone, and its padding is the chunk's");
 }
 
 #[test]
