@@ -28,7 +28,7 @@ use crate::{input, replay, run};
     everyhop explain examples/shop outside shop/front --faults examples/faults/shop.yaml --at 12s\n\n\
     DIR is a folder that `everyhop run --out` or `--capture` wrote: its run is replayed. With PATHs a cluster is brought up, \
     and the call is tried when it has settled. FROM is a pod, a workload, a node or `outside`; TO is a Service, a pod, a node, \
-    a name or an address; `:53/udp` calls by UDP.\n\n\
+    a name or an address; `:53/udp` calls by UDP, `/sctp` by SCTP.\n\n\
     Exit codes: 0 it got where it should, 1 it did not, 2 bad input or usage"
 )]
 pub(crate) struct ExplainArgs {

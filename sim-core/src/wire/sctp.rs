@@ -34,6 +34,26 @@ pub const COOKIE_ACK: u8 = 11;
 /// Chunk type SHUTDOWN COMPLETE.
 pub const SHUTDOWN_COMPLETE: u8 = 14;
 
+/// What the RFC calls a type of chunk.
+pub const fn chunk_name(kind: u8) -> Option<&'static str> {
+    Some(match kind {
+        DATA => "DATA",
+        INIT => "INIT",
+        INIT_ACK => "INIT ACK",
+        SACK => "SACK",
+        HEARTBEAT => "HEARTBEAT",
+        HEARTBEAT_ACK => "HEARTBEAT ACK",
+        ABORT => "ABORT",
+        SHUTDOWN => "SHUTDOWN",
+        SHUTDOWN_ACK => "SHUTDOWN ACK",
+        ERROR => "ERROR",
+        COOKIE_ECHO => "COOKIE ECHO",
+        COOKIE_ACK => "COOKIE ACK",
+        SHUTDOWN_COMPLETE => "SHUTDOWN COMPLETE",
+        _ => return None,
+    })
+}
+
 /// The flag of ABORT and SHUTDOWN COMPLETE that says the tag is the receiver's own (RFC 9260 8.5.1).
 pub const FLAG_T: u8 = 1;
 

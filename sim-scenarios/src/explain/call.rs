@@ -55,12 +55,16 @@ impl Call {
             let what = format!("\"{}\" is nobody's name", shown(&self.to));
             return Err(NoCall {
                 what,
-                help: "write a Service, pod, DNS name or address, and :PORT or :PORT/udp".into(),
+                help: "write a Service, pod, DNS name or address, and :PORT, :PORT/udp or :PORT/sctp".into(),
             });
         }
         let (host, port, protocol) = address(run.cluster(), &caller, to)?;
-        let udp = if protocol == Protocol::Udp { " -u" } else { "" };
-        Ok(format!("{}: nc -zv{udp} -w {PATIENCE} {host} {port}", caller.place))
+        let by = match protocol {
+            Protocol::Tcp => "",
+            Protocol::Udp => " -u",
+            Protocol::Sctp => " --sctp",
+        };
+        Ok(format!("{}: nc -zv{by} -w {PATIENCE} {host} {port}", caller.place))
     }
 
     /// The netns it is made from.
@@ -70,18 +74,18 @@ impl Call {
     }
 }
 
-/// `HOST[:PORT[/udp]]`: who is called. An IPv6 address that a port follows stands in brackets.
+/// `HOST[:PORT[/udp]]`, or `/sctp`: who is called. An IPv6 address that a port follows stands in brackets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Target<'t> {
     pub(super) host: &'t str,
     pub(super) port: Option<u16>,
-    /// TCP, unless the port is one of a Service that speaks UDP.
+    /// TCP, unless the port is one of a Service that speaks another.
     pub(super) protocol: Option<Protocol>,
 }
 
 impl<'t> Target<'t> {
     pub(super) fn read(text: &'t str) -> Self {
-        let protocols = [("/udp", Protocol::Udp), ("/tcp", Protocol::Tcp)];
+        let protocols = [("/udp", Protocol::Udp), ("/tcp", Protocol::Tcp), ("/sctp", Protocol::Sctp)];
         let written = protocols.into_iter().find_map(|(end, protocol)| Some((text.strip_suffix(end)?, protocol)));
         let (text, protocol) = written.map_or((text, None), |(text, protocol)| (text, Some(protocol)));
         let bracketed = text.strip_prefix('[').and_then(|text| text.split_once("]:"));
@@ -189,8 +193,10 @@ fn service_address(
 
 /// A port as it is written after a name.
 fn written(port: &ServicePort) -> String {
-    let udp = if port.protocol == Protocol::Udp { "/udp" } else { "" };
-    format!("{}{udp}", port.port)
+    match port.protocol {
+        Protocol::Tcp => port.port.to_string(),
+        other => format!("{}/{}", port.port, other.in_rules()),
+    }
 }
 
 /// The port that is called, and its protocol: what is written, or what the Service has.
@@ -200,7 +206,7 @@ fn service_port(service: &Service, to: Target<'_>) -> Result<(u16, Protocol), No
     };
     let mut fitting = service.ports.iter().filter(fits);
     match (fitting.next(), fitting.next(), to.port) {
-        (Some(own), None, _) if own.protocol != Protocol::Sctp => Ok((own.port, own.protocol)),
+        (Some(own), None, _) => Ok((own.port, own.protocol)),
         // Also a port that the Service does not have can be called, and of two protocols TCP is the usual one.
         (_, _, Some(port)) => Ok((port, to.protocol.unwrap_or(Protocol::Tcp))),
         (None, ..) => Ok((HTTP, to.protocol.unwrap_or(Protocol::Tcp))),

@@ -13,8 +13,8 @@ use sim_core::engine::trail::DropReason;
 use sim_core::wire::eth::ETH_LEN;
 use sim_core::wire::icmp::is_error;
 use sim_core::wire::icmpv6::{ECHO, ECHO_REPLY};
-use sim_core::wire::ip::{Family, ICMPV6, IpHeader, TCP, UDP};
-use sim_core::wire::l4::{self, RST, TcpHeader};
+use sim_core::wire::ip::{Family, ICMPV6, IpHeader, SCTP, TCP, UDP};
+use sim_core::wire::l4;
 use sim_core::wire::packet::PacketId;
 use sim_k8s::api::Protocol;
 use sim_k8s::cloud::Plan;
@@ -93,7 +93,11 @@ impl Wanted {
         let clients = clients(run, from.trim())?;
         let Target { host, port, protocol } = Target::read(to.trim());
         let namespace = from.trim().split_once('/').map_or("default", |(namespace, _)| namespace);
-        let proto = protocol.map(|protocol| if protocol == Protocol::Udp { UDP } else { TCP });
+        let proto = protocol.map(|protocol| match protocol {
+            Protocol::Tcp => TCP,
+            Protocol::Udp => UDP,
+            Protocol::Sctp => SCTP,
+        });
         let name = if host.parse::<IpAddr>().is_ok() { String::new() } else { dns_name(host) };
         Ok(Self { clients, servers: addresses(run, host, namespace), port, proto, name })
     }
@@ -329,12 +333,11 @@ fn tuple(frame: &[u8]) -> Option<(Tuple, bool, bool)> {
         return None;
     }
     let [src, dst] = ends(frame)?;
-    let reset = ip.proto == TCP && TcpHeader::read(l4).is_some_and(|tcp| tcp.has(RST));
-    Some(((ip.proto, src.ip, src.port, dst.ip, dst.port), false, reset))
+    Some(((ip.proto, src.ip, src.port, dst.ip, dst.port), false, l4::resets(ip.proto, l4)))
 }
 
 fn of(ip: &IpHeader, l4: &[u8]) -> Tuple {
-    let ports = matches!(ip.proto, TCP | UDP).then(|| l4::ports(ip.proto, l4)).flatten();
+    let ports = l4::ports(ip.proto, l4);
     (ip.proto, ip.src, ports.map(|ports| ports.0), ip.dst, ports.map(|ports| ports.1))
 }
 

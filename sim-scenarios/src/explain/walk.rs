@@ -7,9 +7,10 @@ use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::wire::arp::{Arp, REQUEST};
 use sim_core::wire::eth::{ETH_LEN, ETHERTYPE_ARP};
 use sim_core::wire::icmpv6;
-use sim_core::wire::ip::{ICMP, ICMPV6, IpHeader, TCP, UDP};
+use sim_core::wire::ip::{ICMP, ICMPV6, IpHeader, SCTP, TCP, UDP};
 use sim_core::wire::l4::{ACK, FIN, PSH, RST, SYN, TcpHeader};
 use sim_core::wire::packet::PacketId;
+use sim_core::wire::sctp::{Chunks, HEADER, chunk_name};
 
 use crate::run::Run;
 
@@ -178,6 +179,7 @@ fn what(frame: &[u8]) -> String {
             format!("TCP {}", set.join(" "))
         }
         (UDP, ..) => "UDP".into(),
+        (SCTP, ..) => format!("SCTP {}", chunks(l4)),
         (ICMP, _, [kind, code, ..]) => match (*kind, *code) {
             (0, _) => "ICMP echo reply".into(),
             (8, _) => "ICMP echo request".into(),
@@ -195,6 +197,14 @@ fn what(frame: &[u8]) -> String {
         },
         _ => format!("IP protocol {}", ip.proto),
     }
+}
+
+/// The chunks of an SCTP packet: `SACK, DATA`.
+fn chunks(l4: &[u8]) -> String {
+    let chunks = Chunks::new(l4.get(HEADER..).unwrap_or(&[])).map_while(Result::ok);
+    let names: Vec<_> =
+        chunks.map(|c| chunk_name(c.kind).map_or_else(|| format!("chunk {}", c.kind), str::to_owned)).collect();
+    names.join(", ")
 }
 
 /// Whose addresses they are, by name.

@@ -1,10 +1,11 @@
-//! `nc -zv` of netcat-openbsd: whether somebody is there. It takes time, so that the world goes on meanwhile.
+//! `nc -zv` of netcat-openbsd, and `--sctp` of Nmap's: whether somebody is there. It takes time, so that the world goes on meanwhile.
 
 use std::net::{IpAddr, SocketAddr};
 
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
+use sim_core::netns::socket::Socket;
 use sim_core::netns::socket::tcp::SocketOptions;
 use sim_core::wire::ip::Family;
 use sim_k8s::dns::{Failure, Resolution, Resolved};
@@ -12,8 +13,9 @@ use sim_k8s::manifest::shown;
 
 use super::session::Network;
 use super::{Answer, NotUnderstood, Output};
+use crate::workload::connection;
 
-pub(super) const NC_USAGE: &[&str] = &["nc -zv [-u] [-w SECONDS] HOST PORT"];
+pub(super) const NC_USAGE: &[&str] = &["nc -zv [-u | --sctp] [-w SECONDS] HOST PORT"];
 
 /// How long it waits for somebody to refuse a datagram, in seconds (Debian's netcat.c, `UDP_SCAN_TIMEOUT`).
 const UDP_PATIENCE: u64 = 3;
@@ -23,6 +25,7 @@ const UDP_PATIENCE: u64 = 3;
 struct Nc<'w> {
     scan: bool,
     udp: bool,
+    sctp: bool,
     /// In seconds.
     patience: Option<u64>,
     rest: Vec<&'w str>,
@@ -35,6 +38,7 @@ impl<'w> Nc<'w> {
         let mut left = words.iter();
         while let Some(word) = left.next() {
             match word.strip_prefix('-') {
+                Some("-sctp") => nc.sctp = true,
                 Some("w") => {
                     let seconds = left.next().ok_or_else(|| bad(""))?;
                     nc.patience = Some(seconds.parse::<u32>().map_err(|_| bad(seconds))?.into());
@@ -56,11 +60,15 @@ impl<'w> Nc<'w> {
     }
 
     fn establish(&self, net: &mut Network<'_>, netns: NetnsId, to: SocketAddr) -> Result<(), Errno> {
-        let socket = net.world_mut().tcp_connect(netns, local(to), to, SocketOptions::default())?;
+        let socket = if self.sctp {
+            Socket::Sctp(net.world_mut().sctp_connect(netns, local(to), to)?)
+        } else {
+            Socket::Tcp(net.world_mut().tcp_connect(netns, local(to), to, SocketOptions::default())?)
+        };
         let wait = |seconds| net.world().now() + Duration::from_secs(seconds);
         let deadline = self.patience.map_or(Instant::NEVER, wait);
         let connected = established(net, netns, socket, deadline);
-        net.world_mut().tcp_close(netns, socket);
+        net.world_mut().close_socket(netns, socket);
         connected
     }
 
@@ -121,7 +129,11 @@ pub(super) fn nc(net: &mut Network<'_>, netns: NetnsId, words: &[&str]) -> Answe
     for ip in ips {
         let peer = if host.parse::<IpAddr>().is_ok() { ip.to_string() } else { format!("{} ({ip})", shown(host)) };
         let (connected, to) = (nc.connect(net, netns, SocketAddr::new(ip, port)), format!("{peer} {port} port"));
-        let proto = if nc.udp { "udp" } else { "tcp" };
+        let proto = match (nc.udp, nc.sctp) {
+            (true, _) => "udp",
+            (false, true) => "sctp",
+            (false, false) => "tcp",
+        };
         let refused = |why: &str| format!("nc: connect to {peer} port {port} ({proto}) {why}");
         output = match connected {
             Ok(()) => {
@@ -183,11 +195,10 @@ fn message(failure: Failure) -> &'static str {
 }
 
 /// Waits for a connection to be there, or not.
-fn established(net: &mut Network<'_>, netns: NetnsId, socket: SocketId, deadline: Instant) -> Result<(), Errno> {
+fn established(net: &mut Network<'_>, netns: NetnsId, socket: Socket, deadline: Instant) -> Result<(), Errno> {
     loop {
-        let ready = net.world().tcp_readiness(netns, socket);
-        if ready.writable || ready.error || ready.hangup {
-            return net.world_mut().tcp_take_error(netns, socket).map_or(Ok(()), Err);
+        if connection::is_open(net.world_mut(), netns, socket)? {
+            return Ok(());
         }
         if !net.step(deadline) {
             return Err(Errno::EINPROGRESS);

@@ -25,7 +25,7 @@ pub(super) fn accept(world: &mut World, netns: NetnsId, listener: Socket) -> Opt
 ///
 /// # Errors
 /// Why it will not be.
-pub(super) fn is_open(world: &mut World, netns: NetnsId, socket: Socket) -> Result<bool, Errno> {
+pub(crate) fn is_open(world: &mut World, netns: NetnsId, socket: Socket) -> Result<bool, Errno> {
     let (error, writable) = match socket {
         Socket::Tcp(id) => (world.tcp_take_error(netns, id), world.tcp_readiness(netns, id).writable),
         Socket::Sctp(id) => (world.sctp_take_error(netns, id), world.sctp_readiness(netns, id).writable),

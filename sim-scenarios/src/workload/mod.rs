@@ -5,7 +5,7 @@
 
 mod application;
 mod client;
-mod connection;
+pub(crate) mod connection;
 mod habits;
 pub mod protocol;
 mod server;

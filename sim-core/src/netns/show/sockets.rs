@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Netns;
+use crate::netns::socket::sctp;
 use crate::netns::socket::tcp::{Row, State};
 
 /// Which sockets `ss` is asked for.
@@ -74,6 +75,11 @@ impl Netns {
     /// All TCP sockets, as /proc/net/tcp has them.
     pub fn tcp_rows(&self) -> Vec<Row> {
         self.tcp.rows()
+    }
+
+    /// The SCTP sockets.
+    pub fn sctp_rows(&self) -> Vec<sctp::Row> {
+        self.sctp.rows()
     }
 
     /// A counter of /proc/net/netstat or /proc/net/snmp by the kernel's name, for example `ListenOverflows`; 0 if it never counted.

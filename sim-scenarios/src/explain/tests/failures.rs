@@ -65,6 +65,15 @@ fn datagrams_are_tried_too() {
 }
 
 #[test]
+fn associations_are_tried_too() {
+    let scenario = scenario(include_str!("../../../../examples/sctp/sctp.yaml"), "");
+    let reached = tried(&scenario, "switch", "signalling", 0).unwrap();
+    assert!(reached.ok && reached.walk.packets[0].what == "SCTP INIT", "{reached}");
+    let refused = tried(&scenario, "switch", "green:80/sctp", 0).unwrap();
+    assert!(!refused.ok && refused.walk.packets[0].what == "SCTP INIT", "{refused}");
+}
+
+#[test]
 fn a_cluster_of_ipv6_is_explained_too() {
     let recipe = recipe("", "", None);
     let cluster = ClusterOptions { ip_family: IpFamily::Ipv6, ..recipe.cluster };

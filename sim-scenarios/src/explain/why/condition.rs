@@ -7,6 +7,7 @@ use sim_core::engine::arena::{LinkId, NetnsId};
 use sim_core::engine::time::Instant;
 use sim_core::link::LinkConfig;
 use sim_core::netfilter::rules::TableName;
+use sim_core::wire::ip::SCTP;
 use sim_core::world::RulesOf;
 use sim_k8s::api::ObjectKey;
 
@@ -34,7 +35,7 @@ pub(super) enum Condition {
     /// The device is there, with this MTU.
     Mtu { netns: NetnsId, dev: String, mtu: u32 },
     /// Nobody listens.
-    Deaf(NetnsId, SocketAddr),
+    Deaf(NetnsId, u8, SocketAddr),
     /// The pod is on its way out, or gone.
     Leaving(ObjectKey),
     /// No route leads there but the default route.
@@ -75,7 +76,7 @@ impl Condition {
                 let found = world.find_netns(*netns).and_then(|netns| netns.devs().iter().find(|d| d.name == *dev));
                 found.is_some_and(|dev| dev.mtu == *mtu)
             }
-            Self::Deaf(netns, at) => !listens(run, *netns, *at),
+            Self::Deaf(netns, proto, at) => !listens(run, *netns, *proto, *at),
             Self::NoRoute(netns, ip) => {
                 let network = world.find_netns(*netns).and_then(|netns| netns.route_network(*ip));
                 network.is_none_or(|network| network.prefix_len() == 0)
@@ -85,16 +86,20 @@ impl Condition {
     }
 }
 
-/// Whether a TCP socket listens there.
-pub(super) fn listens(run: &Run, netns: NetnsId, at: SocketAddr) -> bool {
-    listening(run, netns)
+/// Whether a socket of TCP or SCTP listens there.
+pub(super) fn listens(run: &Run, netns: NetnsId, proto: u8, at: SocketAddr) -> bool {
+    listening(run, netns, proto)
+        .into_iter()
         .any(|local| local.port() == at.port() && (local.ip() == at.ip() || local.ip().is_unspecified()))
 }
 
-/// Where TCP sockets of a netns listen.
-pub(super) fn listening(run: &Run, netns: NetnsId) -> impl Iterator<Item = SocketAddr> {
-    let rows = run.world().find_netns(netns).map(|netns| netns.tcp_rows()).unwrap_or_default();
-    rows.into_iter().filter(|row| row.remote.is_none()).map(|row| row.local)
+/// Where sockets of TCP or SCTP of a netns listen.
+pub(super) fn listening(run: &Run, netns: NetnsId, proto: u8) -> Vec<SocketAddr> {
+    let Some(netns) = run.world().find_netns(netns) else { return Vec::new() };
+    if proto == SCTP {
+        return netns.sctp_rows().iter().filter(|row| row.remote.is_none()).map(|row| row.local).collect();
+    }
+    netns.tcp_rows().iter().filter(|row| row.remote.is_none()).map(|row| row.local).collect()
 }
 
 /// What is watched about a condition while a run goes on.

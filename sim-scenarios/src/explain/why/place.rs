@@ -1,13 +1,14 @@
 //! What happened where a packet ended.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use sim_core::capture::layers::layers;
 use sim_core::capture::{Decision, Direction, End, Hop, Loss, Names, Ruled, Seen};
 use sim_core::engine::arena::{DevId, NetnsId};
 use sim_core::engine::trail::DropReason;
 use sim_core::netfilter::text::rule;
-use sim_core::wire::ip::Family;
+use sim_core::wire::ip::{Family, SCTP, TCP};
 use sim_core::world::RulesOf;
 use sim_k8s::cluster::Node;
 
@@ -161,18 +162,21 @@ fn too_big(loss: &Loss, seen: &[Seen], run: &Run) -> Option<Fact> {
     Some(Fact::when(says, Condition::Mtu { netns, dev: dev.name.clone(), mtu }))
 }
 
-/// A RST came from a netns that has no socket for the connection, or wants none.
+/// A RST or ABORT came from a netns that has no socket for the connection, or wants none.
 fn reset(hop: &Hop, run: &Run) -> Why {
     let name = run.world().netns_name(hop.netns);
-    let mut why = Why { what: format!("RST from {name}"), because: Vec::new(), whose: None };
+    let proto = flow::protocol(&hop.frame).unwrap_or(TCP);
+    let sent = if proto == SCTP { "ABORT" } else { "RST" };
+    let mut why = Why { what: format!("{sent} from {name}"), because: Vec::new(), whose: None };
     let Some([server, _]) = flow::ends(&hop.frame) else { return why };
     let Some(port) = server.port else { return why };
     let at = (server.ip, port).into();
-    if super::condition::listens(run, hop.netns, at) {
+    if super::condition::listens(run, hop.netns, proto, at) {
         why.because.push(Fact::new(format!("{name} listens on {server}, and ended this connection")));
         return why;
     }
-    why.because.push(Fact::when(format!("nobody in {name} listens on {server}"), Condition::Deaf(hop.netns, at)));
+    why.because
+        .push(Fact::when(format!("nobody in {name} listens on {server}"), Condition::Deaf(hop.netns, proto, at)));
     let pod = run.cluster().pods.iter().rfind(|pod| pod.netns == hop.netns).map(|pod| &pod.key);
     let leaving = pod.map(|pod| Condition::Leaving(pod.clone())).filter(|leaving| leaving.holds(run));
     why.whose = Some(match (pod, leaving) {
@@ -183,11 +187,11 @@ fn reset(hop: &Hop, run: &Run) -> Why {
             )
         }
         (Some(pod), None) => {
-            why.because.push(Fact::new(listens_on(hop.netns, run)));
+            why.because.push(Fact::new(listens_on(hop.netns, proto, run)));
             format!("the application of pod {pod} should listen there, or the Service's targetPort be another")
         }
         (None, _) => {
-            why.because.push(Fact::new(listens_on(hop.netns, run)));
+            why.because.push(Fact::new(listens_on(hop.netns, proto, run)));
             format!("an application of {name} should listen there")
         }
     });
@@ -195,12 +199,13 @@ fn reset(hop: &Hop, run: &Run) -> Why {
 }
 
 /// Where something listens, for who has asked for the wrong port.
-fn listens_on(netns: NetnsId, run: &Run) -> String {
+fn listens_on(netns: NetnsId, proto: u8, run: &Run) -> String {
     let name = run.world().netns_name(netns);
-    let ports: BTreeSet<u16> = listening(run, netns).map(|local| local.port()).collect();
+    let ports: BTreeSet<u16> = listening(run, netns, proto).iter().map(SocketAddr::port).collect();
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let transport = if proto == SCTP { "SCTP" } else { "TCP" };
     match ports.as_slice() {
-        [] => format!("{name} listens on no TCP port at all"),
-        ports => format!("{name} listens on TCP port {}", ports.join(", ")),
+        [] => format!("{name} listens on no {transport} port at all"),
+        ports => format!("{name} listens on {transport} port {}", ports.join(", ")),
     }
 }
