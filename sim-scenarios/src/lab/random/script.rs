@@ -52,10 +52,10 @@ struct Script {
 impl Script {
     /// Adds a step: what `what` says, a wait, and a look at all sockets.
     fn step(&mut self, dice: &mut Dice, mut what: Value) {
-        // Far from the pod's timers: 40 ms a delayed ACK, 200 ms a timeout, and then twice as much.
-        let mut wait = dice.weighed(&[(12, 3), (5, 15), (3, 70), (2, 330), (1, 740)]);
+        // Far from the pod's timers: 4 to 10 ms a probe, 40 ms a delayed ACK, 200 ms a timeout, and then twice as much.
+        let mut wait = dice.weighed(&[(12, 0), (5, 15), (3, 70), (2, 330), (1, 740)]);
         if wait > self.patience {
-            wait = 3;
+            wait = 0;
         }
         if wait > 15 {
             self.patience -= wait;

@@ -71,8 +71,8 @@ impl Secret {
         (now.saturating_sub(AGE)..=now).find_map(|m| MSS.get(index(m)).copied())
     }
 
-    /// A number that vouches for the flow, and `index` more: whoever adds to it chooses another MSS
-    /// (`check_tcp_syn_cookie`).
+    /// A number that vouches for the flow, and `peer_isn` and `index` more: whoever adds to it chooses another MSS
+    /// (`secure_tcp_syn_cookie`).
     fn hash(self, segment: &Segment, peer_isn: u32, minute: u64, index: u32) -> u32 {
         let mut bytes = Vec::with_capacity(48);
         for end in [segment.src, segment.dst] {
@@ -82,8 +82,7 @@ impl Secret {
             }
             bytes.extend(end.port().to_be_bytes());
         }
-        bytes.extend(peer_isn.to_be_bytes());
         bytes.extend(minute.to_be_bytes());
-        (xxh3_64_with_seed(&bytes, self.0) as u32).wrapping_add(index)
+        (xxh3_64_with_seed(&bytes, self.0) as u32).wrapping_add(peer_isn).wrapping_add(index)
     }
 }

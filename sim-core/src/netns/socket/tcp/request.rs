@@ -221,7 +221,7 @@ impl Request {
             if oow_limited(cx, segment, &mut self.last_oow_ack) {
                 cx.count("TCPACKSkippedSynRecv");
             } else {
-                self.send_ack(cx);
+                self.send_ack(cx, segment);
             }
             return Outcome::Done;
         }
@@ -247,17 +247,17 @@ impl Request {
         }
         if !oow_limited(cx, segment, &mut self.last_oow_ack) {
             cx.count("TCPChallengeACK");
-            self.send_ack(cx);
+            self.send_ack(cx, segment);
         }
         Outcome::Done
     }
 
-    /// `tcp_v4_reqsk_send_ack`.
-    fn send_ack(&self, cx: &mut Context) {
+    /// An ACK in nobody's name, with the type of service of what it answers (`tcp_v4_reqsk_send_ack`).
+    fn send_ack(&self, cx: &mut Context, segment: &Segment) {
         let options = Options { timestamps: self.timestamps(cx), ..Options::default() };
         let window = (self.initial.window >> self.initial.scale).min(u32::from(u16::MAX)) as u16;
         let out = self.segment(self.isn.wrapping_add(1), ACK, window, options);
         cx.count("OutSegs");
-        cx.out.push_back(out);
+        cx.out.push_back(OutSegment { ttl: None, tos: segment.tos, ..out });
     }
 }

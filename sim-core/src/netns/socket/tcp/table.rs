@@ -20,7 +20,10 @@ use crate::engine::arena::{Map, SocketId};
 use crate::engine::errno::Errno;
 use crate::engine::mutant::Planted;
 use crate::engine::rng::Stream;
-use crate::engine::time::Instant;
+use crate::engine::time::{Duration, Instant};
+
+/// Who answers latecomers for no longer than this counts as killed (`inet_twsk_schedule`).
+const SHORT: Duration = Duration::from_secs(4);
 
 mod accept;
 mod show;
@@ -393,8 +396,13 @@ impl TcpTable {
         let limit = self.cx.config.max_tw_buckets as usize;
         let time_waits = || self.flows.values().filter(|f| matches!(f, Flow::TimeWait(_))).count();
         let room = self.flows.len() < limit || time_waits() < limit;
-        if let Some(successor) = connection.successor.take().filter(|_| room) {
+        let successor = connection.successor.take();
+        if successor.is_some() && !room {
+            self.cx.count("TCPTimeWaitOverflow");
+        }
+        if let Some(successor) = successor.filter(|_| room) {
             let expires = successor.expires;
+            self.cx.count(if expires <= self.cx.now + SHORT { "TWKilled" } else { "TW" });
             self.flows.insert(key, Flow::TimeWait(Box::new(successor)));
             self.set_deadline(key, expires);
         } else if owns && connection.state == State::Closed {

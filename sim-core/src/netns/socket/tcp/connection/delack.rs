@@ -102,7 +102,11 @@ impl Connection {
         self.delack.scheduled = true;
         self.measure_peer_mss(segment);
         self.measure_receive_rtt(cx);
-        let gap = cx.now.since(self.delack.last_received);
+        let gap = match self.delack.last_received {
+            // A simultaneous open has no moment yet (`lrcvtime`): that was long ago.
+            Instant::START => Duration::from_nanos(u64::MAX >> 1),
+            last => cx.now.since(last),
+        };
         let rto = self.rtt.rto;
         let half = Duration::from_nanos(self.delack.ato.as_nanos() / 2);
         if self.delack.ato == Duration::ZERO {
@@ -208,7 +212,7 @@ impl Connection {
         let mut at = cx.now + ato.min(DELACK_MAX).min(limit).max(NEXT_TICK);
         if let Some(old) = self.timers.delack {
             // About to fire anyway.
-            if old <= cx.now + Duration::from_nanos(ato.as_nanos() / 4) {
+            if old <= cx.now + Duration::from_nanos(ato.as_nanos() / 4).max(NEXT_TICK) {
                 return self.send_ack(cx);
             }
             at = at.min(old);

@@ -213,6 +213,7 @@ impl Connection {
         }
         if self.has_new_data(segment) {
             // Data after close(): nobody will read it.
+            cx.count("TCPAbortOnData");
             self.close_down(cx);
             return Some(Verdict::Reset);
         }
@@ -285,7 +286,9 @@ impl Connection {
             cx.count("EstabResets");
         }
         self.state = State::Closed;
-        self.snd.rtx.clear();
+        self.snd.rtx.purge();
+        self.rtt.backoff = 0;
+        self.snd.unsent = Default::default();
         self.snd.nxt = self.snd.write_seq;
         self.timers = Default::default();
         (self.receive_shutdown, self.send_shutdown) = (true, true);

@@ -23,6 +23,7 @@ mod timers;
 mod undo;
 mod user;
 mod window;
+mod write_queue;
 
 use std::net::SocketAddr;
 
@@ -51,6 +52,10 @@ use rtx::RtxQueue;
 pub use state::{CaState, Info, State};
 pub(super) use timers::Timers;
 pub(super) use window::{InitialWindow, initial_window};
+use write_queue::WriteQueue;
+
+/// Memory of a packet to be sent besides its data (`tcp_stream_alloc_skb`).
+const SENT_OVERHEAD: u32 = 832;
 
 /// One connection.
 #[derive(Clone, Debug)]
@@ -136,6 +141,8 @@ pub(super) struct Sender {
     /// End of the last small segment sent, for Nagle's rule (RFC 896, Minshall's form).
     pub(super) small: u32,
     pub(super) fin_queued: bool,
+    /// End of what was last marked to be pushed.
+    pub(super) pushed: u32,
     /// Bytes of data in a segment (`mss_cache`).
     pub(super) mss: u32,
     /// Less than the path allows, because more seems to be swallowed (`icsk_mtup.search_low`).
@@ -150,6 +157,7 @@ pub(super) struct Sender {
     /// Send buffer size in bytes.
     buffer_size: u32,
     buffer: SendBuffer,
+    unsent: WriteQueue,
     rtx: RtxQueue,
 }
 
@@ -162,6 +170,17 @@ impl Sender {
     /// Bytes written that were not sent.
     pub(super) fn unsent(&self) -> u32 {
         self.write_seq.wrapping_sub(self.nxt).saturating_sub(u32::from(self.fin_queued))
+    }
+
+    /// The end of the first packet that waits, with the FIN if that is all.
+    pub(super) fn first_end(&self) -> u32 {
+        if self.unsent.len() <= 1 { self.write_seq } else { self.nxt.wrapping_add(self.unsent.first()) }
+    }
+
+    /// Memory that everything written and not acknowledged takes (`sk_wmem_queued`).
+    pub(super) fn memory(&self) -> u32 {
+        let packets = (self.unsent.len() + self.rtx.len()) as u32;
+        packets.saturating_mul(SENT_OVERHEAD).saturating_add(self.unsent() + self.rtx.bytes())
     }
 
     /// Whether data or FIN waits to be sent.
@@ -200,10 +219,6 @@ impl SendBuffer {
             self.start = self.start.wrapping_add(n as u32);
         }
     }
-
-    fn len(&self) -> usize {
-        self.bytes.len()
-    }
 }
 
 impl Connection {
@@ -224,6 +239,7 @@ impl Connection {
             write_seq: isn,
             wl1: 0,
             small: isn,
+            pushed: isn.wrapping_add(1),
             mss: super::path::DEFAULT_MSS,
             last_data: cx.now,
             buffer_size: cx.config.wmem[1],

@@ -27,12 +27,16 @@ pub(super) enum Nagle {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Amount {
     All,
-    /// A tail loss probe: one segment, whatever the congestion window says.
+    /// The first packet of a write that goes on (`tcp_push_one`).
+    One,
+    /// A tail loss probe: one packet, whatever the congestion window says.
     Probe,
 }
 
 /// `GSO_LEGACY_MAX_SIZE`: bytes handed to a device at once.
 const GSO_SIZE: u32 = 65_536;
+/// What of them is kept for headers (`sk_dst_gso_max_size`).
+const GSO_HEADERS: u32 = 257;
 /// `sysctl_tcp_min_tso_segs`.
 const MIN_TSO_SEGMENTS: u64 = 2;
 
@@ -57,11 +61,32 @@ impl Connection {
     pub(super) fn sync_mss(&mut self, cx: &Context) {
         let mss = self.path.mtu.saturating_sub(header_len(self.remote)).min(self.negotiated.mss_clamp);
         let mss = mss.max(cx.config.min_snd_mss).saturating_sub(self.fixed_options()).max(1);
-        // Half the largest window seen, or the peer could never acknowledge two segments (`tcp_bound_to_half_wnd`).
-        let window = self.snd.max_window;
-        let cutoff = if window > super::super::path::DEFAULT_MSS { window >> 1 } else { window };
-        let mss = if cutoff > 0 && mss > cutoff { cutoff.max(68 - 20 - self.fixed_options()) } else { mss };
+        let mss = self.half_window(mss);
         self.snd.mss = mss.min(self.snd.tried_mss.unwrap_or(mss));
+    }
+
+    /// `size`, but half the largest window seen, or the peer could never acknowledge two of them
+    /// (`tcp_bound_to_half_wnd`).
+    fn half_window(&self, size: u32) -> u32 {
+        let window = self.snd.max_window;
+        let cutoff = if window > DEFAULT_MSS { window >> 1 } else { window };
+        if cutoff > 0 && size > cutoff { cutoff.max(68 - 20 - self.fixed_options()) } else { size }
+    }
+
+    /// Bytes of whole segments that a write puts into one packet (`tcp_xmit_size_goal`).
+    pub(super) fn size_goal(&self, mss: u32) -> u32 {
+        (self.half_window(GSO_SIZE - GSO_HEADERS) / mss).max(1) * mss
+    }
+
+    /// The last packet of a write is pushed (`tcp_mark_push`).
+    pub(super) fn mark_push(&mut self) {
+        self.snd.unsent.push();
+        self.snd.pushed = self.snd.write_seq;
+    }
+
+    /// More than half a window was written since the last push (`forced_push`).
+    pub(super) fn push_is_forced(&self) -> bool {
+        after(self.snd.write_seq, self.snd.pushed.wrapping_add(self.snd.max_window >> 1))
     }
 
     /// Bytes per second that two (or 1.2) windows per RTT make (`tcp_update_pacing_rate`).
@@ -111,9 +136,9 @@ impl Connection {
                 0 => break,
                 n => n.min(burst),
             };
-            let len = self.snd.unsent();
-            let first_end = if len > mss { self.snd.nxt.wrapping_add(mss) } else { self.snd.write_seq };
-            if after(first_end, self.snd.window_end()) {
+            self.snd.unsent.grow_first(quota.saturating_mul(mss));
+            let (len, last) = (self.snd.unsent.first(), self.snd.unsent.len() <= 1);
+            if after(self.first_segment_end(mss), self.snd.window_end()) {
                 break;
             }
             let mut take = len;
@@ -122,14 +147,14 @@ impl Connection {
                     break;
                 }
                 take = self.split_point(len, mss, quota, nagle);
-            } else if !self.snd.fin_queued && self.waits(len < mss, nagle) {
+            } else if last && !self.snd.fin_queued && self.waits(len < mss, nagle) {
                 break;
             }
             if take == 0 && !self.snd.fin_queued {
                 break;
             }
-            sent += self.send_new(cx, take, mss);
-            if amount == Amount::Probe {
+            sent += self.send_new(cx, take, mss, false);
+            if amount != Amount::All {
                 break;
             }
         }
@@ -141,10 +166,15 @@ impl Connection {
             if self.recovery.in_reduction() {
                 self.recovery.prr_out += sent;
             }
-            if amount == Amount::All {
+            if amount != Amount::Probe {
                 self.schedule_loss_probe(cx, false);
             }
         }
+    }
+
+    /// The end of the next segment to be sent (`tcp_snd_wnd_test`).
+    pub(super) fn first_segment_end(&self, mss: u32) -> u32 {
+        if self.snd.unsent.first() > mss { self.snd.nxt.wrapping_add(mss) } else { self.snd.first_end() }
     }
 
     /// Segments the congestion window allows: half of it at most at once (`tcp_cwnd_test`).
@@ -171,8 +201,8 @@ impl Connection {
         let window = self.snd.window_end().wrapping_sub(self.snd.nxt);
         let needed = len.min(window);
         let most = mss.saturating_mul(quota);
-        if most <= needed {
-            return most;
+        if most <= needed || (most <= window && self.snd.unsent.len() > 1) {
+            return most.min(len);
         }
         let partial = needed % mss;
         if self.waits(partial != 0, nagle) { needed - partial } else { needed }
@@ -182,7 +212,7 @@ impl Connection {
     fn defers(&self, cx: &Context, len: u32, burst: u32, cwnd_limited: &mut bool) -> bool {
         if self.recovery.state >= super::CaState::Recovery
             || cx.now.since(self.snd.last_data) > Duration::from_millis(1)
-            || self.snd.fin_queued
+            || (self.snd.fin_queued && self.snd.unsent.len() == 1)
         {
             return false;
         }
@@ -191,7 +221,8 @@ impl Connection {
         let cwnd = (self.congestion.cwnd - in_flight.min(self.congestion.cwnd)).saturating_mul(self.snd.mss);
         let limit = window.min(cwnd);
         let third = self.snd.wnd.min(self.congestion.cwnd.saturating_mul(self.snd.mss)) / 3;
-        if limit >= burst.saturating_mul(self.snd.mss) || limit >= len || limit >= third {
+        let whole = limit >= len && self.snd.unsent.len() > 1;
+        if limit >= burst.saturating_mul(self.snd.mss) || whole || limit >= third {
             return false;
         }
         let half_rtt = Duration::from_micros(self.rtt.srtt8 >> 4);
@@ -202,15 +233,17 @@ impl Connection {
         if cwnd < window { cwnd <= len } else { window <= len }
     }
 
-    /// Sends the next `take` unsent bytes, with the FIN if it follows them; how many segments that were.
-    pub(super) fn send_new(&mut self, cx: &mut Context, take: u32, mss: u32) -> u32 {
+    /// Sends the first `take` bytes of the first packet, with the FIN if it follows them; how many segments that were.
+    /// `push`: with PSH, whatever the write has asked for.
+    pub(super) fn send_new(&mut self, cx: &mut Context, take: u32, mss: u32, push: bool) -> u32 {
         let last = take == self.snd.unsent();
+        let psh = self.snd.unsent.take(take) || push;
         let mut chunk = Chunk {
             seq: self.snd.nxt,
             len: take,
             syn: false,
             fin: last && self.snd.fin_queued,
-            psh: last && take > 0,
+            psh,
             mss,
             sent_at: cx.now,
             delivered: self.snd.delivered,
@@ -219,9 +252,8 @@ impl Connection {
             retransmitted: false,
             ever_retransmitted: false,
         };
-        // PSH ends every chunk of several segments (`__tcp_transmit_skb`), and every one of more than half a window
-        // (`forced_push`): chunks are larger than that only where windows are tiny.
-        chunk.psh |= chunk.packets() > 1 || (take > 0 && self.snd.max_window <= DEFAULT_MSS);
+        // PSH ends every chunk of several segments (`__tcp_transmit_skb`).
+        chunk.psh |= chunk.packets() > 1;
         let packets = chunk.packets();
         if take < packets * mss {
             self.snd.small = chunk.end();

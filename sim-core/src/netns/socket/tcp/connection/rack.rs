@@ -1,7 +1,7 @@
 //! RACK (RFC 8985): what was sent before something that arrived, and does not arrive, is lost (net/ipv4/tcp_recovery.c).
 
 use super::ack::Found;
-use super::rtt::TIMEOUT_MIN;
+use super::rtt::{TIMEOUT_MIN, in_ticks};
 use super::rtx::Chunk;
 use super::{CaState, Connection};
 use crate::engine::time::{Duration, Instant};
@@ -104,7 +104,7 @@ impl Connection {
         }
         let retransmissions = self.snd.rtx.retrans_out;
         if let Some(wait) = self.detect_loss(cx) {
-            self.timers.reorder_at(cx.now + wait + TIMEOUT_MIN);
+            self.timers.reorder_at(cx.now + in_ticks(wait + TIMEOUT_MIN));
             found.set_timer = false;
         }
         found.retransmission_lost |= retransmissions > self.snd.rtx.retrans_out;

@@ -202,10 +202,11 @@ impl Reassembly {
         self.blocks.retain(|b| before(nxt, b.start));
     }
 
-    /// Forgets everything held: a FIN came before it.
+    /// Forgets everything held, and what would be told of duplicates: a FIN came before it (`tcp_sack_reset`).
     pub(super) fn purge(&mut self) {
         self.held.clear();
         self.blocks.clear();
+        self.dsack = None;
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::reassembly::{Held, Reassembly};
-use super::{Connection, State};
+use super::{Connection, SENT_OVERHEAD, State};
 use crate::engine::mutant::Mutant;
 use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::config::TcpConfig;
@@ -209,8 +209,6 @@ impl Receiver {
 const PAGE: u32 = 4096;
 /// `SOCK_MIN_RCVBUF`
 const LEAST_BUFFER: u32 = 2304;
-/// What an skb to be sent takes besides its data (`tcp_stream_alloc_skb`).
-const SENT_OVERHEAD: u32 = 1280;
 
 /// What a received segment of `len` bytes occupies in the kernel: the data with its shared info in a power of two, and
 /// the skb (`SKB_TRUESIZE`).
@@ -279,9 +277,8 @@ impl Connection {
     fn take_in_order(&mut self, cx: &mut Context, segment: &Segment) {
         let known = self.rcv.nxt.wrapping_sub(segment.seq) as usize;
         let payload = segment.payload.slice(known.min(segment.payload.len())..);
-        let new = !payload.is_empty();
         self.rcv.push(payload);
-        if new {
+        if !segment.payload.is_empty() {
             self.data_arrived(cx, segment);
         }
         if segment.has(FIN) {

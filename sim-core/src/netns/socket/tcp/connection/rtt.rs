@@ -17,6 +17,11 @@ pub(in super::super) const TICK: Duration = Duration::from_millis(4);
 /// `TCP_TIMEOUT_MIN_US`: least time a probe or the reordering timer waits beyond the RTT.
 pub(in super::super) const TIMEOUT_MIN: Duration = Duration::from_millis(2);
 
+/// `wait` in whole ticks, as the kernel sets its shortest timers (`usecs_to_jiffies`).
+pub(super) fn in_ticks(wait: Duration) -> Duration {
+    TICK.saturating_mul(wait.as_nanos().div_ceil(TICK.as_nanos()))
+}
+
 /// What is known about a connection's round-trip time; microseconds.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Rtt {

@@ -88,6 +88,11 @@ impl RtxQueue {
         self.chunks.front()
     }
 
+    /// Bytes of data in all chunks.
+    pub(super) fn bytes(&self) -> u32 {
+        self.chunks.iter().map(|c| c.len).sum()
+    }
+
     /// Segments in flight (RFC 6675 `pipe`; `tcp_packets_in_flight`).
     pub(super) fn in_flight(&self) -> u32 {
         (self.packets_out + self.retrans_out).saturating_sub(self.sacked_out + self.lost_out)
@@ -172,8 +177,11 @@ impl RtxQueue {
         self.chunks.iter().rev().find(|c| c.sacked).map_or(una, Chunk::end)
     }
 
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// Forgets what was sent, but not what was thought of it: TCP_INFO shows that of a dead connection
+    /// (`tcp_write_queue_purge`).
+    pub(super) fn purge(&mut self) {
+        self.chunks.clear();
+        self.packets_out = 0;
     }
 
     fn account(&mut self, c: &Chunk, add: bool) {

@@ -2,7 +2,7 @@
 //! and keepalive (net/ipv4/tcp_timer.c).
 
 use super::output::{Amount, Nagle};
-use super::rtt::{RTO_INITIAL, RTO_MAX, RTO_MIN, TICK, TIMEOUT_MIN};
+use super::rtt::{RTO_INITIAL, RTO_MAX, RTO_MIN, TICK, TIMEOUT_MIN, in_ticks};
 use super::{CaState, Connection, State};
 use crate::engine::errno::Errno;
 use crate::engine::mutant::Mutant;
@@ -138,7 +138,7 @@ impl Connection {
         if self.rtt.srtt8 != 0 {
             // One segment may be waiting for a delayed ACK.
             let slack = if self.snd.rtx.packets_out == 1 { self.rtt.rto_min } else { TIMEOUT_MIN };
-            wait = Duration::from_micros(self.rtt.srtt8 >> 2) + slack;
+            wait = in_ticks(Duration::from_micros(self.rtt.srtt8 >> 2) + slack);
         }
         let rto = if advancing { Some(self.rtt.rto) } else { self.rto_remaining(cx) };
         wait = wait.min(rto.unwrap_or(wait));
@@ -160,7 +160,7 @@ impl Connection {
     fn send_probe_segment(&mut self, cx: &mut Context) -> bool {
         self.recovery.tlp_retransmitted = false;
         let mss = self.current_mss();
-        let fits = !after(self.snd.nxt.wrapping_add(self.snd.unsent().min(mss)), self.snd.window_end());
+        let fits = !after(self.first_segment_end(mss), self.snd.window_end());
         if self.snd.has_unsent() && fits {
             let before = self.snd.rtx.packets_out;
             self.write_xmit(cx, mss, Nagle::Off, Amount::Probe);
@@ -369,8 +369,7 @@ impl Connection {
         if !self.snd.has_unsent() {
             return;
         }
-        let first_end = self.snd.nxt.wrapping_add(self.snd.unsent().min(self.current_mss()));
-        if after(first_end, self.snd.window_end()) {
+        if after(self.snd.first_end(), self.snd.window_end()) {
             let at = cx.now + self.probe_interval();
             self.timers.retransmit = Some((at, Pending::ZeroWindowProbe));
         } else {
@@ -424,7 +423,8 @@ impl Connection {
         if self.snd.has_unsent() && before(self.snd.nxt, self.snd.window_end()) {
             let room = self.snd.window_end().wrapping_sub(self.snd.nxt);
             let mss = self.current_mss();
-            self.send_new(cx, self.snd.unsent().min(room).min(mss), mss);
+            self.snd.pushed = self.snd.first_end();
+            self.send_new(cx, self.snd.unsent.first().min(room).min(mss), mss, true);
         } else {
             cx.count("TCPWinProbe");
             self.send_probe(cx);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::output::{Amount, Nagle};
 use super::{Connection, State};
 use crate::engine::errno::Errno;
 use crate::engine::mutant::Mutant;
@@ -10,14 +11,9 @@ use crate::netns::socket::tcp::congestion::INITIAL_WINDOW;
 use crate::netns::socket::tcp::context::{Context, Wake};
 use crate::netns::socket::tcp::time_wait::{TIME_WAIT_LENGTH, TimeWait};
 
-/// Memory of a segment besides its data (`tcp_sndbuf_expand`: headers, shared info, skb).
-const SEGMENT_OVERHEAD: u32 = 320 + 320;
+/// Memory of a segment besides its data (`tcp_sndbuf_expand`): headers and shared info; skb.
+const SEGMENT_OVERHEAD: u32 = 256 + 320;
 const PACKET_OVERHEAD: u32 = 256;
-/// Bytes that one skb takes before the buffer limit is looked at again.
-const PACKET_DATA: usize = 64 << 10;
-
-/// Who answers latecomers for no longer than this counts as killed (`inet_twsk_schedule`).
-const SHORT: Duration = Duration::from_secs(4);
 
 impl Connection {
     /// Writes `data`; how many bytes were taken (`tcp_sendmsg_locked`).
@@ -37,19 +33,57 @@ impl Connection {
         if self.snd.rtx.is_empty() {
             self.restart_after_idle(cx);
         }
+        let taken = self.write(cx, data);
+        if taken == 0 {
+            return if data.is_empty() { Ok(0) } else { Err(Errno::EAGAIN) };
+        }
+        self.mark_push();
+        self.push_pending(cx);
+        Ok(taken)
+    }
+
+    /// Fills packets, of which the first leaves when it is full; how many bytes there was room for.
+    fn write(&mut self, cx: &mut Context, data: &[u8]) -> usize {
+        let mss = self.current_mss();
+        let goal = self.size_goal(mss);
         let mut taken = 0;
-        while taken < data.len() && (self.snd.buffer.len() as u32) < self.snd.buffer_size {
-            let part = &data[taken..data.len().min(taken + PACKET_DATA)];
+        while taken < data.len() {
+            if self.snd.unsent.room(goal) == 0 {
+                if !self.has_memory(0) {
+                    self.snd.no_space = true;
+                    if taken > 0 {
+                        self.mark_push();
+                        self.push_with(cx, Nagle::Off);
+                    }
+                    break;
+                }
+                self.snd.unsent.begin();
+            }
+            let room = self.snd.unsent.room(goal) as usize;
+            let part = &data[taken..data.len().min(taken + room)];
             self.snd.buffer.append(part);
+            self.snd.unsent.extend(part.len() as u32, taken == 0);
             self.snd.write_seq = self.snd.write_seq.wrapping_add(part.len() as u32);
             taken += part.len();
-            self.push_pending(cx);
+            if taken == data.len() || part.len() < room {
+                break;
+            }
+            if self.push_is_forced() {
+                self.mark_push();
+                self.push_with(cx, Nagle::Off);
+            } else if self.snd.unsent.len() == 1 {
+                self.write_xmit(cx, mss, Nagle::Off, Amount::One);
+            }
         }
-        if taken == 0 && !data.is_empty() {
-            self.snd.no_space = true;
-            return Err(Errno::EAGAIN);
-        }
-        Ok(taken)
+        taken
+    }
+
+    /// Whether another packet may be made (`__sk_stream_memory_free`); who would be woken for it sees what waits
+    /// doubled, `1 << wake`.
+    fn has_memory(&self, wake: u32) -> bool {
+        let unsent = self.snd.write_seq.wrapping_sub(self.snd.nxt);
+        self.snd.memory() < self.snd.buffer_size
+            && self.options.notsent_lowat.is_none_or(|most| u64::from(unsent) << wake < u64::from(most))
     }
 
     /// Reads up to `max` bytes; none at the end of what the peer sent (`tcp_recvmsg_locked`).
@@ -117,7 +151,7 @@ impl Connection {
         };
         self.snd.fin_queued = true;
         self.snd.write_seq = self.snd.write_seq.wrapping_add(1);
-        self.push_with(cx, super::output::Nagle::Off);
+        self.push_with(cx, Nagle::Off);
     }
 
     /// close(): the application is gone, the connection ends in good order if it can (`__tcp_close`).
@@ -185,7 +219,6 @@ impl Connection {
 
     /// Leaves what is to answer latecomers for so long (`inet_twsk_schedule`).
     fn leave(&mut self, cx: &mut Context, state: State, lasts: Duration) {
-        cx.count(if lasts <= SHORT { "TWKilled" } else { "TW" });
         self.successor = Some(TimeWait::new(self, state, cx.now, lasts));
         self.close_down(cx);
     }
@@ -213,15 +246,16 @@ impl Connection {
 
     /// Whether poll() says that there is room: a third of the buffer, and little that waits (`sk_stream_is_writeable`).
     pub(in super::super) fn has_space(&self) -> bool {
-        let used = self.snd.buffer.len() as u32;
-        let most = self.options.notsent_lowat.unwrap_or(u32::MAX);
-        self.snd.buffer_size.saturating_sub(used) >= used >> 1 && self.snd.unsent() < most
+        let used = self.snd.memory();
+        self.snd.buffer_size.saturating_sub(used) >= used >> 1 && self.has_memory(1)
     }
 
     /// Something was acknowledged: the buffer may grow, and who waits for room is woken (`tcp_check_space`).
     pub(super) fn check_space(&mut self, cx: &mut Context) {
         if self.snd.no_space {
-            self.expand_send_buffer(cx);
+            if self.snd.rtx.in_flight() < self.congestion.cwnd {
+                self.expand_send_buffer(cx);
+            }
             if self.has_space() && !self.orphan {
                 self.snd.no_space = false;
                 cx.wake(self.id, Wake::Writable);
@@ -237,7 +271,7 @@ impl Connection {
 
     /// TCP_NODELAY was set or TCP_CORK taken away: what was held back may go.
     pub(in super::super) fn uncork(&mut self, cx: &mut Context) {
-        let nagle = if self.options.nodelay { super::output::Nagle::Off } else { self.nagle() };
+        let nagle = if self.options.nodelay { Nagle::Off } else { self.nagle() };
         self.push_with(cx, nagle);
     }
 }
