@@ -113,7 +113,7 @@ fn a_batch_of_random_specs_agrees_with_this_kernel() {
 
 #[test]
 fn a_batch_of_random_tcp_scripts_agrees_with_this_kernel() {
-    agrees_with_this_kernel("tcp", "24", "41");
+    agrees_with_this_kernel("tcp", "16", "41");
 }
 
 #[test]

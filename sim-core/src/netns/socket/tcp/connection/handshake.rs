@@ -23,6 +23,7 @@ impl Connection {
         self.state = State::SynSent;
         let user_mss = self.options.maxseg.map_or(u32::MAX, u32::from);
         self.negotiated.advmss = self.path.advmss(self.remote).min(user_mss);
+        self.initialize_peer_mss();
         let mss = self.negotiated.advmss - self.fixed_options();
         let initial = initial_window(&self.rcv, &cx.config, mss, cx.config.window_scaling);
         self.negotiated.rcv_wscale = initial.scale;
