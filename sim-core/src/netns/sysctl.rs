@@ -222,8 +222,12 @@ impl Sysctl {
         if let Some(only) = fixed(devs, key) {
             return if only == number()? { Ok(()) } else { Err(Errno::ENOTSUP) };
         }
+        let before = self.knob(devs, key)?.get();
         self.knob(devs, key)?.set(number()?)?;
-        self.propagate(key, number()?);
+        // What is written again is told nobody (`devinet_sysctl_forward`), but to IPv6 (`addrconf_fixup_forwarding`).
+        if before != number()? || key.starts_with("net.ipv6.") {
+            self.propagate(key, number()?);
+        }
         Ok(())
     }
 

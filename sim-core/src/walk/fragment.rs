@@ -87,7 +87,10 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
     let payload = packet.l3().len().saturating_sub(from);
     // Not before a tunnel: the old fragments have no room for its headers.
     let tunnel = ns.devs.get(dev).is_some_and(|dev| dev.vxlan().is_some());
-    let same = !tunnel && !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
+    // Nor where a header was found in the first that every fragment must have: there is no room for it (`ip6_fragment`).
+    let fits = packet.pieces.iter().map(|len| usize::from(*len)).sum::<usize>() == payload;
+    let same =
+        !tunnel && fits && !packet.pieces.is_empty() && packet.pieces.iter().all(|len| usize::from(*len) <= room);
     let steps = if same { packet.pieces.clone() } else { cuts(payload, room) };
     // Only what is cut anew of a packet that came in with DF has it again (`IPSKB_FRAG_PMTU`, `ip_frag_init`).
     let ip = &IpHeader { df: ip.df && packet.frag_max != 0 && !same, ..*ip };

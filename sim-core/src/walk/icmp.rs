@@ -133,11 +133,14 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
         return None;
     }
     let family = ip.family();
-    let own = (ns.fib.kind_of(ip.dst) == RouteKind::Local).then_some(ip.dst);
+    // Also as one of several hosts (`ipv6_chk_acast_addr_src`).
+    let own = matches!(ns.fib.kind_of(ip.dst), RouteKind::Local | RouteKind::Anycast).then_some(ip.dst);
     let key = FibKey { src: own, oif: on_link(ip.src, packet), ..FibKey::to(ip.src) };
     let (dst, chosen) = route_output(ns, key).ok()?;
     // IPv6 speaks with an address of where the packet came from, unless the route prefers one (`icmpv6_rt_has_prefsrc`).
-    let came_by = packet.iif.filter(|_| family == Family::V6 && own.is_none() && dst.src.is_none());
+    // What a bridge passes on came by nothing that counts (`br_validate_ipv6` clears `IP6CB(skb)->iif`).
+    let bridged = packet.bridge.is_some_and(|ports| ports.physout.is_some());
+    let came_by = packet.iif.filter(|_| family == Family::V6 && own.is_none() && dst.src.is_none() && !bridged);
     let src = came_by.and_then(|dev| ns.addrs.source(dev, None, ip.src, Scope::Universe)).unwrap_or(chosen);
     if limited(ns, ctx, notice, ip.src, dst.dev) {
         return None;

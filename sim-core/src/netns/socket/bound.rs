@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::wire::ip::Family;
+
 /// An address, and whether a socket for all of IPv6 is not one for IPv4 (`IPV6_V6ONLY`).
 pub(super) type Bound = (IpAddr, bool);
 
@@ -14,9 +16,9 @@ pub(super) fn overlap(a: Bound, b: Bound) -> bool {
 }
 
 /// A peer as the application is told: a socket of IPv6 knows one of IPv4 by its mapped address (RFC 3493 section 3.7).
-pub(super) fn seen_from(local: IpAddr, peer: SocketAddr) -> SocketAddr {
+pub(super) fn seen_from(family: Family, peer: SocketAddr) -> SocketAddr {
     match peer.ip() {
-        IpAddr::V4(ip) if local.is_ipv6() => SocketAddr::new(ip.to_ipv6_mapped().into(), peer.port()),
+        IpAddr::V4(ip) if family == Family::V6 => SocketAddr::new(ip.to_ipv6_mapped().into(), peer.port()),
         _ => peer,
     }
 }

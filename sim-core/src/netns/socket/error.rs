@@ -40,6 +40,15 @@ impl SocketError {
         Self { errno: Some(errno), origin: ErrorOrigin::Local, mtu }
     }
 
+    /// Whether an ICMP error of IPv4 ends what it is about (`icmp_err_convert`, `fatal`).
+    pub const fn is_final(&self) -> bool {
+        match self.origin {
+            ErrorOrigin::Icmp { kind: icmp::DEST_UNREACH, code, .. } => !matches!(code, 0 | 1 | 5 | 11 | 12),
+            ErrorOrigin::Icmp { kind, .. } => kind == icmp::PARAMETER_PROBLEM,
+            ErrorOrigin::Local => true,
+        }
+    }
+
     /// An ICMP error.
     pub const fn icmp(kind: u8, code: u8, from: IpAddr, mtu: u32) -> Self {
         Self { errno: errno_of(Family::of(from), kind, code), origin: ErrorOrigin::Icmp { kind, code, from }, mtu }

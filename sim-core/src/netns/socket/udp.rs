@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 
 use super::bound::{overlap, seen_from};
-use super::error::{ErrorQueue, SocketError};
+use super::error::{ErrorOrigin, ErrorQueue, SocketError};
 use super::{PmtuDiscovery, RMEM_DEFAULT};
 use crate::engine::arena::{Map, SocketId};
 use crate::engine::errno::Errno;
+use crate::wire::ip::Family;
 
 /// What the kernel charges for a small datagram beyond its bytes (`SKB_TRUESIZE`, rounded).
 const OVERHEAD: usize = 768;
@@ -28,6 +29,8 @@ pub struct Datagram {
 /// A UDP socket.
 #[derive(Clone, Debug)]
 pub struct UdpSocket {
+    /// The family it was opened for; connected to a mapped address it speaks IPv4 all the same.
+    pub family: Family,
     /// The address it is bound to; unspecified for any.
     pub local: SocketAddr,
     /// The peer it is connected to.
@@ -55,6 +58,7 @@ impl UdpSocket {
     /// A socket bound to `local`.
     pub fn bound(local: SocketAddr) -> Self {
         Self {
+            family: Family::of(local.ip()),
             local,
             remote: None,
             tx_hash: 0,
@@ -80,7 +84,7 @@ impl UdpSocket {
         }
         let d = self.queue.pop_front().ok_or(Errno::EAGAIN)?;
         self.queued -= d.data.len() + OVERHEAD;
-        Ok(Datagram { from: seen_from(self.local.ip(), d.from), ..d })
+        Ok(Datagram { from: seen_from(self.family, d.from), ..d })
     }
 
     /// Bytes that wait to be read, each datagram with its overhead.
@@ -97,9 +101,14 @@ impl UdpSocket {
         true
     }
 
+    /// All are told, as sockets here ask for (`IP_RECVERR`, `IPV6_RECVERR`). A socket of IPv6 has asked nothing of IPv4:
+    /// it hears of what is final, and not who said so (`__udp4_lib_err`).
     pub(super) fn error(&mut self, error: SocketError) {
-        self.errors.push(error);
-        if self.remote.is_some() && error.errno.is_some() {
+        let foreign = matches!(error.origin, ErrorOrigin::Icmp { from, .. } if Family::of(from) != self.family);
+        if !foreign {
+            self.errors.push(error);
+        }
+        if self.remote.is_some() && error.errno.is_some() && (!foreign || error.is_final()) {
             self.pending = error.errno;
         }
     }

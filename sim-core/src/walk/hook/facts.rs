@@ -26,7 +26,17 @@ impl FibFacts for NetnsFib<'_> {
         if addr.is_multicast() {
             return AddrType::Multicast;
         }
-        let Some(route) = self.fib.lookup_in(TABLE_LOCAL, &FibKey::to(addr)) else { return AddrType::Unicast };
+        let Some(route) = self.fib.lookup_in(TABLE_LOCAL, &FibKey::to(addr)) else {
+            let dead = |kind| matches!(kind, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit);
+            let oif = dev.and_then(|name| self.devs.by_name(name)).map(|dev| dev.id);
+            let route = self.fib.lookup(&FibKey { oif, ..FibKey::to(addr) });
+            // IPv6 asks all tables whether there is a way (`match_lookup_rt6`).
+            return match route {
+                _ if addr.is_ipv4() => AddrType::Unicast,
+                Some(route) if !dead(route.kind) => AddrType::Unicast,
+                _ => AddrType::Unreachable,
+            };
+        };
         if dev.is_some_and(|name| self.devs.name(route.dev) != name) {
             return AddrType::Unicast;
         }

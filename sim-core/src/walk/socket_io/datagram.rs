@@ -31,7 +31,7 @@ const fn max_udp(family: Family) -> usize {
 }
 
 /// What of a socket shapes its packets.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Shape {
     ttl: Option<u8>,
     tos: u8,
@@ -98,7 +98,11 @@ pub(crate) fn send_udp(
     let peer = to.or(socket.remote).ok_or(refused(Errno::EINVAL))?;
     let mut peer = socket.reaches(peer).ok_or(refused(Errno::ENETUNREACH))?;
     peer.set_ip(this_host(peer.ip(), socket.local.ip()));
-    let shape = Shape { ttl: socket.ttl, tos: socket.tos, pmtu: socket.pmtu, tx_hash: socket.tx_hash };
+    let mut shape = Shape { ttl: socket.ttl, tos: socket.tos, pmtu: socket.pmtu, tx_hash: socket.tx_hash };
+    // What was set for IPv6 is not for IPv4, to which a mapped address leads (`ip_cmsg_send` reads `inet_sk` alone).
+    if socket.family == Family::V6 && peer.is_ipv4() {
+        shape = Shape { tx_hash: shape.tx_hash, ..Shape::default() };
+    }
     let local = socket.local;
     check_peer(peer).map_err(refused)?;
     if data.len() > max_udp(Family::of(peer.ip())) {

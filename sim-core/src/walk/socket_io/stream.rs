@@ -12,6 +12,7 @@ use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
 use crate::netns::mib::Icmp;
+use crate::netns::socket::PmtuDiscovery;
 use crate::netns::socket::tcp::{ECN, IcmpError, OutSegment, Path, Segment, SocketOptions};
 use crate::netns::socket::{Socket, SocketError};
 use crate::wire::icmp::IcmpHeader;
@@ -29,10 +30,14 @@ pub(crate) fn tcp_connect(
     now: Instant,
     local: SocketAddr,
     peer: SocketAddr,
-    options: SocketOptions,
+    mut options: SocketOptions,
 ) -> Result<SocketId, Errno> {
-    let (dst, local, peer) = route_connection(ns, local, peer)?;
-    ns.tcp.connect(now, local, peer, path(&dst), options)
+    let (dst, from, peer) = route_connection(ns, local, peer)?;
+    // What was set for IPv6 is not for IPv4, to which a mapped address leads.
+    if local.is_ipv6() && peer.is_ipv4() {
+        options = SocketOptions { ttl: None, tos: 0, pmtu: PmtuDiscovery::default(), ..options };
+    }
+    ns.tcp.connect(now, from, peer, path(&dst), options)
 }
 
 /// A segment for this host (`tcp_v4_rcv`). One for many hosts begins no connection and is not answered

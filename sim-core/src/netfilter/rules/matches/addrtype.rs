@@ -8,6 +8,7 @@ use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::packet::AddrType as Of;
 use crate::netfilter::rules::rule::{Cond, Selector, all_say};
 use crate::netfilter::text::{Given, TextError};
+use crate::wire::ip::Family;
 
 /// The types by name, in the order they are printed (include/uapi/linux/rtnetlink.h, `RTN_*`).
 const TYPES: [(&str, Of); 9] = [
@@ -38,6 +39,15 @@ impl AddrTypeSet {
             }
         })?;
         Ok(Self(bits))
+    }
+
+    /// What IPv6 knows of types; of several groups of them all must fit (`match_type6`).
+    fn fits_v6(self, addr: IpAddr, of_route: impl Fn() -> Of) -> bool {
+        let unicast = !addr.is_multicast() && !addr.is_unspecified();
+        let shapes =
+            [(Of::Multicast, addr.is_multicast()), (Of::Unicast, unicast), (Of::Unspec, addr.is_unspecified())];
+        let routed = [Of::Local, Of::Anycast, Of::Unreachable].iter().any(|of| self.has(*of));
+        shapes.iter().all(|(of, is)| *is || !self.has(*of)) && (!routed || self.has(of_route()))
     }
 
     fn has(self, wanted: Of) -> bool {
@@ -92,8 +102,15 @@ impl Kind for AddrType {
 
     fn option(&mut self, given: &mut Given<'_, '_>) -> Result<bool, TextError> {
         match given.name() {
-            "--src-type" => self.src = Some(given.cond(AddrTypeSet::read)?),
-            "--dst-type" => self.dst = Some(given.cond(AddrTypeSet::read)?),
+            "--src-type" | "--dst-type" => {
+                let set = given.cond(AddrTypeSet::read)?;
+                // `addrtype_mt_checkentry_v1`
+                let unknown = [Of::Broadcast, Of::Blackhole, Of::Prohibit].iter().any(|of| set.value.has(*of));
+                if given.family() == Family::V6 && unknown {
+                    return Err(given.fail("IPv6 has no types BROADCAST, BLACKHOLE and PROHIBIT"));
+                }
+                *(if given.name() == "--src-type" { &mut self.src } else { &mut self.dst }) = Some(set);
+            }
             "--limit-iface-in" | "--limit-iface-out" if self.limit != LimitDev::None => {
                 return Err(given.fail("only one of --limit-iface-in and --limit-iface-out can be used"));
             }
@@ -118,7 +135,10 @@ impl Kind for AddrType {
             LimitDev::In => Some(packet.in_dev),
             LimitDev::Out => Some(packet.out_dev),
         };
-        let fits = |set: &AddrTypeSet, addr: IpAddr| set.has(packet.fib.addr_type(addr, dev));
+        let fits = |set: &AddrTypeSet, addr: IpAddr| match addr {
+            IpAddr::V4(_) => set.has(packet.fib.addr_type(addr, dev)),
+            IpAddr::V6(_) => set.fits_v6(addr, || packet.fib.addr_type(addr, dev)),
+        };
         let fit = all_say(&self.src, |s| fits(s, packet.ip.src)) && all_say(&self.dst, |d| fits(d, packet.ip.dst));
         fit.into()
     }

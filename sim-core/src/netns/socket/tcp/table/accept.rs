@@ -56,7 +56,7 @@ impl TcpTable {
         let id = listener.ready.pop_front()?;
         let connection = self.connections.get_mut(&id)?;
         connection.accepted = true;
-        Some((id, seen_from(listener.local.ip(), connection.remote)))
+        Some((id, seen_from(Family::of(listener.local.ip()), connection.remote)))
     }
 
     /// Whether `id` was a listener; it is gone now, with all that nobody accepted.
