@@ -26,8 +26,10 @@ pub(super) fn input(ns: &mut Netns, port: DevId, mut packet: Packet) -> Next {
     }
     let family = Family::of_ethertype(eth.ethertype).filter(|family| ns.sysctl.bridge_nf(*family));
     let Some(family) = family else { return Next::Go(Stage::Switch(port, packet)) };
+    // Options are looked at before what is beyond the packet's length is cut off (`br_validate_ipv6`).
+    let pass = options::pass_bridge(packet.l3());
     let checked = super::receive::check_header(ns, family, &mut packet).ok();
-    let Some(ip) = checked.filter(|_| options::pass_bridge(packet.l3())) else {
+    let Some(ip) = checked.filter(|_| pass) else {
         return Next::Drop(DropReason::BridgeNfInvalid, packet);
     };
     packet.bridge = Some(BridgePorts { physin: Some(port), ..BridgePorts::default() });

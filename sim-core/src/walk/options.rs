@@ -49,7 +49,11 @@ enum Fault {
 /// # Errors
 /// What becomes of the packet instead.
 pub(super) fn hop_by_hop(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Result<Packet, Next> {
-    let first = ext::each(packet.l3()).next().filter(|extension| extension.kind == HOP_BY_HOP);
+    let named = packet.l3()[0] >> 4 == 6 && packet.l3().get(NEXT_HEADER_AT) == Some(&HOP_BY_HOP);
+    let first = ext::each(packet.l3()).next().filter(|_| named);
+    if named && first.is_none() {
+        return Err(Next::Drop(DropReason::IpInHdr, packet));
+    }
     match first.and_then(|extension| fault(packet.l3(), &extension)) {
         None => Ok(packet),
         Some(fault) => Err(refuse(ns, ctx, packet, &fault)),

@@ -11,10 +11,14 @@ use crate::netns::fib::{FibKey, RouteKind};
 use crate::walk::{Ctx, HookWalk, Stage, icmp};
 use crate::wire::build;
 use crate::wire::eth::EthHeader;
+use crate::wire::ext;
 use crate::wire::icmp::{HOST_UNREACH, Notice};
-use crate::wire::ip::{IpHeader, TCP};
+use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::l4::{self, ACK, RST, TcpHeader};
 use crate::wire::packet::{CtRef, Packet};
+
+/// Where an IPv6 header says what follows it.
+const NEXT_HEADER_AT: usize = 6;
 
 /// Drops the packet and sends what `with` says. The answer goes out before the rule's verdict is final, so a
 /// trace shows the rule itself after the answer's walk (net/netfilter/nf_tables_core.c, `nft_do_chain`).
@@ -49,10 +53,20 @@ pub(super) fn reject(
     Said::Drop(DropReason::NetfilterReject, stages)
 }
 
+/// Whether something follows the headers of an IPv6 packet, and begins in it (`reject6_csum_ok`).
+fn has_upper_layer(packet: &Packet) -> bool {
+    let l3 = packet.l3();
+    let end = l3.get(NEXT_HEADER_AT).and_then(|first| ext::skip(l3, ext::IPV6_LEN, *first));
+    end.is_some_and(|(at, number)| at < l3.len() && number != ext::FRAGMENT)
+}
+
 /// Nothing is sent about a packet whose own checksum is wrong (`nf_send_unreach`, `nf_reject_verify_csum`).
 fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> Option<Stage> {
     let ip = walk.packet.ip()?;
     let l4 = walk.packet.l3().get(usize::from(ip.header_len)..)?;
+    if ip.family() == Family::V6 && !has_upper_layer(&walk.packet) {
+        return None;
+    }
     let checked = ip.frag_offset == 0 && l4::checksum_offset(ip.proto).is_some();
     if checked && !l4::checksum_ok(ip.src, ip.dst, ip.proto, l4) {
         return None;

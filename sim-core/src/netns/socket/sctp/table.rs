@@ -180,7 +180,7 @@ impl SctpTable {
         let id = listener.ready.pop_front()?;
         let association = self.associations.get_mut(&id)?;
         association.listener = None;
-        Some((id, seen_from(listener.local.ip(), association.remote)))
+        Some((id, seen_from(Family::of(listener.local.ip()), association.remote)))
     }
 
     fn with<T>(
