@@ -39,7 +39,7 @@ pub struct Exception {
 pub struct PathMtu {
     /// The MTU believed, in bytes.
     pub mtu: u32,
-    /// A router told less than [`MIN_PMTU`]: packets go without DF.
+    /// A router told less than `min_pmtu`: packets go without DF.
     pub locked: bool,
 }
 
@@ -61,7 +61,7 @@ impl Exceptions {
         self.now = now;
     }
 
-    /// Learns the path MTU `mtu` (0 from old routers is ignored), not below [`MIN_PMTU`].
+    /// Learns the path MTU `mtu` (0 from old routers is ignored), not below `net.ipv4.route.min_pmtu`.
     pub fn learn_mtu(&mut self, dst: IpAddr, from: NextHop, mtu: u32) {
         let floor = if dst.is_ipv6() { MIN_PMTU_V6 } else { 1 };
         let known = self.get(dst, from).copied();
