@@ -14,15 +14,22 @@ use crate::wire::ip::{Family, IGMP, IpHeader, SCTP, TCP, UDP};
 use crate::wire::l4;
 use crate::wire::packet::{CtRef, Packet};
 
+/// What stands before the protocol, in its order: options before a fragment, the fragment put together, options in it.
+///
+/// # Errors
+/// What becomes of the packet instead.
+fn headers(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> Result<Packet, Next> {
+    if packet.ip().is_some_and(|ip| ip.is_fragment()) {
+        packet = options::at_destination(ns, ctx, packet)?;
+    }
+    let packet = fragment::defrag(ns, ctx, packet, USER_LOCAL)?;
+    options::at_destination(ns, ctx, packet)
+}
+
 /// INPUT is over: raw sockets get a copy, then the protocol the packet.
 pub(super) fn deliver(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> Next {
     ctx.arrived(&mut packet);
-    let whole = fragment::defrag(ns, ctx, packet, USER_LOCAL);
-    let packet = match whole {
-        Ok(packet) => packet,
-        Err(next) => return next,
-    };
-    let packet = match options::at_destination(ns, ctx, packet) {
+    let packet = match headers(ns, ctx, packet) {
         Ok(packet) => packet,
         Err(next) => return next,
     };

@@ -113,6 +113,13 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
     out
 }
 
+/// Where a datagram of this host is cut for a path of `mtu`, and so leaves even if its route is another in the end
+/// (`ip_append_data`, `ip6_append_data`).
+pub(super) fn cuts_for(family: Family, payload: usize, mtu: u32) -> Vec<u16> {
+    let own_header = if family == Family::V4 { 0 } else { FRAGMENT_LEN };
+    cuts(payload, (mtu as usize).saturating_sub(family.header_len() + own_header))
+}
+
 /// The lengths of fragments that have `room` each: the last may be any, the others are multiples of eight (`ip_frag_next`).
 fn cuts(mut payload: usize, room: usize) -> Vec<u16> {
     let mut cuts = Vec::new();

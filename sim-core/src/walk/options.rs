@@ -61,12 +61,14 @@ pub(super) fn hop_by_hop(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> R
 }
 
 /// The extension headers of a packet for this host, after INPUT (`ip6_protocol_deliver_rcu`): destination options,
-/// routing headers, and hop-by-hop options where they must not be.
+/// routing headers, and hop-by-hop options where they must not be. Of a fragment those before it is put together.
 ///
 /// # Errors
 /// What becomes of the packet instead.
 pub(super) fn at_destination(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Result<Packet, Next> {
-    let headers: Vec<Extension> = ext::each(packet.l3()).collect();
+    let is_fragment = packet.ip().is_some_and(|ip| ip.is_fragment());
+    let now = |extension: &Extension| !is_fragment || extension.kind != ext::FRAGMENT;
+    let headers: Vec<Extension> = ext::each(packet.l3()).take_while(now).collect();
     for (number, header) in headers.iter().enumerate() {
         // Nobody here speaks them (`ip6_protocol_deliver_rcu`).
         if header.kind == AUTH || (header.kind == HOP_BY_HOP && number > 0) {

@@ -85,7 +85,10 @@ fn reset(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk) -> Option<Stage> {
     let ip = walk.packet.ip().filter(|ip| ip.proto == TCP && ip.frag_offset == 0 && between_hosts(ip))?;
     let l4 = walk.packet.l3().get(usize::from(ip.header_len)..)?;
     let tcp = TcpHeader::read(l4).filter(|t| !t.has(RST))?;
-    if !l4::checksum_ok(ip.src, ip.dst, TCP, l4) || ns.fib.kind_of(ip.src) == RouteKind::Broadcast {
+    // One for many hosts that was routed here is not answered either (`nf_send_reset`, `RTCF_BROADCAST`, `RTCF_MULTICAST`).
+    let for_many = walk.hook == Hook::Input && ns.fib.is_for_many(ip.dst);
+    let broadcast = ns.fib.kind_of(ip.src) == RouteKind::Broadcast;
+    if for_many || broadcast || !l4::checksum_ok(ip.src, ip.dst, TCP, l4) {
         return None;
     }
     let flags = u32::from(tcp.has(l4::SYN)) + u32::from(tcp.has(l4::FIN));

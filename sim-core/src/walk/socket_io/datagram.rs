@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::super::fragment::cuts_for;
 use super::super::output::{route_output, route_socket};
 use super::super::{Ctx, Dst, Stage, flow_label, run};
 use super::{can_bind, check_link_named, check_peer, dont_fragment, ephemeral_port, this_host};
@@ -174,6 +175,9 @@ fn send(
     header.id = if no_id { 0 } else { ns.draw_ip_id(family) };
     let mut packet = build::ip(ctx.out.packet_id(), header, payload);
     packet.flow_hash = shape.tx_hash;
+    if too_big {
+        packet.pieces = cuts_for(family, payload.len(), mtu);
+    }
     packet.ignore_df = !matches!(shape.pmtu, PmtuDiscovery::Do);
     // A datagram that is not cut is left to a device that can compute checksums (`__ip_append_data`); `lo` can.
     packet.csum_partial = proto == UDP && dst.dev == Devices::LO && !too_big;
