@@ -84,23 +84,36 @@ fn random_specs_are_run_counted_and_told_with_the_command_that_shows_a_differenc
 }
 
 /// Seeds are fixed. A machine that is busy elsewhere may miss a wait; then a case is tried again, alone.
-#[test]
-fn a_batch_of_random_specs_agrees_with_this_kernel() {
+fn agrees_with_this_kernel(kind: &str, number: &str, seed: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let words =
-        ["parity", "--random", "40", "--kind", "cluster", "--seed", "1", "--jobs", "2", "--shrink", "0", "--json"];
+    let of = |number, rest: &[&str]| {
+        let words = ["parity", "--random", number, "--kind", kind, "--seed", seed];
+        [&words, rest].concat().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let words = of(number, &["--jobs", "2", "--shrink", "0", "--json"]);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
     let Some(ran) = live(folder.path(), &words) else { return };
     let told: Value = serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{}", text(&ran.stderr)));
-    assert_eq!(told["cases"], json!(40));
+    assert_eq!(told["cases"].to_string(), number);
     let rows = |key: &str| told[key].as_array().unwrap().clone();
     let differ = rows("differences").into_iter().flat_map(|row| row["cases"].as_array().unwrap().clone());
     let refused = rows("refused").into_iter().map(|row| row["case"].clone());
     for case in differ.chain(refused) {
-        let alone =
-            ["parity", "--random", "1", "--kind", "cluster", "--seed", "1", "--case", &case.to_string(), "--jobs", "1"];
+        let alone = of("1", &["--case", &case.to_string(), "--jobs", "1"]);
+        let alone: Vec<_> = alone.iter().map(String::as_str).collect();
         let ran = everyhop(folder.path(), &alone).output().unwrap();
         assert_eq!(ran.status.code(), Some(0), "case {case}: {}{}", text(&ran.stdout), text(&ran.stderr));
     }
+}
+
+#[test]
+fn a_batch_of_random_specs_agrees_with_this_kernel() {
+    agrees_with_this_kernel("cluster", "40", "1");
+}
+
+#[test]
+fn a_batch_of_random_tcp_scripts_agrees_with_this_kernel() {
+    agrees_with_this_kernel("tcp", "30", "51");
 }
 
 #[test]
