@@ -104,6 +104,7 @@ fn split(ns: &mut Netns, packet: &Packet, ip: &IpHeader, (dev, mtu): (DevId, u32
         piece.mark = packet.mark;
         piece.flow_hash = packet.flow_hash;
         piece.nested = packet.nested;
+        piece.said_by = packet.said_by;
         piece.ct = packet.ct;
         out.push(piece);
         offset = end;

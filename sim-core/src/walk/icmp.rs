@@ -97,6 +97,7 @@ fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, p
     out.tos = if ns.planted.is(Mutant::EchoTosLost) { 0 } else { ip.tos };
     let mut answer = build::icmp(ctx.out.packet_id(), out, message, body);
     answer.ignore_df = true;
+    answer.said_by = Some(ip.family());
     Next::Go(Stage::LocalOut(dst, answer))
 }
 
@@ -126,10 +127,10 @@ fn header_of(ns: &mut Netns, dst: &Dst, (src, to): (IpAddr, IpAddr), message: Ic
 }
 
 /// An ICMP error about `packet` (`__icmp_send`, `icmp6_send`), or `None` where none may be sent: about fragments but the
-/// first, about errors, to groups and broadcasts or from groups, beyond the rate limit.
+/// first, about errors, to groups and broadcasts or from groups, about what ICMP itself is sending, beyond the rate limit.
 pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: Notice) -> Option<Stage> {
     let ip = packet.ip()?;
-    if !may_answer(ns, packet, &ip, notice) {
+    if packet.said_by == Some(ip.family()) || !may_answer(ns, packet, &ip, notice) {
         return None;
     }
     let family = ip.family();
@@ -158,6 +159,7 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
         out.tos = (ip.tos & 0x1e) | ERROR_TOS;
     }
     let mut answer = build::icmp(ctx.out.packet_id(), out, message, &quote);
+    answer.said_by = Some(family);
     hook::attach_related(packet, &mut answer);
     Some(Stage::LocalOut(dst, answer))
 }

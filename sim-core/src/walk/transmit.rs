@@ -59,6 +59,7 @@ pub(super) fn transmit(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet
 fn loop_back(packet: &mut Packet) {
     packet.looped = true;
     packet.nested = 0;
+    packet.said_by = None;
     packet.iif = None;
     packet.pkt_type = PacketType::Host;
 }

@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use bytes::{Bytes, BytesMut};
 
 use super::eth::{ETH_LEN, ETHERTYPE_IPV4, EthHeader, MacAddr};
-use super::ip::IpHeader;
+use super::ip::{Family, IpHeader};
 use crate::engine::arena::{CtId, DevId};
 
 /// Room before the first header of a packet that is built here: one VXLAN encapsulation
@@ -143,6 +143,9 @@ pub struct Content {
     pub ignore_df: bool,
     /// By how many devices and tunnels it is being sent inside each other (`softnet_data.xmit.recursion`).
     pub nested: u8,
+    /// Whose ICMP socket sends it, or what is in it, right now: that one can say nothing meanwhile (`icmp_xmit_lock`,
+    /// `icmpv6_xmit_lock`).
+    pub said_by: Option<Family>,
 }
 
 impl Packet {
@@ -171,6 +174,7 @@ impl Packet {
             pieces: Vec::new(),
             ignore_df: false,
             nested: 0,
+            said_by: None,
         }))
     }
 }
@@ -295,6 +299,7 @@ impl Content {
             self.mark = 0;
             self.stamp = 0;
             self.nested = 0;
+            self.said_by = None;
         }
     }
 

@@ -196,7 +196,7 @@ impl Bench {
             let served = match protocol {
                 Protocol::Tcp => self.world.tcp_listen(self.node, addr, 16),
                 Protocol::Udp => self.world.udp_bind(self.node, addr, true),
-                Protocol::Sctp => continue,
+                Protocol::Sctp => self.world.sctp_listen(self.node, addr, 16),
             };
             match served {
                 Ok(_) | Err(Errno::EADDRINUSE) => {}

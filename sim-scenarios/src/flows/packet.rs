@@ -49,7 +49,7 @@ impl First {
                     sent => sent.map_err(|e| format!("{e:?}")),
                 }
             }
-            Protocol::Sctp => Err("there are no SCTP sockets yet".to_owned()),
+            Protocol::Sctp => world.sctp_connect(netns, local, self.dst).map(drop).map_err(|e| e.to_string()),
         };
         sent.map_err(|why| format!("a process of the node cannot send it: {why}"))
     }
