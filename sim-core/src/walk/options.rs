@@ -49,7 +49,7 @@ enum Fault {
 /// # Errors
 /// What becomes of the packet instead.
 pub(super) fn hop_by_hop(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Result<Packet, Next> {
-    let named = packet.l3()[0] >> 4 == 6 && packet.l3().get(NEXT_HEADER_AT) == Some(&HOP_BY_HOP);
+    let named = begins_with_options(packet.l3());
     let first = ext::each(packet.l3()).next().filter(|_| named);
     if named && first.is_none() {
         return Err(Next::Drop(DropReason::IpInHdr, packet));
@@ -167,10 +167,15 @@ fn jumbo_payload(at: usize, value: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(octets))
 }
 
+/// Whether hop-by-hop options follow the header of a packet of IPv6.
+fn begins_with_options(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == 6) && packet.get(NEXT_HEADER_AT) == Some(&HOP_BY_HOP)
+}
+
 /// Whether hop-by-hop options pass a bridge port (net/bridge/br_netfilter_ipv6.c, `nf_ip6_check_hbh_len`): the list must
 /// end where the header ends, and no packet here is a jumbo.
 pub(super) fn pass_bridge(packet: &[u8]) -> bool {
-    if packet[0] >> 4 != 6 || packet.get(NEXT_HEADER_AT) != Some(&HOP_BY_HOP) {
+    if !begins_with_options(packet) {
         return true;
     }
     let Some(header) = ext::each(packet).next() else { return false };

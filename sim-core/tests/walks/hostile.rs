@@ -102,3 +102,33 @@ proptest! {
         prop_assert_eq!(lab.ping("a", "10.0.0.1").len() >= 4, true, "the node still answers");
     }
 }
+
+/// IPv6 of every extension header, at a bridge port with br_netfilter and from outside.
+#[test]
+fn ipv6_packets_that_end_anywhere_are_dropped_or_answered() {
+    let mut lab = node();
+    for ns in ["a", "n", "w"] {
+        lab.sysctl(ns, "net.ipv6.conf.all.disable_ipv6", "0");
+    }
+    lab.run_for_ms(3_000);
+    let mut whole = vec![0x60, 0, 0, 0, 0, 88, 0, 64];
+    whole.extend([[0xfd; 16], [0xfe; 16]].concat());
+    // Hop-by-hop, destination, routing, fragment, again fragment, nothing: each of eight bytes, the rest anything.
+    for next in [60, 43, 44, 44, 59] {
+        whole.extend([next, 0, 1, 4, 0, 0, 0, 0]);
+    }
+    whole.extend([0x11; 48]);
+    for len in 0..whole.len() {
+        for first in [0, 60, 43, 44, 51, 59, 6, 58] {
+            let mut packet = whole[..len].to_vec();
+            if let Some(number) = packet.get_mut(6) {
+                *number = first;
+            }
+            let frame = [&[0x0a, 0, 0, 0, 0, 1, 0x0a, 0, 0, 0, 0, 2, 0x86, 0xdd][..], &packet].concat();
+            lab.send_frame("a", "eth0", &frame);
+            lab.send_frame("w", "eth0", &frame);
+        }
+    }
+    lab.run_for_ms(60_000);
+    assert!(lab.ping("a", "10.0.0.1").len() >= 4, "the node still answers");
+}
