@@ -19,7 +19,7 @@ use crate::wire::packet::{CtRef, Packet};
 /// # Errors
 /// What becomes of the packet instead.
 fn headers(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> Result<Packet, Next> {
-    if packet.ip().is_some_and(|ip| ip.is_fragment()) {
+    if ext::fragment(packet.l3()).is_some() && packet.ip().is_some_and(|ip| ip.is_fragment()) {
         packet = options::at_destination(ns, ctx, packet)?;
     }
     let packet = fragment::defrag(ns, ctx, packet, USER_LOCAL)?;

@@ -4,7 +4,7 @@ use super::{Ctx, Next, Stage, icmp};
 use crate::engine::trail::DropReason;
 use crate::netns::Netns;
 use crate::netns::mib::Ip;
-use crate::wire::ext::{self, AUTH, DESTINATION, Extension, HOP_BY_HOP, ROUTING};
+use crate::wire::ext::{self, AUTH, DESTINATION, Extension, HOP_BY_HOP, NEXT_HEADER_AT, ROUTING};
 use crate::wire::icmp::Notice;
 use crate::wire::icmpv6::{HEADER_FIELD, UNKNOWN_NEXT_HEADER, UNKNOWN_OPTION};
 use crate::wire::ip::Family;
@@ -16,8 +16,6 @@ const PAD1: u8 = 0;
 const PADN: u8 = 1;
 /// Bytes of padding in a row: more align nothing (RFC 8200 4.2).
 const MOST_PADDING: usize = 7;
-/// Where the IPv6 header says what follows it.
-const NEXT_HEADER_AT: usize = 6;
 /// Options besides padding in one header (`net.ipv6.max_hbh_opts_number`, `net.ipv6.max_dst_opts_number`).
 const MOST_OPTIONS: usize = 8;
 /// Router alert (RFC 2711).
@@ -66,6 +64,9 @@ pub(super) fn hop_by_hop(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> R
 /// # Errors
 /// What becomes of the packet instead.
 pub(super) fn at_destination(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Result<Packet, Next> {
+    if ext::each(packet.l3()).next().is_none() {
+        return Ok(packet);
+    }
     let is_fragment = packet.ip().is_some_and(|ip| ip.is_fragment());
     let now = |extension: &Extension| !is_fragment || extension.kind != ext::FRAGMENT;
     let headers: Vec<Extension> = ext::each(packet.l3()).take_while(now).collect();

@@ -16,6 +16,8 @@ pub const DESTINATION: u8 = 60;
 
 /// Length of the IPv6 header itself.
 pub const IPV6_LEN: usize = 40;
+/// Where the IPv6 header says what follows it.
+pub const NEXT_HEADER_AT: usize = 6;
 /// Length of a fragment header.
 pub const FRAGMENT_LEN: usize = 8;
 

@@ -27,12 +27,14 @@ impl FibFacts for NetnsFib<'_> {
             return AddrType::Multicast;
         }
         let Some(route) = self.fib.lookup_in(TABLE_LOCAL, &FibKey::to(addr)) else {
+            if addr.is_ipv4() {
+                return AddrType::Unicast;
+            }
             let dead = |kind| matches!(kind, RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Prohibit);
             let oif = dev.and_then(|name| self.devs.by_name(name)).map(|dev| dev.id);
             let route = self.fib.lookup(&FibKey { oif, ..FibKey::to(addr) });
             // IPv6 asks all tables whether there is a way (`match_lookup_rt6`).
             return match route {
-                _ if addr.is_ipv4() => AddrType::Unicast,
                 Some(route) if !dead(route.kind) => AddrType::Unicast,
                 _ => AddrType::Unreachable,
             };

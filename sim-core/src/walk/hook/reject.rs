@@ -17,9 +17,6 @@ use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::l4::{self, ACK, RST, TcpHeader};
 use crate::wire::packet::{CtRef, Packet};
 
-/// Where an IPv6 header says what follows it.
-const NEXT_HEADER_AT: usize = 6;
-
 /// Drops the packet and sends what `with` says. The answer goes out before the rule's verdict is final, so a
 /// trace shows the rule itself after the answer's walk (net/netfilter/nf_tables_core.c, `nft_do_chain`).
 pub(super) fn reject(
@@ -56,7 +53,7 @@ pub(super) fn reject(
 /// Whether something follows the headers of an IPv6 packet, and begins in it (`reject6_csum_ok`).
 fn has_upper_layer(packet: &Packet) -> bool {
     let l3 = packet.l3();
-    let end = l3.get(NEXT_HEADER_AT).and_then(|first| ext::skip(l3, ext::IPV6_LEN, *first));
+    let end = l3.get(ext::NEXT_HEADER_AT).and_then(|first| ext::skip(l3, ext::IPV6_LEN, *first));
     end.is_some_and(|(at, number)| at < l3.len() && number != ext::FRAGMENT)
 }
 
