@@ -57,12 +57,7 @@ impl Pod for LinuxBench<'_> {
         self.stream(sock)?.read(&mut vec![0; max]).map_err(of_io)
     }
 
-    fn shutdown(&mut self, sock: &Sock, read: bool, write: bool) -> Result<(), Errno> {
-        let how = match (read, write) {
-            (true, false) => Shutdown::Read,
-            (false, true) => Shutdown::Write,
-            _ => Shutdown::Both,
-        };
+    fn shutdown(&mut self, sock: &Sock, how: Shutdown) -> Result<(), Errno> {
         self.stream(sock)?.shutdown(how).map_err(of_io)
     }
 

@@ -1,6 +1,6 @@
 //! The second door: the system calls of applications. Each call that sends is one event.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use bytes::Bytes;
 
@@ -186,24 +186,19 @@ impl World {
         self.walk(netns, |ns, _| ns.tcp.recv(now, socket, max))?
     }
 
-    /// `shutdown(SHUT_WR)`: the FIN follows the data.
+    /// `shutdown()`: of writing, the FIN follows the data; of reading, it ends with what has come.
     ///
     /// # Errors
     /// `ENOTCONN`.
-    pub fn tcp_shutdown(&mut self, netns: NetnsId, socket: SocketId) -> Result<(), Errno> {
-        self.call(netns, Some(socket), b"shutdown");
+    pub fn tcp_shutdown(&mut self, netns: NetnsId, socket: SocketId, how: Shutdown) -> Result<(), Errno> {
+        let called: &[u8] = match how {
+            Shutdown::Write => b"shutdown",
+            Shutdown::Read => b"shutdown read",
+            Shutdown::Both => b"shutdown both",
+        };
+        self.call(netns, Some(socket), called);
         let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.shutdown_write(now, socket))?
-    }
-
-    /// `shutdown(SHUT_RD)`: what is read from now on ends with what has come.
-    ///
-    /// # Errors
-    /// `ENOTCONN`.
-    pub fn tcp_shutdown_read(&mut self, netns: NetnsId, socket: SocketId) -> Result<(), Errno> {
-        self.call(netns, Some(socket), b"shutdown read");
-        let now = self.now();
-        self.walk(netns, |ns, _| ns.tcp.shutdown_read(now, socket))?
+        self.walk(netns, |ns, _| ns.tcp.shutdown(now, socket, how))?
     }
 
     /// `close()`

@@ -1,7 +1,7 @@
 //! The bench that matters: a [`World`].
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use bytes::Bytes;
 use sim_core::TracedPacket;
@@ -177,7 +177,7 @@ impl Sockets for LabWorld {
 
     fn tcp_shutdown(&mut self, sock: &Sock) -> Result<(), Errno> {
         let (netns, id) = socket!(self, sock, Tcp, Err(Errno::EINVAL));
-        let done = self.world.tcp_shutdown(netns, id);
+        let done = self.world.tcp_shutdown(netns, id, Shutdown::Write);
         self.arrive();
         done
     }

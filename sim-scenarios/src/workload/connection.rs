@@ -1,6 +1,8 @@
 //! Connections: to who asks once and is answered once, one of TCP and an association of SCTP are alike. Bytes of one are the
 //! messages of the other, put one behind the other.
 
+use std::net::Shutdown;
+
 use bytes::Bytes;
 use sim_core::engine::arena::NetnsId;
 use sim_core::engine::errno::Errno;
@@ -65,7 +67,7 @@ pub(super) fn recv(world: &mut World, netns: NetnsId, socket: Socket) -> Result<
 /// `ENOTCONN`.
 pub(super) fn shutdown(world: &mut World, netns: NetnsId, socket: Socket) -> Result<(), Errno> {
     match socket {
-        Socket::Tcp(id) => world.tcp_shutdown(netns, id),
+        Socket::Tcp(id) => world.tcp_shutdown(netns, id, Shutdown::Write),
         Socket::Sctp(id) => world.sctp_shutdown(netns, id),
         Socket::Udp(_) | Socket::Raw(_) => Ok(()),
     }

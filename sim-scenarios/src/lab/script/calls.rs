@@ -41,9 +41,9 @@ impl Runner<'_> {
                     other => count(other),
                 }))
             }
-            Call::Shutdown { socket, read, write } => {
+            Call::Shutdown { socket, how } => {
                 let socket = self.socket(socket)?;
-                Ok(self.bench.shutdown(&socket, *read, *write).err().map(named))
+                Ok(self.bench.shutdown(&socket, *how).err().map(named))
             }
             Call::Close(name) => {
                 let socket = self.socket(name)?;

@@ -1,6 +1,6 @@
 //! A pod's sockets in a world.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
@@ -53,11 +53,9 @@ impl Pod for LabWorld {
         self.world.tcp_recv(netns, id, max).map(|data| data.len())
     }
 
-    fn shutdown(&mut self, sock: &Sock, read: bool, write: bool) -> Result<(), Errno> {
+    fn shutdown(&mut self, sock: &Sock, how: Shutdown) -> Result<(), Errno> {
         let (netns, id) = self.tcp(sock);
-        let reading = if read { self.world.tcp_shutdown_read(netns, id) } else { Ok(()) };
-        let writing = if write { self.world.tcp_shutdown(netns, id) } else { Ok(()) };
-        reading.and(writing)
+        self.world.tcp_shutdown(netns, id, how)
     }
 
     fn readiness(&mut self, sock: &Sock) -> Readiness {

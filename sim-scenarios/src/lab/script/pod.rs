@@ -1,7 +1,7 @@
 //! What a script asks of a kernel beside the words of a bench: a pod's TCP sockets with all their options, and what can be
 //! asked about them.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use sim_core::engine::errno::Errno;
 use sim_core::netns::socket::tcp::{Info, Readiness, Row};
@@ -27,7 +27,7 @@ pub trait Pod: Bench {
     /// Reads up to `max` bytes; how many there were, none at the end of the stream.
     fn receive(&mut self, sock: &Sock, max: usize) -> Result<usize, Errno>;
     /// Closes one side or both (`shutdown()`).
-    fn shutdown(&mut self, sock: &Sock, read: bool, write: bool) -> Result<(), Errno>;
+    fn shutdown(&mut self, sock: &Sock, how: Shutdown) -> Result<(), Errno>;
     /// `poll()`.
     fn readiness(&mut self, sock: &Sock) -> Readiness;
     /// `SO_ERROR`: reading clears it.

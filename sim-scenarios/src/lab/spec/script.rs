@@ -1,6 +1,6 @@
 //! A script of the TCP bench, as types (the README's "TCP bench (C)").
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 
 use indexmap::IndexMap;
 use sim_core::engine::time::Duration;
@@ -66,7 +66,7 @@ pub enum Call {
     Accept { socket: String, listener: String },
     Send { socket: String, len: usize },
     Recv { socket: String, max: usize },
-    Shutdown { socket: String, read: bool, write: bool },
+    Shutdown { socket: String, how: Shutdown },
     Close(String),
     Abort(String),
     SetOption(String, SetOption),
@@ -255,13 +255,13 @@ impl Call {
             "recv" => Self::Recv { socket: socket(o)?, max: read_len(o, "n", Some(1 << 20), LARGEST_CALL)? },
             "shutdown" => {
                 let how = o.or("how", "wr".to_owned())?;
-                let (read, write) = match how.as_str() {
-                    "rd" => (true, false),
-                    "wr" => (false, true),
-                    "rdwr" => (true, true),
+                let how = match how.as_str() {
+                    "rd" => Shutdown::Read,
+                    "wr" => Shutdown::Write,
+                    "rdwr" => Shutdown::Both,
                     _ => return Err(o.error(format!("{how:?} is none of rd, wr, rdwr"))),
                 };
-                Self::Shutdown { socket: socket(o)?, read, write }
+                Self::Shutdown { socket: socket(o)?, how }
             }
             "close" => Self::Close(socket(o)?),
             "abort" => Self::Abort(socket(o)?),

@@ -10,7 +10,7 @@ use super::context::{Context, oow_limited};
 use super::options::{Options, TIMESTAMPS_ALIGNED, Timestamps};
 use super::path::Path;
 use super::segment::{ECN, OutSegment, Segment};
-use super::seq::{after, in_window};
+use super::seq::{after, between, in_window};
 use crate::engine::arena::SocketId;
 use crate::engine::time::Instant;
 use crate::netns::socket::tx_hash;
@@ -38,10 +38,12 @@ pub(super) struct Request {
     pub(super) ts_offset: u32,
     /// The peer's last timestamp.
     pub(super) ts_recent: Option<u32>,
+    /// Our timestamps in the first and the last SYN-ACK: what the peer may echo.
+    told: Option<(u32, u32)>,
     /// SYN-ACKs sent again.
     pub(super) retransmits: u32,
     /// SYN-ACKs sent again by the timer.
-    timeouts: u32,
+    pub(super) timeouts: u32,
     pub(super) sent_at: Instant,
     /// When the SYN-ACK is due again.
     pub(super) due: Instant,
@@ -100,6 +102,7 @@ impl Request {
             mss,
             ts_offset,
             ts_recent: offered.timestamps.map(|ts| ts.value),
+            told: None,
             retransmits: 0,
             timeouts: 0,
             sent_at: cx.now,
@@ -117,12 +120,14 @@ impl Request {
     }
 
     /// The SYN-ACK: it offers only what was offered (fact 85).
-    pub(super) fn syn_ack(&self, cx: &Context) -> OutSegment {
+    pub(super) fn syn_ack(&mut self, cx: &Context) -> OutSegment {
+        let timestamps = self.timestamps(cx);
+        self.told = timestamps.map(|ts| (self.told.map_or(ts.value, |(first, _)| first), ts.value));
         let options = Options {
             mss: Some(self.mss as u16),
             window_scale: self.offered.window_scale.map(|_| self.initial.scale),
             sack_permitted: self.offered.sack_permitted,
-            timestamps: self.timestamps(cx),
+            timestamps,
             sack: Default::default(),
         };
         let window = self.initial.window.min(u32::from(u16::MAX)) as u16;
@@ -207,16 +212,19 @@ impl Request {
             }
             return Outcome::Done;
         }
-        let fits = in_window(segment.seq, segment.end(), rcv_nxt, rcv_nxt.wrapping_add(self.initial.window));
-        if segment.has(RST) {
-            return if fits { self.reset(cx, segment) } else { Outcome::Done };
-        }
-        if segment.has(ACK) && segment.ack != self.isn.wrapping_add(1) {
+        if segment.has(ACK) && !segment.has(RST) && segment.ack != self.isn.wrapping_add(1) {
             return Outcome::ToListener;
         }
-        if old || !fits {
+        let foreign = clock.is_some_and(|ts| self.has_not_told(ts.echo));
+        let inside = in_window(segment.seq, segment.end(), rcv_nxt, rcv_nxt.wrapping_add(self.initial.window));
+        if old || foreign || !inside {
             if old {
                 cx.count("PAWSEstab");
+            } else if foreign {
+                cx.count("TSEcrRejected");
+            }
+            if segment.has(RST) {
+                return Outcome::Done;
             }
             if oow_limited(cx, segment, &mut self.last_oow_ack) {
                 cx.count("TCPACKSkippedSynRecv");
@@ -224,6 +232,9 @@ impl Request {
                 self.send_ack(cx, segment);
             }
             return Outcome::Done;
+        }
+        if segment.has(RST) {
+            return self.reset(cx, segment);
         }
         // A SYN at the old place is cut off, it is not in the window.
         if segment.has(SYN) && segment.seq != self.peer_isn {
@@ -238,6 +249,11 @@ impl Request {
             return Outcome::Done;
         }
         Outcome::Complete
+    }
+
+    /// Whether no SYN-ACK of ours had the timestamp that is echoed; 0 is none.
+    fn has_not_told(&self, echo: u32) -> bool {
+        echo != 0 && self.told.is_some_and(|(first, last)| !between(echo, first, last))
     }
 
     /// A RST in the window, whatever it acknowledges (RFC 5961 3.2, for a request as for a connection).

@@ -1,7 +1,7 @@
 //! The TCP of one netns: every connection, listener, half-open and closed connection, found by addresses and ports.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 use bytes::Bytes;
 
@@ -175,20 +175,13 @@ impl TcpTable {
         self.with(now, id, |c, cx| c.recv(cx, max)).unwrap_or(Err(Errno::ENOTCONN))
     }
 
-    /// shutdown(SHUT_WR): sends FIN after what was written; reading goes on.
+    /// shutdown(): writing ends with a FIN after what was written; who reads finds the end, once what has come is read,
+    /// though what still comes is taken as before.
     ///
     /// # Errors
     /// `ENOTCONN`: not connected.
-    pub fn shutdown_write(&mut self, now: Instant, id: SocketId) -> Result<(), Errno> {
-        self.with(now, id, |c, cx| c.shutdown_write(cx)).unwrap_or(Err(Errno::ENOTCONN))
-    }
-
-    /// shutdown(SHUT_RD): whoever reads finds the end, once what has come is read; what still comes is taken as before.
-    ///
-    /// # Errors
-    /// `ENOTCONN`: not connected.
-    pub fn shutdown_read(&mut self, now: Instant, id: SocketId) -> Result<(), Errno> {
-        self.with(now, id, |c, cx| c.shutdown_read(cx)).unwrap_or(Err(Errno::ENOTCONN))
+    pub fn shutdown(&mut self, now: Instant, id: SocketId, how: Shutdown) -> Result<(), Errno> {
+        self.with(now, id, |c, cx| c.shutdown(cx, how)).unwrap_or(Err(Errno::ENOTCONN))
     }
 
     /// close(): the id is no longer the caller's, the connection ends in good order. Closing a listener resets what

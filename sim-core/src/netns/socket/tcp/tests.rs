@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::Shutdown;
 
 use super::*;
 use crate::engine::arena::SocketId;
@@ -140,7 +141,7 @@ fn exchange(mut w: Wire, size: usize) {
                     Err(e) => assert_eq!(e, Errno::EAGAIN),
                 }
                 if sent[end] == size {
-                    w.ends[end].shutdown_write(w.now, socket).unwrap();
+                    w.ends[end].shutdown(w.now, socket, Shutdown::Write).unwrap();
                 }
             }
             match w.ends[end].recv(w.now, socket, 4000) {

@@ -3,7 +3,7 @@
 use super::rtx::Chunk;
 use super::undo::between_stamps;
 use super::{Connection, PeerClock, State};
-use crate::netns::socket::tcp::congestion::INITIAL_WINDOW;
+use crate::netns::socket::tcp::congestion::{INFINITE, INITIAL_WINDOW};
 use crate::netns::socket::tcp::context::{Context, Wake};
 use crate::netns::socket::tcp::options::{Options, Timestamps};
 use crate::netns::socket::tcp::path::DEFAULT_MSS;
@@ -28,6 +28,7 @@ impl Connection {
         let initial = initial_window(&self.rcv, &cx.config, mss, cx.config.window_scaling);
         self.negotiated.rcv_wscale = initial.scale;
         self.start_window(initial);
+        self.sync_mss(cx);
         self.ecn.on = cx.config.ecn == 1;
         self.recovery.retrans_stamp = Some(cx.now);
         let chunk = self.syn_chunk(cx);
@@ -70,7 +71,7 @@ impl Connection {
     /// Takes over what a SYN or SYN-ACK of the peer agrees to of what we offer.
     fn negotiate(&mut self, cx: &Context, options: &Options) {
         let n = &mut self.negotiated;
-        n.mss_clamp = options.mss.map_or(DEFAULT_MSS, u32::from).min(self.options.maxseg.map_or(u32::MAX, u32::from));
+        n.mss_clamp = self.options.limit_mss(options.mss).into();
         n.sack = cx.config.sack && options.sack_permitted;
         n.window_scaling = cx.config.window_scaling && options.window_scale.is_some();
         n.snd_wscale = options.window_scale.filter(|_| n.window_scaling).unwrap_or(0);
@@ -116,24 +117,24 @@ impl Connection {
     fn connected(&mut self, cx: &mut Context, segment: &Segment) {
         self.ecn.on &= segment.has(ECE) && !segment.has(CWR);
         self.snd.wl1 = segment.seq;
-        let never_repeated = self.recovery.retransmits == 0;
+        self.negotiate(cx, &segment.options);
+        self.forgive_spurious_syn(segment);
         self.acknowledge(cx, segment, true);
         self.rcv.start(segment.seq.wrapping_add(1));
         // The window of a SYN is never scaled (RFC 7323 2.2).
         self.snd.wnd = u32::from(segment.window);
         self.snd.max_window = self.snd.wnd;
-        self.negotiate(cx, &segment.options);
         if !self.negotiated.window_scaling {
             self.negotiated.rcv_wscale = 0;
             self.rcv.window_clamp = self.rcv.window_clamp.min(u32::from(u16::MAX));
         }
         self.negotiated.advmss = self.negotiated.advmss.saturating_sub(self.fixed_options());
         self.begin_small(cx);
+        self.state = State::Established;
         self.sync_mss(cx);
         self.initialize_peer_mss();
-        self.state = State::Established;
         self.rcv.predicts = self.negotiated.snd_wscale == 0;
-        self.start_transfer(cx, never_repeated);
+        self.start_transfer(cx);
         cx.wake(self.id, Wake::Connected);
         cx.wake(self.id, Wake::Writable);
         // The data of a SYN-ACK is not taken; the peer repeats it. Who wants data with the first ACK waits for it.
@@ -169,10 +170,21 @@ impl Connection {
         self.snd.tried_mss = (cx.config.mtu_probing > 1).then_some(cx.config.base_mss);
     }
 
+    /// The SYN, or SYN-ACK, was repeated too early: its first copy is answered (`tcp_try_undo_spurious_syn`).
+    fn forgive_spurious_syn(&mut self, segment: &Segment) {
+        let first = self.recovery.retrans_stamp.map(|first| self.stamp_of(first));
+        if first.is_some() && first == segment.options.timestamps.map(|ts| ts.echo) {
+            self.recovery.undo_marker = None;
+        }
+    }
+
     /// The connection is open: the windows of the sender start (`tcp_init_transfer`, `tcp_init_buffer_space`).
-    pub(super) fn start_transfer(&mut self, cx: &mut Context, never_repeated: bool) {
-        // RFC 6298 5.7: after a repeated SYN the path is taken to be congested.
-        self.congestion.cwnd = if never_repeated { INITIAL_WINDOW } else { 1 };
+    pub(super) fn start_transfer(&mut self, cx: &mut Context) {
+        // RFC 6298 5.7: after a SYN that was repeated twice the path is taken to be congested.
+        let congested = self.recovery.total_retrans > 1 && self.recovery.undo_marker.is_some();
+        self.congestion.cwnd = if congested { 1 } else { INITIAL_WINDOW };
+        self.congestion.ssthresh = INFINITE;
+        self.rtt.start();
         self.congestion.stamp = cx.now;
         self.expand_send_buffer(cx);
         self.reserve_window();
@@ -196,11 +208,16 @@ impl Connection {
         self.negotiated.rcv_wscale = request.initial.scale;
         self.negotiated.ts_offset = request.ts_offset;
         self.negotiate(cx, &request.offered);
+        // That of a SYN is limited already; that of a cookie is not.
+        self.negotiated.mss_clamp = request.offered.mss.map_or(DEFAULT_MSS, u32::from);
         self.negotiated.rcv_wscale = if self.negotiated.window_scaling { request.initial.scale } else { 0 };
         if let (Some(clock), Some(recent)) = (&mut self.negotiated.timestamps, request.ts_recent) {
             clock.recent = recent;
         }
         self.recovery.total_retrans = request.retransmits;
+        if request.timeouts > 0 {
+            (self.recovery.undo_marker, self.recovery.retrans_stamp) = (Some(request.isn), Some(request.sent_at));
+        }
         if request.retransmits == 0 {
             let us = cx.now.since(request.sent_at).as_micros();
             self.rtt.min = us.max(1);
@@ -219,8 +236,9 @@ impl Connection {
         self.snd.max_window = self.snd.wnd;
         self.snd.wl1 = segment.seq;
         self.negotiated.advmss = self.negotiated.advmss.saturating_sub(self.fixed_options());
-        let never_repeated = self.recovery.total_retrans <= 1;
-        self.start_transfer(cx, never_repeated);
+        self.forgive_spurious_syn(segment);
+        self.recovery.retrans_stamp = None;
+        self.start_transfer(cx);
         self.initialize_peer_mss();
         self.sync_mss(cx);
         // It acts where the MSS is found out the next time.

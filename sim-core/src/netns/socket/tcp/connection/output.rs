@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::rtx::Chunk;
 use super::{Connection, State};
-use crate::engine::time::Duration;
+use crate::engine::time::{Duration, Instant};
 use crate::netns::socket::tcp::context::Context;
-use crate::netns::socket::tcp::options::{Options, SPACE, Timestamps};
+use crate::netns::socket::tcp::options::{Options, SPACE, TIMESTAMPS_ALIGNED, Timestamps};
 use crate::netns::socket::tcp::path::{DEFAULT_MSS, header_len};
 use crate::netns::socket::tcp::segment::{OutSegment, Segment};
 use crate::netns::socket::tcp::seq::{after, before};
@@ -60,7 +60,10 @@ impl Connection {
     /// Sets the segment size from the path MTU (`tcp_sync_mss`).
     pub(super) fn sync_mss(&mut self, cx: &Context) {
         let mss = self.path.mtu.saturating_sub(header_len(self.remote)).min(self.negotiated.mss_clamp);
-        let mss = mss.max(cx.config.min_snd_mss).saturating_sub(self.fixed_options()).max(1);
+        // A SYN makes room for the timestamps it offers (`tcp_connect_init`).
+        let offers = self.state == State::SynSent && cx.config.timestamps;
+        let options = if offers { TIMESTAMPS_ALIGNED } else { self.fixed_options() };
+        let mss = mss.max(cx.config.min_snd_mss).saturating_sub(options).max(1);
         let mss = self.half_window(mss);
         self.snd.mss = mss.min(self.snd.tried_mss.unwrap_or(mss));
     }
@@ -238,7 +241,7 @@ impl Connection {
     pub(super) fn send_new(&mut self, cx: &mut Context, take: u32, mss: u32, push: bool) -> u32 {
         let last = take == self.snd.unsent();
         let psh = self.snd.unsent.take(take) || push;
-        let mut chunk = Chunk {
+        let chunk = Chunk {
             seq: self.snd.nxt,
             len: take,
             syn: false,
@@ -252,8 +255,6 @@ impl Connection {
             retransmitted: false,
             ever_retransmitted: false,
         };
-        // PSH ends every chunk of several segments (`__tcp_transmit_skb`).
-        chunk.psh |= chunk.packets() > 1;
         let packets = chunk.packets();
         if take < packets * mss {
             self.snd.small = chunk.end();
@@ -310,7 +311,9 @@ impl Connection {
                 flags |= SYN | self.ecn_of_syn(cx, chunk.ever_retransmitted);
             }
             if last {
-                flags |= if chunk.fin { FIN } else { 0 } | if chunk.psh { PSH } else { 0 };
+                // PSH ends what leaves as several segments, each time anew.
+                let psh = chunk.psh || chunk.packets() > 1;
+                flags |= if chunk.fin { FIN } else { 0 } | if psh { PSH } else { 0 };
             }
             let seq = chunk.seq.wrapping_add(offset);
             let payload = if len == 0 { Bytes::new() } else { self.snd.buffer.slice(seq, len) };
@@ -368,7 +371,12 @@ impl Connection {
 
     /// Our timestamp clock in milliseconds.
     pub(super) fn clock(&self, cx: &Context) -> u32 {
-        ((cx.now.as_nanos() / 1_000_000) as u32).wrapping_add(self.negotiated.ts_offset)
+        self.stamp_of(cx.now)
+    }
+
+    /// What our timestamp clock showed then.
+    pub(super) fn stamp_of(&self, at: Instant) -> u32 {
+        ((at.as_nanos() / 1_000_000) as u32).wrapping_add(self.negotiated.ts_offset)
     }
 
     fn segment_options(&mut self, cx: &Context) -> Options {

@@ -80,8 +80,7 @@ impl Connection {
         }
         let (now, delivered) = (cx.now, self.snd.delivered);
         self.snd.rtx.update(i, |c| (c.sent_at, c.delivered, c.ever_retransmitted) = (now, delivered, true));
-        let Some(mut chunk) = self.snd.rtx.get(i).cloned() else { return false };
-        chunk.psh |= chunk.packets() > 1;
+        let Some(chunk) = self.snd.rtx.get(i).cloned() else { return false };
         cx.add("RetransSegs", chunk.packets());
         if chunk.syn {
             cx.count("TCPSynRetrans");

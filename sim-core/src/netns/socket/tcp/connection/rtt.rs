@@ -12,6 +12,8 @@ pub(in super::super) const RTO_MIN: Duration = Duration::from_millis(200);
 pub(in super::super) const RTO_MAX: Duration = Duration::from_secs(120);
 /// `TCP_TIMEOUT_INIT`: the RTO before the first sample (RFC 6298 2.1).
 pub(in super::super) const RTO_INITIAL: Duration = Duration::from_secs(1);
+/// `TCP_TIMEOUT_FALLBACK`: the RTO of data if the handshake gave no RTT (RFC 6298 5.7).
+const RTO_FALLBACK: Duration = Duration::from_secs(3);
 /// One tick of the kernel's timers at HZ 250.
 pub(in super::super) const TICK: Duration = Duration::from_millis(4);
 /// `TCP_TIMEOUT_MIN_US`: least time a probe or the reordering timer waits beyond the RTT.
@@ -47,6 +49,14 @@ impl Rtt {
     pub(super) const fn new(rto_min: Duration) -> Self {
         let rto = RTO_INITIAL;
         Self { srtt8: 0, rto_min, mdev: 0, mdev_max: 0, rttvar: 0, seq: 0, min: u64::MAX, rto, backoff: 0 }
+    }
+
+    /// The handshake is over: where it gave no RTT, be patient (`tcp_init_metrics`).
+    pub(super) fn start(&mut self) {
+        if self.srtt8 == 0 {
+            self.rttvar = RTO_FALLBACK.as_micros();
+            (self.mdev, self.mdev_max, self.rto) = (self.rttvar, self.rttvar, RTO_FALLBACK);
+        }
     }
 
     /// The smoothed RTT.

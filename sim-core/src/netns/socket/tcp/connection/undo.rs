@@ -1,7 +1,7 @@
 //! Taking back a reduction that reordering or delay, not loss, has caused (Eifel, D-SACK; `tcp_try_undo_*`).
 
 use super::ack::Found;
-use super::{CaState, Connection};
+use super::{CaState, Connection, State};
 use crate::engine::time::Instant;
 use crate::netns::socket::tcp::context::Context;
 use crate::netns::socket::tcp::seq::before;
@@ -22,9 +22,10 @@ impl Connection {
     pub(super) fn was_only_delayed(&self, cx: &Context) -> bool {
         match self.recovery.retrans_stamp {
             Some(first) => self.recovery.last_echo.is_some_and(|echo| {
-                let stamp = ((first.as_nanos() / 1_000_000) as u32).wrapping_add(self.negotiated.ts_offset);
-                self.negotiated.timestamps.is_some() && cx.config.timestamps && before(echo, stamp)
+                self.negotiated.timestamps.is_some() && cx.config.timestamps && before(echo, self.stamp_of(first))
             }),
+            // A SYN that is acknowledged has no stamp any more, however often it was sent.
+            None if self.state == State::SynSent => false,
             None => self.negotiated.sack || before(self.snd.una, self.recovery.high_seq),
         }
     }

@@ -1,5 +1,7 @@
 //! What the application calls on a connection (net/ipv4/tcp.c).
 
+use std::net::Shutdown;
+
 use bytes::Bytes;
 
 use super::output::{Amount, Nagle};
@@ -111,15 +113,21 @@ impl Connection {
         }
     }
 
-    /// shutdown(SHUT_WR): FIN after what was written (`tcp_shutdown`).
-    pub(in super::super) fn shutdown_write(&mut self, cx: &mut Context) -> Result<(), Errno> {
+    /// Ends reading, or writing with a FIN after what was written, or both (`inet_shutdown`, `tcp_shutdown`).
+    pub(in super::super) fn shutdown(&mut self, cx: &mut Context, how: Shutdown) -> Result<(), Errno> {
         match self.state {
             State::Closed | State::TimeWait | State::Listen => return Err(Errno::ENOTCONN),
             State::SynSent => self.disconnect(cx),
             _ => {
-                self.send_shutdown = true;
-                self.send_fin(cx);
+                self.receive_shutdown |= how != Shutdown::Write;
+                if how != Shutdown::Read {
+                    self.send_shutdown = true;
+                    self.send_fin(cx);
+                }
             }
+        }
+        if how != Shutdown::Write {
+            cx.wake(self.id, Wake::Readable);
         }
         Ok(())
     }
@@ -129,17 +137,6 @@ impl Connection {
         self.close_down(cx);
         (self.receive_shutdown, self.send_shutdown) = (false, false);
         self.error = Some(Errno::ECONNRESET);
-    }
-
-    /// shutdown(SHUT_RD) (`inet_shutdown`).
-    pub(in super::super) fn shutdown_read(&mut self, cx: &mut Context) -> Result<(), Errno> {
-        match self.state {
-            State::Closed => return Err(Errno::ENOTCONN),
-            State::SynSent => self.disconnect(cx),
-            _ => self.receive_shutdown = true,
-        }
-        cx.wake(self.id, Wake::Readable);
-        Ok(())
     }
 
     /// The state after close() or shutdown(), and the FIN if there has to be one (`tcp_close_state`, `tcp_send_fin`).

@@ -119,13 +119,15 @@ impl TcpTable {
             self.cx.count("ListenDrops");
             return;
         }
+        let mut syn = segment.clone();
+        syn.options.mss = Some(listener.options.limit_mss(segment.options.mss));
         if cookie {
             listener.last_cookie = Some(self.cx.now);
-            return self.send_cookie(id, segment, path);
+            return self.send_cookie(id, &syn, path);
         }
         listener.requests += 1;
         let isn = isn.unwrap_or_else(|| self.cx.rng.next_u32());
-        let Some(request) = self.request(id, segment, path, isn) else { return };
+        let Some(mut request) = self.request(id, &syn, path, isn) else { return };
         let syn_ack = request.syn_ack(&self.cx);
         self.cx.count("OutSegs");
         self.cx.out.push_back(syn_ack);

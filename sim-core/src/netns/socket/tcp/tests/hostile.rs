@@ -1,5 +1,7 @@
 //! A peer that sends anything: the table neither panics nor hangs nor grows.
 
+use std::net::Shutdown;
+
 use proptest::prelude::*;
 
 use super::super::*;
@@ -136,7 +138,7 @@ impl Bench {
         match event {
             Event::Send(n) => drop(self.table.send(self.now, id, &vec![0; *n])),
             Event::Recv(n) => drop(self.table.recv(self.now, id, *n)),
-            Event::Shutdown => drop(self.table.shutdown_write(self.now, id)),
+            Event::Shutdown => drop(self.table.shutdown(self.now, id, Shutdown::Write)),
             _ => {
                 self.table.close(self.now, id);
                 self.socket = None;

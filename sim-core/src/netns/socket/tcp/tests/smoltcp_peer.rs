@@ -1,7 +1,7 @@
 //! smoltcp, which others wrote, as the peer: real bytes over a wire that may lose some.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
@@ -164,7 +164,7 @@ fn exchange(seed: u64, loss: u32, size: usize, we_connect: bool) {
         {
             sent[0] += n;
             if sent[0] == size {
-                p.table.shutdown_write(p.now, id).expect("connected");
+                p.table.shutdown(p.now, id, Shutdown::Write).expect("connected");
             }
         }
         match p.table.recv(p.now, id, 5000) {
