@@ -121,13 +121,14 @@ impl Connection {
             && segment.ack == self.snd.nxt
     }
 
-    /// `tcp_sequence`: data beyond the window is only taken while nothing waits to be read.
+    /// `tcp_sequence`: data beyond the window is only taken while nothing waits to be read; a FIN may lie there.
     fn in_receive_window(&self, segment: &Segment) -> Result<(), Outside> {
         let limit = self.rcv.nxt.wrapping_add(self.rcv.window());
         if before(segment.end(), self.rcv.wup) {
             return Err(Outside::Old);
         }
-        if after(segment.end(), limit) && (after(segment.seq, limit) || !self.rcv.queue_is_empty()) {
+        let data_end = segment.end().wrapping_sub(u32::from(segment.has(FIN)));
+        if after(data_end, limit) && (after(segment.seq, limit) || !self.rcv.queue_is_empty()) {
             return Err(Outside::Beyond);
         }
         Ok(())

@@ -235,7 +235,10 @@ impl Connection {
             self.report_duplicate(cx, seq, end);
             return self.refuse_data();
         }
-        if !before(seq, self.rcv.nxt.wrapping_add(self.rcv.window())) || self.rcv.window() == 0 {
+        // A bare FIN needs no window: else it would come again and again (`tcp_data_queue`).
+        let bare_fin = seq == self.rcv.nxt && segment.payload.is_empty() && segment.has(FIN);
+        let window = self.rcv.window();
+        if !bare_fin && (window == 0 || !before(seq, self.rcv.nxt.wrapping_add(window))) {
             if seq == self.rcv.nxt {
                 cx.count("TCPZeroWindowDrop");
             }
