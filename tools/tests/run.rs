@@ -51,7 +51,7 @@ fn the_examples_run_and_every_call_is_answered() {
 #[test]
 fn clusters_of_ipv6_and_of_both_families_answer_every_call() {
     let folder = tempfile::tempdir().unwrap();
-    for family in ["ipv6", "dual"] {
+    for family in ["ipv6", "dual", "ipv6,ipv4"] {
         let ran = everyhop(folder.path(), &[&example("dual"), "--ip-family", family, "--nodes", "2", "--json"]);
         let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
         assert_eq!(ran.status.code(), Some(0), "{family}: {report:#}");

@@ -12,7 +12,6 @@ use super::underlay::{Underlay, networks, networks_outside};
 use super::{ClusterConfig, ClusterError, Node};
 use crate::agent::ControlPlane;
 use crate::api::{self, Namespace};
-use crate::cloud::Plan;
 use crate::cloud::lb::LoadBalancers;
 use crate::cloud::routes::RouteController;
 use crate::controller;
@@ -50,8 +49,7 @@ pub(super) fn start(
     let inside = networks(config).into_iter().chain(config.service_networks.clone());
     let elsewhere = inside.chain(networks_outside(config)).collect();
     let (gateway, balancer) = (underlay.gateway, underlay.balancer);
-    let plan = Plan::of(config.families()[0]);
-    let balancers = LoadBalancers::new(config.load_balancer.clone(), plan, (gateway, balancer), elsewhere);
+    let balancers = LoadBalancers::new(config.load_balancer.clone(), config.families(), (gateway, balancer), elsewhere);
     plane.spawn(world, "service-controller", Box::new(balancers));
     if config.pod_routes {
         plane.spawn(world, "route-controller", Box::new(RouteController::new(gateway)));

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use sim_core::engine::time::Duration;
+use sim_core::wire::ip::Family;
 
-use super::health::unspecified;
 use super::runner::Pace;
 use crate::command::Command;
 
@@ -117,6 +117,15 @@ pub struct Node {
     pub cores: u32,
 }
 
+impl Node {
+    /// What listens on every address: where there is IPv6, Go opens one socket for both families, whichever unspecified
+    /// address it is told (`favoriteAddrFamily` of package net).
+    pub(super) fn all_addresses(&self) -> IpAddr {
+        let families = self.addresses.iter().chain([&self.ip]).copied().map(Family::of);
+        families.max().expect("the family of its primary address").unspecified()
+    }
+}
+
 /// Which addresses of a node serve node ports (upstream `nodeport_addresses.go`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum NodePortAddresses {
@@ -151,7 +160,7 @@ impl Config {
     /// Where health check node ports listen: where node ports are served.
     pub(super) fn health_check_addresses(&self, node: &Node) -> Vec<IpAddr> {
         match self.node_port_addresses(node) {
-            NodePortAddresses::All => vec![unspecified(node.ip)],
+            NodePortAddresses::All => vec![node.all_addresses()],
             NodePortAddresses::These(these) => these,
         }
     }

@@ -95,6 +95,9 @@ pub enum IpFamily {
     Ipv6,
     /// Both, IPv4 first.
     Dual,
+    /// Both, IPv6 first: in the order of `--service-cluster-ip-range`.
+    #[serde(rename = "ipv6,ipv4")]
+    Ipv6Ipv4,
 }
 
 /// flannel's backend, or none.
@@ -124,10 +127,11 @@ pub type Choice<T> = (&'static str, &'static str, T);
 
 impl IpFamily {
     /// All there are.
-    pub const ALL: [Choice<Self>; 3] = [
+    pub const ALL: [Choice<Self>; 4] = [
         ("ipv4", "IPv4 alone", Self::Ipv4),
         ("ipv6", "IPv6 alone", Self::Ipv6),
         ("dual", "both; who says nothing gets IPv4", Self::Dual),
+        ("ipv6,ipv4", "both; who says nothing gets IPv6", Self::Ipv6Ipv4),
     ];
 }
 
@@ -246,7 +250,8 @@ impl ClusterOptions {
         let families: &[Family] = match self.ip_family {
             IpFamily::Ipv4 => &[Family::V4],
             IpFamily::Ipv6 => &[Family::V6],
-            IpFamily::Dual => &Family::ALL,
+            IpFamily::Dual => &[Family::V4, Family::V6],
+            IpFamily::Ipv6Ipv4 => &[Family::V6, Family::V4],
         };
         let mut config = ClusterConfig { nodes, cpus, kernel, zones, seed: Seed(seed), ..ClusterConfig::of(families) };
         let (backend, pod_routes) = match self.network {

@@ -1,6 +1,5 @@
 //! One load balancer: what a Service asks of the cloud.
 
-use sim_core::wire::ip::Family;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -43,14 +42,11 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    /// Whether balancers of this kind and family can do what `service` asks for.
+    /// Whether balancers of this kind can do what `service` asks for.
     ///
     /// # Errors
     /// Why not, in words.
-    pub(super) fn can_serve(service: &Service, config: &LbConfig, family: Family) -> Result<(), String> {
-        if !service.ip_families.contains(&family) {
-            return Err(format!("the load balancers of this cloud speak {family}, and the Service does not"));
-        }
+    pub(super) fn can_serve(service: &Service, config: &LbConfig) -> Result<(), String> {
         if config.kind == LbKind::Nat && service.ports.iter().any(|port| port.node_port.is_none()) {
             return Err("it has no node port, and the load balancer can only lead there".into());
         }
@@ -91,6 +87,8 @@ pub(super) fn needs_update(old: &Service, new: &Service) -> bool {
             service.load_balancer_source_ranges.clone(),
             service.session_affinity,
             (service.load_balancer_ip, service.external_traffic_policy, service.health_check_node_port),
+            // The order cannot change.
+            service.ip_families.len(),
             (service.annotations.clone(), service.meta.uid),
         )
     };

@@ -7,21 +7,21 @@ use std::net::IpAddr;
 
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::netns::socket::Socket;
+use sim_core::wire::ip::Family;
 
 use super::config::HealthCheck;
 use super::health::Health;
 use super::probe::{CheckTarget, Probe};
 use crate::agent::Context;
+use crate::cloud::Plan;
 
-/// A node, and what it is asked.
-pub(super) type CheckId = (String, CheckTarget);
+/// A node by its address, and what it is asked there.
+pub(super) type CheckId = (IpAddr, CheckTarget);
 
 /// All checks, made from the netns of the load balancers.
 #[derive(Clone, Debug)]
 pub(super) struct Checks {
     netns: NetnsId,
-    /// The address they come from.
-    from: IpAddr,
     checks: BTreeMap<CheckId, Check>,
     by_socket: BTreeMap<SocketId, CheckId>,
     /// Checks made so far.
@@ -32,36 +32,35 @@ pub(super) struct Checks {
 struct Check {
     /// Tells it from an earlier one of the same node and port.
     serial: u64,
-    ip: IpAddr,
     pace: HealthCheck,
     health: Health,
     probe: Option<Probe>,
 }
 
 impl Checks {
-    pub(super) fn new(netns: NetnsId, from: IpAddr) -> Self {
-        Self { netns, from, checks: BTreeMap::new(), by_socket: BTreeMap::new(), made: 0 }
+    pub(super) fn new(netns: NetnsId) -> Self {
+        Self { netns, checks: BTreeMap::new(), by_socket: BTreeMap::new(), made: 0 }
     }
 
     /// Keeps the checks in `wanted` and makes the missing ones; those are given back, each with its serial number.
     pub(super) fn keep(
         &mut self,
         cx: &mut Context<'_>,
-        wanted: &BTreeMap<CheckId, (IpAddr, HealthCheck)>,
+        wanted: &BTreeMap<CheckId, HealthCheck>,
     ) -> Vec<(CheckId, u64)> {
-        let stays = |id: &CheckId, check: &Check| wanted.get(id) == Some(&(check.ip, check.pace));
-        let gone = self.checks.iter().filter(|(id, check)| !stays(id, check)).map(|(id, _)| id.clone());
+        let stays = |id: &CheckId, check: &Check| wanted.get(id) == Some(&check.pace);
+        let gone = self.checks.iter().filter(|(id, check)| !stays(id, check)).map(|(id, _)| *id);
         for id in gone.collect::<Vec<_>>() {
             self.end_probe(cx, &id);
             self.checks.remove(&id);
         }
         let mut new = Vec::new();
-        for (id, (ip, pace)) in wanted {
+        for (id, pace) in wanted {
             if !self.checks.contains_key(id) {
                 self.made += 1;
-                new.push((id.clone(), self.made));
-                let check = Check { serial: self.made, ip: *ip, pace: *pace, health: Health::default(), probe: None };
-                self.checks.insert(id.clone(), check);
+                new.push((*id, self.made));
+                let check = Check { serial: self.made, pace: *pace, health: Health::default(), probe: None };
+                self.checks.insert(*id, check);
             }
         }
         new
@@ -73,19 +72,22 @@ impl Checks {
     }
 
     /// The nodes that are healthy by the answer to this question.
-    pub(super) fn healthy(&self, target: CheckTarget) -> BTreeSet<&str> {
+    pub(super) fn healthy(&self, target: CheckTarget) -> BTreeSet<IpAddr> {
         let asked = self.checks.iter().filter(|((_, asked), check)| *asked == target && check.health.is_healthy);
-        asked.map(|((node, _), _)| node.as_str()).collect()
+        asked.map(|((node, _), _)| *node).collect()
     }
 
-    /// Begins a probe; one that cannot even begin has failed. The node's name if it is believed to be different now.
+    /// Begins a probe, from the balancer's own address; one that cannot even begin has failed. The check, if its node is
+    /// believed to be different now.
     pub(super) fn begin(&mut self, cx: &mut Context<'_>, id: &CheckId) -> Option<CheckId> {
         self.end_probe(cx, id);
         let check = self.checks.get_mut(id)?;
-        match Probe::begin(cx.world(), (self.netns, self.from), check.ip, id.1) {
+        let (node, asked) = *id;
+        let from = Plan::of(Family::of(node)).balancer;
+        match Probe::begin(cx.world(), (self.netns, from), node, asked) {
             Ok(probe) => {
                 cx.own(self.netns, Socket::Tcp(probe.socket));
-                self.by_socket.insert(probe.socket, id.clone());
+                self.by_socket.insert(probe.socket, *id);
                 check.probe = Some(probe);
                 None
             }
@@ -95,7 +97,7 @@ impl Checks {
 
     /// Something happened to a socket; the check, if its node is believed to be different now.
     pub(super) fn woken(&mut self, cx: &mut Context<'_>, socket: SocketId) -> Option<CheckId> {
-        let id = self.by_socket.get(&socket)?.clone();
+        let id = *self.by_socket.get(&socket)?;
         let passed = self.checks.get_mut(&id)?.probe.as_mut()?.go_on(cx.world())?;
         self.ended(cx, &id, passed)
     }
@@ -109,7 +111,7 @@ impl Checks {
     fn ended(&mut self, cx: &mut Context<'_>, id: &CheckId, passed: bool) -> Option<CheckId> {
         self.end_probe(cx, id);
         let check = self.checks.get_mut(id)?;
-        check.health.observe(passed, &check.pace).then(|| id.clone())
+        check.health.observe(passed, &check.pace).then_some(*id)
     }
 
     fn end_probe(&mut self, cx: &mut Context<'_>, id: &CheckId) {

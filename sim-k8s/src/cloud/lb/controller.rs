@@ -2,7 +2,9 @@
 //! `controllers/service/controller.go`, and what the cloud does behind it).
 //!
 //! One Service is looked after at a time (`--concurrent-service-syncs` is 1), and each call to the cloud takes its time.
-//! A Service is told its address once the first health checks are over: before, a balancer does not know where to send.
+//! A Service is told its addresses once the first health checks are over: before, a balancer does not know where to send.
+//!
+//! A balancer is known by its address, and so is a node: a Service of both families has two balancers, and a node two targets.
 
 use sim_core::wire::ip::Family;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,7 +38,7 @@ const WATCHED: [Kind; 2] = [Kind::Service, Kind::Node];
 #[derive(Clone, Debug)]
 pub struct LoadBalancers {
     config: LbConfig,
-    plan: &'static Plan,
+    families: Vec<Family>,
     gateway: NetnsId,
     netns: NetnsId,
     cache: Cache,
@@ -49,10 +51,10 @@ pub struct LoadBalancers {
     /// Services that could not be served: why, and how long each waits for the next attempt.
     failed: BTreeMap<ObjectKey, (String, Duration)>,
     addresses: Addresses,
-    balancers: BTreeMap<ObjectKey, Live>,
-    targets: BTreeMap<String, Target>,
-    /// Nodes that are no target of a Service any more, and when its connections to them end.
-    draining: BTreeMap<(ObjectKey, String), Instant>,
+    balancers: BTreeMap<IpAddr, Live>,
+    targets: BTreeMap<IpAddr, Target>,
+    /// Balancers, nodes that are no target of theirs any more, and when connections to them end.
+    draining: BTreeMap<(IpAddr, IpAddr), Instant>,
     next_mark: u32,
     checks: Checks,
     tasks: BTreeMap<u64, Task>,
@@ -67,36 +69,38 @@ pub struct LoadBalancers {
 struct Live {
     balancer: Balancer,
     /// Its nodes.
-    nodes: Vec<String>,
+    nodes: BTreeSet<IpAddr>,
     /// Those that get new connections.
-    serving: Vec<String>,
+    serving: BTreeSet<IpAddr>,
 }
 
 /// Something to be done later.
 #[derive(Clone, Debug)]
 enum Task {
     /// The cloud has done what was asked of it for a Service: the Service and the nodes as they were then; `None`: take
-    /// its balancer down.
-    Synced(ObjectKey, Option<(Arc<Service>, BTreeMap<String, IpAddr>)>),
+    /// its balancers down.
+    Synced(ObjectKey, Option<(Arc<Service>, BTreeSet<IpAddr>)>),
     /// A Service is looked after once more.
     Retry(ObjectKey),
-    /// The first checks of a balancer are over.
+    /// The first checks of a Service's balancers are over.
     Tell(ObjectKey),
     /// It is time for a check.
     Check(CheckId, u64),
     /// It is too late for an answer.
     Timeout(CheckId, u64),
-    /// The balancer of a Service takes in what is believed of its nodes.
-    Program(ObjectKey),
-    /// Connections of a Service to a node that is no target any more have gone on for long enough.
-    Drained(ObjectKey, String),
+    /// A balancer takes in what is believed of its nodes.
+    Program(IpAddr),
+    /// Connections of a balancer to a node that is no target any more have gone on for long enough.
+    Drained(IpAddr, IpAddr),
 }
 
 impl Agent for LoadBalancers {
     fn on(&mut self, event: Event, cx: &mut Context<'_>) {
         match event {
             Event::Start => {
-                self.exec(cx, self.netns, rules::start(&self.config, Family::of(self.plan.balancer)));
+                for family in self.families.clone() {
+                    self.exec(cx, self.netns, rules::start(&self.config, family));
+                }
                 WATCHED.into_iter().for_each(|kind| cx.watch(Interest::All(kind)));
             }
             Event::Listed(_) => {
@@ -124,18 +128,18 @@ impl Agent for LoadBalancers {
 }
 
 impl LoadBalancers {
-    /// Balancers in the netns `balancer`, whose addresses `gateway` leads there: those that `plan` has for them, none of them
-    /// out of the networks `elsewhere`.
+    /// Balancers in the netns `balancer`, whose addresses `gateway` leads there: those that the [`Plan`]s of these families have
+    /// for them, none of them out of the networks `elsewhere`.
     pub fn new(
         config: LbConfig,
-        plan: &'static Plan,
+        families: Vec<Family>,
         (gateway, balancer): (NetnsId, NetnsId),
         elsewhere: Vec<IpNet>,
     ) -> Self {
         Self {
-            addresses: Addresses::new(plan.balanced, elsewhere),
+            addresses: Addresses::new(families.iter().map(|family| Plan::of(*family).balanced).collect(), elsewhere),
             config,
-            plan,
+            families,
             gateway,
             netns: balancer,
             cache: Cache::default(),
@@ -147,7 +151,7 @@ impl LoadBalancers {
             targets: BTreeMap::new(),
             draining: BTreeMap::new(),
             next_mark: FIRST_MARK,
-            checks: Checks::new(balancer, plan.balancer),
+            checks: Checks::new(balancer),
             tasks: BTreeMap::new(),
             next_task: 0,
             commands: VecDeque::new(),
@@ -163,7 +167,8 @@ impl LoadBalancers {
             (Object::Service(service), _) => self.enqueue(&service.key),
             (Object::Node(new), Some(Object::Node(old))) if !gone && !is_reason(&old, new) => {}
             (Object::Node(_), _) => {
-                let services: Vec<ObjectKey> = self.balancers.keys().cloned().collect();
+                let services: BTreeSet<ObjectKey> =
+                    self.balancers.values().map(|live| live.balancer.service.clone()).collect();
                 services.iter().for_each(|service| self.enqueue_if_nodes_differ(service));
             }
             _ => {}
@@ -196,8 +201,8 @@ impl LoadBalancers {
                 let believed = self.checks.timed_out(cx, &id, serial);
                 self.believed(cx, believed);
             }
-            Task::Program(service) => self.program(cx, &service),
-            Task::Drained(service, node) => self.drained(cx, service, node),
+            Task::Program(ip) => self.program(cx, ip),
+            Task::Drained(ip, node) => self.drained(cx, (ip, node)),
         }
     }
 
@@ -229,23 +234,25 @@ impl LoadBalancers {
         }
     }
 
-    /// Looks after a Service if its balancer has other nodes than it is to have.
+    /// Looks after a Service if its balancers have other nodes than they are to have.
     fn enqueue_if_nodes_differ(&mut self, service: &ObjectKey) {
-        let Some(live) = self.balancers.get(service) else { return };
         let now = self.nodes_now();
-        let ip = |node: &String| self.targets.get(node).map(|target| target.ip);
-        let is_same = live.nodes.len() == now.len() && live.nodes.iter().all(|node| now.get(node).copied() == ip(node));
-        if !is_same {
+        if self.balancers_of(service).any(|(ip, live)| live.nodes != reached_from(ip, &now)) {
             self.enqueue(service);
         }
     }
 
-    /// The nodes that are to be targets, and their addresses.
-    fn nodes_now(&self) -> BTreeMap<String, IpAddr> {
+    /// The balancers of a Service, each with its address.
+    fn balancers_of(&self, service: &ObjectKey) -> impl Iterator<Item = (IpAddr, &Live)> {
+        let all = self.balancers.iter().map(|(ip, live)| (*ip, live));
+        all.filter(move |(_, live)| live.balancer.service == *service)
+    }
+
+    /// The addresses of the nodes that are to be targets, one a family.
+    fn nodes_now(&self) -> BTreeSet<IpAddr> {
         let targets = self.cache.nodes.values().filter(|node| is_target(node));
-        let family = Family::of(self.plan.balancer);
-        let ip = |node: &Node| node.internal_ips.iter().copied().find(|ip| family.has(ip));
-        targets.filter_map(|node| Some((node.key.name.clone(), ip(node)?))).collect()
+        let ip = |node: &Node, family: &Family| node.internal_ips.iter().copied().find(|ip| family.has(ip));
+        targets.flat_map(|node| self.families.iter().filter_map(|family| ip(node, family))).collect()
     }
 
     /// Begins to look after the next Service, unless the cloud is busy.
@@ -253,7 +260,8 @@ impl LoadBalancers {
         while !self.is_busy && self.unlisted == 0 {
             let Some(key) = self.queue.pop_front() else { return };
             let service = self.cache.services.get(&key).filter(|service| wants_balancer(service)).cloned();
-            let span = match (&service, self.balancers.contains_key(&key)) {
+            let is_served = self.balancers_of(&key).next().is_some();
+            let span = match (&service, is_served) {
                 (None, false) => {
                     if self.failed.remove(&key).is_some() {
                         self.tell(cx, &key);
@@ -277,67 +285,75 @@ impl LoadBalancers {
         self.later(cx, delay, Task::Retry(service));
     }
 
-    /// Makes the balancer of a Service, or makes it as it is to be now.
-    fn ensure(
-        &mut self,
-        cx: &mut Context<'_>,
-        service: &Service,
-        nodes: &BTreeMap<String, IpAddr>,
-    ) -> Result<(), String> {
+    /// Makes the balancers of a Service, or makes them as they are to be now.
+    fn ensure(&mut self, cx: &mut Context<'_>, service: &Service, nodes: &BTreeSet<IpAddr>) -> Result<(), String> {
         let key = &service.key;
-        Balancer::can_serve(service, &self.config, Family::of(self.plan.balancer))?;
-        let ip = self.addresses.give(key, service.load_balancer_ip)?;
+        Balancer::can_serve(service, &self.config)?;
+        let ips = self.addresses.give(key, &service.ip_families, service.load_balancer_ip)?;
         self.failed.remove(key);
-        if self.balancers.get(key).is_some_and(|live| live.balancer.ip != ip) {
-            self.take_rules_down(cx, key);
+        let gone: Vec<IpAddr> = self.balancers_of(key).map(|(ip, _)| ip).filter(|ip| !ips.contains(ip)).collect();
+        gone.into_iter().for_each(|ip| self.take_rules_down(cx, ip));
+        let has_all = ips.iter().all(|ip| self.balancers.contains_key(ip));
+        for ip in ips {
+            self.ensure_balancer(cx, service, ip, reached_from(ip, nodes));
         }
-        let old = self.balancers.remove(key);
-        let seed = old.as_ref().map_or_else(|| cx.draws().next_u32(), |old| old.balancer.seed);
-        self.add_targets(cx, nodes);
-        let serving = old.as_ref().map_or_else(Vec::new, |old| old.serving.clone());
-        let balancer = Balancer::of(service, ip, seed, &self.config);
-        self.balancers.insert(key.clone(), Live { nodes: nodes.keys().cloned().collect(), balancer, serving });
-        for node in old.iter().flat_map(|old| &old.nodes).filter(|node| !nodes.contains_key(*node)) {
-            self.draining.insert((key.clone(), node.clone()), cx.now() + self.config.draining);
-            self.later(cx, self.config.draining, Task::Drained(key.clone(), node.clone()));
-        }
-        self.renew_checks(cx);
-        self.program(cx, key);
-        if old.is_none() {
-            self.exec(cx, self.gateway, nat::publish(ip, self.plan.balancer));
-            let (_, pace) = self.balancers[key].balancer.check;
-            let checked = pace.interval.saturating_mul(u64::from(pace.healthy)) + pace.timeout;
-            self.later(cx, checked, Task::Tell(key.clone()));
-        } else {
+        if has_all {
             self.tell(cx, key);
+        } else {
+            let pace = self.balancers_of(key).map(|(_, live)| live.balancer.check.1).next();
+            let checked = pace.map(|pace| pace.interval.saturating_mul(u64::from(pace.healthy)) + pace.timeout);
+            self.later(cx, checked.unwrap_or_default(), Task::Tell(key.clone()));
         }
         Ok(())
     }
 
+    fn ensure_balancer(&mut self, cx: &mut Context<'_>, service: &Service, ip: IpAddr, nodes: BTreeSet<IpAddr>) {
+        let old = self.balancers.remove(&ip);
+        let seed = old.as_ref().map_or_else(|| cx.draws().next_u32(), |old| old.balancer.seed);
+        self.add_targets(cx, &nodes);
+        let serving = old.as_ref().map_or_else(BTreeSet::new, |old| old.serving.clone());
+        for node in old.iter().flat_map(|old| &old.nodes).filter(|node| !nodes.contains(node)) {
+            self.draining.insert((ip, *node), cx.now() + self.config.draining);
+            self.later(cx, self.config.draining, Task::Drained(ip, *node));
+        }
+        let balancer = Balancer::of(service, ip, seed, &self.config);
+        self.balancers.insert(ip, Live { nodes, balancer, serving });
+        self.renew_checks(cx);
+        self.program(cx, ip);
+        if old.is_none() {
+            self.exec(cx, self.gateway, nat::publish(ip, Plan::of(Family::of(ip)).balancer));
+        }
+    }
+
     fn take_down(&mut self, cx: &mut Context<'_>, service: &ObjectKey) {
-        self.take_rules_down(cx, service);
+        let ips: Vec<IpAddr> = self.balancers_of(service).map(|(ip, _)| ip).collect();
+        ips.into_iter().for_each(|ip| self.take_rules_down(cx, ip));
         self.addresses.release(service);
         self.failed.remove(service);
-        self.draining.retain(|(draining, _), _| draining != service);
         self.renew_checks(cx);
         self.forget_targets(cx);
         self.tell(cx, service);
     }
 
-    fn take_rules_down(&mut self, cx: &mut Context<'_>, service: &ObjectKey) {
-        if let Some(Live { balancer, .. }) = self.balancers.remove(service) {
-            self.exec(cx, self.gateway, nat::withdraw(balancer.ip, self.plan.balancer));
-            let others = self.balancers.values().map(|live| &live.balancer);
-            let commands = rules::remove(self.config.kind, others, balancer.ip);
-            self.exec(cx, self.netns, commands);
-        }
+    fn take_rules_down(&mut self, cx: &mut Context<'_>, ip: IpAddr) {
+        self.balancers.remove(&ip);
+        self.draining.retain(|(draining, _), _| *draining != ip);
+        self.exec(cx, self.gateway, nat::withdraw(ip, Plan::of(Family::of(ip)).balancer));
+        let commands = rules::remove(self.config.kind, self.balancers_like(ip), ip);
+        self.exec(cx, self.netns, commands);
     }
 
-    /// Tells a Service where its balancer is reached, and what was wrong.
+    /// The balancers of the family of `ip`, whose rules are in one table.
+    fn balancers_like(&self, ip: IpAddr) -> impl Iterator<Item = &Balancer> + Clone {
+        let all = self.balancers.values().map(|live| &live.balancer);
+        all.filter(move |other| Family::of(other.ip) == Family::of(ip))
+    }
+
+    /// Tells a Service where its balancers are reached, and what was wrong.
     fn tell(&mut self, cx: &mut Context<'_>, key: &ObjectKey) {
         let Some(service) = self.cache.services.get(key) else { return };
-        let ingress = |live: &Live| Ingress { ip: Some(live.balancer.ip), is_vip: !self.config.is_proxy };
-        let ingress: Vec<Ingress> = self.balancers.get(key).map(ingress).into_iter().collect();
+        let ingress = |ip: IpAddr| Ingress { ip: Some(ip), is_vip: !self.config.is_proxy };
+        let ingress: Vec<Ingress> = self.balancers_of(key).map(|(ip, _)| ingress(ip)).collect();
         let error = self.failed.get(key).map(|(why, _)| why.clone());
         if service.ingress != ingress || service.balancer_error != error {
             let (service, uid) = (key.clone(), service.meta.uid);
@@ -345,17 +361,15 @@ impl LoadBalancers {
         }
     }
 
-    fn add_targets(&mut self, cx: &mut Context<'_>, nodes: &BTreeMap<String, IpAddr>) {
-        for (node, ip) in nodes {
-            let known = self.targets.get(node);
-            if known.is_some_and(|target| target.ip == *ip) {
+    fn add_targets(&mut self, cx: &mut Context<'_>, nodes: &BTreeSet<IpAddr>) {
+        for ip in nodes {
+            if self.targets.contains_key(ip) {
                 continue;
             }
-            let mut commands = known.map_or_else(Vec::new, |old| rules::remove_target(self.config.kind, old));
             let target = Target { ip: *ip, mark: self.next_mark };
             self.next_mark += 1;
-            commands.extend(rules::add_target(self.config.kind, &target));
-            self.targets.insert(node.clone(), target);
+            let commands = rules::add_target(self.config.kind, &target);
+            self.targets.insert(*ip, target);
             self.exec(cx, self.netns, commands);
         }
     }
@@ -363,22 +377,21 @@ impl LoadBalancers {
     /// Nodes that no balancer knows are forgotten, with all connections to them.
     fn forget_targets(&mut self, cx: &mut Context<'_>) {
         let live = self.balancers.values().flat_map(|live| &live.nodes);
-        let known: BTreeSet<&String> = live.chain(self.draining.keys().map(|(_, node)| node)).collect();
-        let unknown: Vec<String> = self.targets.keys().filter(|node| !known.contains(node)).cloned().collect();
+        let known: BTreeSet<IpAddr> = live.chain(self.draining.keys().map(|(_, node)| node)).copied().collect();
+        let unknown: Vec<IpAddr> = self.targets.keys().filter(|node| !known.contains(node)).copied().collect();
         for node in unknown {
             let commands = self.targets.remove(&node).map(|target| rules::remove_target(self.config.kind, &target));
             self.exec(cx, self.netns, commands.unwrap_or_default());
         }
     }
 
-    fn drained(&mut self, cx: &mut Context<'_>, service: ObjectKey, node: String) {
-        let drained = (service, node);
+    fn drained(&mut self, cx: &mut Context<'_>, drained: (IpAddr, IpAddr)) {
         if self.draining.get(&drained).is_none_or(|until| *until > cx.now()) {
             return;
         }
         self.draining.remove(&drained);
-        let (service, node) = drained;
-        let live = self.balancers.get(&service).filter(|live| !live.nodes.contains(&node));
+        let (ip, node) = drained;
+        let live = self.balancers.get(&ip).filter(|live| !live.nodes.contains(&node));
         if let (Some(live), Some(target)) = (live, self.targets.get(&node)) {
             let commands = vec![rules::cut(&live.balancer, target, Cut::All)];
             self.exec(cx, self.netns, commands);
@@ -391,10 +404,10 @@ impl LoadBalancers {
         let mut wanted = BTreeMap::new();
         for Live { balancer, nodes, .. } in self.balancers.values() {
             let (asked, pace) = balancer.check;
-            wanted.extend(nodes.iter().map(|node| ((node.clone(), asked), (self.targets[node].ip, pace))));
+            wanted.extend(nodes.iter().map(|node| ((*node, asked), pace)));
         }
         for (id, serial) in self.checks.keep(cx, &wanted) {
-            let interval = u32::try_from(wanted[&id].1.interval.as_micros()).unwrap_or(u32::MAX);
+            let interval = u32::try_from(wanted[&id].interval.as_micros()).unwrap_or(u32::MAX);
             let phase = Duration::from_micros(u64::from(cx.draws().below(interval.max(1))));
             self.later(cx, phase, Task::Check(id, serial));
         }
@@ -404,7 +417,7 @@ impl LoadBalancers {
         let Some(pace) = self.checks.pace(&id, serial) else { return };
         let believed = self.checks.begin(cx, &id);
         let timeout = pace.timeout.min(pace.interval);
-        self.later(cx, timeout, Task::Timeout(id.clone(), serial));
+        self.later(cx, timeout, Task::Timeout(id, serial));
         self.later(cx, pace.interval, Task::Check(id, serial));
         self.believed(cx, believed);
     }
@@ -414,31 +427,33 @@ impl LoadBalancers {
         let Some((node, asked)) = check else { return };
         let concerned =
             self.balancers.iter().filter(|(_, live)| live.balancer.check.0 == asked && live.nodes.contains(&node));
-        let concerned: Vec<ObjectKey> = concerned.map(|(service, _)| service.clone()).collect();
-        for service in concerned {
+        for ip in concerned.map(|(ip, _)| *ip).collect::<Vec<_>>() {
             let takes = cx.draw(self.config.propagation);
-            self.later(cx, takes, Task::Program(service));
+            self.later(cx, takes, Task::Program(ip));
         }
     }
 
-    /// The balancer of a Service sends new connections to its healthy nodes from now on.
-    fn program(&mut self, cx: &mut Context<'_>, service: &ObjectKey) {
-        let Some(live) = self.balancers.get(service) else { return };
+    /// A balancer sends new connections to its healthy nodes from now on.
+    fn program(&mut self, cx: &mut Context<'_>, ip: IpAddr) {
+        let Some(live) = self.balancers.get(&ip) else { return };
         let healthy = self.checks.healthy(live.balancer.check.0);
-        let mut serving: Vec<String> =
-            live.nodes.iter().filter(|node| healthy.contains(node.as_str())).cloned().collect();
+        let mut serving: BTreeSet<IpAddr> = live.nodes.intersection(&healthy).copied().collect();
         if serving.is_empty() && self.config.last_resort {
             serving.clone_from(&live.nodes);
         }
-        let all = self.balancers.values().map(|live| &live.balancer);
         let targets: Vec<Target> = serving.iter().map(|node| self.targets[node].clone()).collect();
-        let mut commands = vec![rules::program(self.config.kind, all, &live.balancer, &targets)];
+        let mut commands = vec![rules::program(self.config.kind, self.balancers_like(ip), &live.balancer, &targets)];
         let what = if self.config.unhealthy == Established::Cut { Cut::All } else { Cut::Udp };
         let failed = live.serving.iter().filter(|node| live.nodes.contains(node) && !serving.contains(node));
         commands.extend(failed.map(|node| rules::cut(&live.balancer, &self.targets[node], what)));
         self.exec(cx, self.netns, commands);
-        if let Some(live) = self.balancers.get_mut(service) {
+        if let Some(live) = self.balancers.get_mut(&ip) {
             live.serving = serving;
         }
     }
+}
+
+/// Those of `nodes` to which a balancer at `ip` can send: the ones of its family.
+fn reached_from(ip: IpAddr, nodes: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+    nodes.iter().copied().filter(|node| Family::of(ip).has(node)).collect()
 }

@@ -112,7 +112,8 @@ pub(super) fn remove_target(kind: LbKind, target: &Target) -> Vec<Command> {
         format!("{six}route del default via {ip} dev {INSIDE} table {mark}"),
     ];
     let routed = if kind == LbKind::Nat { Vec::new() } else { lines.map(Command::Ip).into() };
-    [routed, vec![Command::Conntrack(format!("-D -m {mark}"))]].concat()
+    let family = if ip.is_ipv6() { " -f ipv6" } else { "" };
+    [routed, vec![Command::Conntrack(format!("-D{family} -m {mark}"))]].concat()
 }
 
 /// What `ip` has to be told where no address says the family.

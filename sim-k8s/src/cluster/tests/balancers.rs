@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use sim_core::engine::time::Duration;
+use sim_core::wire::ip::Family;
+
 use super::bench::Bench;
 use super::{ip, udp};
-use crate::cloud::lb::LbConfig;
+use crate::cloud::lb::{LbConfig, LbKind};
 use crate::cluster::ClusterConfig;
 use crate::flannel;
 
@@ -89,6 +92,36 @@ fn with_a_local_policy_the_source_is_kept_and_nodes_without_a_pod_are_out_of_rot
     let (callers, ways) = thirty_calls(&mut bench);
     assert_eq!(callers, BTreeSet::from([ip("192.0.2.2")]));
     assert_eq!(ways, BTreeSet::from([vec![format!("n{}", pod.node + 1)]]), "one hop, to the node that has the pod");
+}
+
+#[test]
+fn a_service_of_both_families_has_a_balancer_of_each_whichever_comes_first() {
+    for (primary, other) in [(Family::V4, Family::V6), (Family::V6, Family::V4)] {
+        for load_balancer in [LbConfig::passthrough(), LbConfig::nat()] {
+            let nat = load_balancer.kind == LbKind::Nat;
+            let config = ClusterConfig { nodes: 3, load_balancer, ..ClusterConfig::of(&[primary, other]) };
+            let spec = "  ipFamilyPolicy: RequireDualStack\n  externalTrafficPolicy: Local\n";
+            let mut bench = Bench::with(&front(1, spec), config);
+            // Nodes that joined meanwhile had the addresses told before the first checks were over.
+            bench.run(Duration::from_secs(30));
+            let (world, service) = (bench.cluster.world_netns, bench.service("front"));
+            assert_eq!(service.cluster_ips.iter().copied().map(Family::of).collect::<Vec<_>>(), [primary, other]);
+            assert_eq!(service.external_ips, [ip("198.18.0.1"), ip("2001:db8:198:18::1")]);
+            let pod = bench.pods("echo")[0].clone();
+            assert_eq!(Family::of(pod.ip()), primary);
+            for (to, client, balancer) in [
+                (service.external_ips[0], "192.0.2.2", "10.240.0.2"),
+                (service.external_ips[1], "2001:db8:192::2", "2001:db8:240::2"),
+            ] {
+                for _ in 0..3 {
+                    let (_, caller) = bench.call(world, udp(to, 7));
+                    assert_eq!(caller, ip(if nat { balancer } else { client }), "{to}");
+                    let way = nodes_on_the_way(&mut bench);
+                    assert_eq!(way, [format!("n{}", pod.node + 1)], "{to}: its health check is answered in its family");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use sim_core::capture::{Direction, Hop};
@@ -10,7 +10,7 @@ use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::engine::errno::Errno;
 use sim_core::engine::time::{Duration, Instant};
 use sim_core::netns::socket::Socket;
-use sim_core::wire::ip::Family;
+use sim_core::wire::ip::{Family, ICMPV6};
 use sim_core::world::{Happened, World};
 
 use crate::agent::Notice;
@@ -105,10 +105,12 @@ impl Bench {
         let pod = self.cluster.pod(pod).expect("it was started");
         let served = served_ports(&pod.template, &pod.labels, &pod.key.namespace, &self.services);
         for (_, port) in served.into_iter().filter(|(protocol, _)| *protocol == Protocol::Udp) {
-            // At the pod's own address: bound to all of a node's, a server answers a pod of that node from cni0's.
-            let own = SocketAddr::new(pod.ip(), port);
-            let socket = self.world.udp_bind(pod.netns, own, false).expect("a free port");
-            self.servers.insert((pod.netns, socket), pod.key.clone());
+            // At the pod's own addresses: bound to all of a node's, a server answers a pod of that node from cni0's.
+            for ip in &pod.ips {
+                let own = SocketAddr::new(*ip, port);
+                let socket = self.world.udp_bind(pod.netns, own, false).expect("a free port");
+                self.servers.insert((pod.netns, socket), pod.key.clone());
+            }
         }
     }
 
@@ -139,7 +141,7 @@ impl Bench {
 
     /// The same; `ETIMEDOUT` if there is no answer.
     pub(super) fn try_call(&mut self, from: NetnsId, to: SocketAddr) -> Result<(String, IpAddr), Errno> {
-        let any = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        let any = SocketAddr::new(Family::of(to.ip()).unspecified(), 0);
         let client = self.world.udp_bind(from, any, false)?;
         self.world.udp_connect(from, client, to)?;
         self.world.drain_hops();
@@ -177,10 +179,15 @@ impl Bench {
         None
     }
 
-    /// The devices the frames of the last call passed, in order, without ARP.
+    /// The devices the frames of the last call passed, in order, without ARP and ICMPv6.
     pub(super) fn path(&mut self) -> Vec<String> {
+        let is_ip = |hop: &&Hop| match hop.frame.get(12..14) {
+            Some([0x08, 0x00]) => true,
+            Some([0x86, 0xdd]) => hop.frame.get(20) != Some(&ICMPV6),
+            _ => false,
+        };
         let hops = self.world.drain_hops();
-        hops.iter().filter(|hop| hop.frame.get(12..14) == Some(&[8, 0])).map(|hop| self.place(hop)).collect()
+        hops.iter().filter(is_ip).map(|hop| self.place(hop)).collect()
     }
 
     fn place(&self, hop: &Hop) -> String {

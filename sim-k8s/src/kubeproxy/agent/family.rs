@@ -98,7 +98,7 @@ impl FamilyProxier {
 
     /// Serves the health of the whole process; whether the port could be had.
     pub(super) fn serve_proxy(&mut self, cx: &mut Context<'_>) -> bool {
-        self.servers.serve_proxy(cx, self.netns, self.proxy.node().ip)
+        self.servers.serve_proxy(cx, self.netns, self.proxy.node().all_addresses())
     }
 
     /// Takes in a change; whether a sync is due.

@@ -10,5 +10,4 @@ mod services;
 
 pub use proxy::ProxyHealth;
 pub use servers::Servers;
-pub(super) use servers::unspecified;
 pub use services::ServiceHealth;

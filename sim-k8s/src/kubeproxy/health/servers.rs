@@ -1,7 +1,7 @@
 //! The sockets on which health is asked for.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use sim_core::engine::arena::{NetnsId, SocketId};
 use sim_core::netns::socket::Socket;
@@ -11,7 +11,7 @@ use crate::agent::Context;
 use crate::api::ObjectKey;
 use crate::http::{Conversation, Response};
 
-/// `healthzBindAddress` of the configuration: 0.0.0.0:10256.
+/// `healthzBindAddress` of the configuration: 0.0.0.0:10256, or [::]:10256.
 const PROXY_PORT: u16 = 10256;
 /// `net.core.somaxconn`, which Go asks for.
 const BACKLOG: u32 = 4096;
@@ -40,14 +40,14 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Listens for questions about kube-proxy itself, on every address of the family of `node_ip`; whether the port could
-    /// be had.
-    pub fn serve_proxy(&mut self, cx: &mut Context<'_>, netns: NetnsId, node_ip: IpAddr) -> bool {
-        self.listen(cx, netns, &[unspecified(node_ip)], PROXY_PORT, &About::Proxy)
+    /// Listens on `ip` for questions about kube-proxy itself; whether the port could be had.
+    pub fn serve_proxy(&mut self, cx: &mut Context<'_>, netns: NetnsId, ip: IpAddr) -> bool {
+        self.listen(cx, netns, &[ip], PROXY_PORT, &About::Proxy)
     }
 
     /// Listens on `ips` for questions about these Services and no longer for others. A port that cannot be had is tried
-    /// again with the next sync (`SyncServices`, `SyncEndpoints`).
+    /// again with the next sync (`SyncServices`, `SyncEndpoints`): so for a Service of both families the proxier that comes
+    /// first answers for both (kubernetes/kubernetes#114702, until 1.36).
     pub fn serve_services(&mut self, cx: &mut Context<'_>, netns: NetnsId, ips: &[IpAddr], services: ServiceHealth) {
         let wanted: BTreeMap<ObjectKey, u16> = services.ports().map(|(key, port)| (key.clone(), port)).collect();
         let before = std::mem::replace(&mut self.services, services);
@@ -142,9 +142,4 @@ impl Servers {
             }
         }
     }
-}
-
-/// Every address of the family of `ip`.
-pub(in crate::kubeproxy) fn unspecified(ip: IpAddr) -> IpAddr {
-    if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }

@@ -95,7 +95,7 @@ impl Bench {
         for service in services {
             bench.create(Object::Service(Arc::new(service.clone())));
         }
-        let agent = LoadBalancers::new(config, plan, (gateway, balancer), Vec::new());
+        let agent = LoadBalancers::new(config, vec![Family::V4], (gateway, balancer), Vec::new());
         bench.plane.spawn(&mut bench.world, "cloud", Box::new(agent));
         bench.run_for(secs(60));
         bench
