@@ -74,6 +74,15 @@ fn no_protocol(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: Packet)
     refuse(ns, ctx, packet, notice, DropReason::IpNoProto)
 }
 
+/// Longer datagrams are not summed up again by a socket (`CHECKSUM_BREAK`).
+const CHECKSUM_BREAK: usize = 76;
+
+/// Whether the header was changed after conntrack had summed up the packet (by `DSCP`, `HL`): to a socket of IPv6 the
+/// checksum is wrong then (`udp6_csum_init`).
+fn has_stale_sum(packet: &Packet) -> bool {
+    packet.summed.is_some_and(|sum| sum != ext::changeable_sum(packet.l3()))
+}
+
 /// `__udp4_lib_rcv`, `__udp6_lib_rcv`
 fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, mut packet: Packet) -> Next {
     let header_len = usize::from(ip.header_len);
@@ -88,7 +97,7 @@ fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, mut packet: Packet) -> 
         ns.mibs.udp(family, Udp::InErrors);
         return Next::Drop(DropReason::HdrTrunc, packet);
     }
-    if !l4::checksum_ok(ip.src, ip.dst, UDP, &l4[..said]) {
+    if !l4::checksum_ok(ip.src, ip.dst, UDP, &l4[..said]) || (said > CHECKSUM_BREAK && has_stale_sum(&packet)) {
         ns.mibs.udp(family, Udp::InCsumErrors);
         ns.mibs.udp(family, Udp::InErrors);
         return Next::Drop(DropReason::UdpCsum, packet);

@@ -12,7 +12,7 @@ use crate::capture::{Asked, Decision, Ruled};
 use crate::engine::arena::DevId;
 use crate::engine::mutant::{Mutant, Planted};
 use crate::engine::trail::DropReason;
-use crate::netfilter::conntrack::{Conntrack, Status, Verdict as Tracked, Zone};
+use crate::netfilter::conntrack::{Conntrack, Verdict as Tracked, Zone};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::ct::CtTemplate;
 use crate::netfilter::rules::{self, CtFacts, Decider, TableName, TraceStep, Trail, Verdict};
@@ -307,11 +307,6 @@ pub(super) fn begin(hook: Hook, devs: (Option<DevId>, Option<DevId>), after: Aft
     let (indev, outdev) = devs;
     let family = packet.ip().map_or(Family::V4, |ip| ip.family());
     Stage::Hook(HookWalk { hook, step: 0, indev, outdev, after, zone: Zone::default(), family, packet })
-}
-
-/// Whether the packet's connection is translated.
-pub(super) fn is_translated(ns: &Netns, packet: &Packet) -> bool {
-    ns.conntrack.of(packet).is_some_and(|(_, _, e)| e.status.has_any(Status::SRC_NAT | Status::DST_NAT))
 }
 
 #[cfg(test)]

@@ -134,13 +134,15 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
         return None;
     }
     let family = ip.family();
-    // Also as one of several hosts (`ipv6_chk_acast_addr_src`).
-    let own = matches!(ns.fib.kind_of(ip.dst), RouteKind::Local | RouteKind::Anycast).then_some(ip.dst);
+    let bridged = is_bridged(packet);
+    // Also as one of several hosts (`ipv6_chk_acast_addr_src`). IPv4 goes by the packet's route.
+    let known = !bridged || family == Family::V6;
+    let own =
+        matches!(ns.fib.kind_of(ip.dst), RouteKind::Local | RouteKind::Anycast).then_some(ip.dst).filter(|_| known);
     let key = FibKey { src: own, oif: on_link(ip.src, packet), ..FibKey::to(ip.src) };
     let (dst, chosen) = route_output(ns, key).ok()?;
     // IPv6 speaks with an address of where the packet came from, unless the route prefers one (`icmpv6_rt_has_prefsrc`).
     // What a bridge passes on came by nothing that counts (`br_validate_ipv6` clears `IP6CB(skb)->iif`).
-    let bridged = packet.bridge.is_some_and(|ports| ports.physout.is_some());
     let came_by = packet.iif.filter(|_| family == Family::V6 && own.is_none() && dst.src.is_none() && !bridged);
     let src = came_by.and_then(|dev| ns.addrs.source(dev, None, ip.src, Scope::Universe)).unwrap_or(chosen);
     if limited(ns, ctx, notice, ip.src, dst.dev) {
@@ -164,6 +166,12 @@ pub(super) fn error(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: &Packet, notice: 
     Some(Stage::LocalOut(dst, answer))
 }
 
+/// Whether a bridge passes the packet on. Of IPv4 it has a route that says nothing of its destination (net/bridge/br_nf_core.c,
+/// `fake_rtable`).
+fn is_bridged(packet: &Packet) -> bool {
+    packet.bridge.is_some_and(|ports| ports.physout.is_some())
+}
+
 fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> bool {
     // About a group only what helps its sender is told (RFC 4443 2.4 e.3; net/ipv6/icmp.c, `opt_unrec`).
     let for_group = ip.family() == Family::V6
@@ -180,10 +188,8 @@ fn may_answer(ns: &Netns, packet: &Packet, ip: &IpHeader, notice: Notice) -> boo
     if (!host && !for_group) || (later_fragment && ip.family() == Family::V4) || ip.src.is_unspecified() {
         return false;
     }
-    if (ns.fib.is_for_many(ip.dst) && !for_group)
-        || ip.src.is_multicast()
-        || ns.fib.kind_of(ip.src) == RouteKind::Anycast
-    {
+    let for_many = ns.fib.is_for_many(ip.dst) && !(is_bridged(packet) && ip.family() == Family::V4);
+    if (for_many && !for_group) || ip.src.is_multicast() || ns.fib.kind_of(ip.src) == RouteKind::Anycast {
         return false;
     }
     let kind = packet.l3().get(usize::from(ip.header_len));
@@ -203,11 +209,11 @@ fn limited(ns: &mut Netns, ctx: &mut Ctx<'_>, notice: Notice, to: IpAddr, dev: D
 }
 
 /// Tells the sender that a neighbour of its own is nearer (`ip_rt_send_redirect`): only for packets that leave
-/// by the device they came in by, never for translated ones.
+/// by the device they came in by. That about a translated connection counts as sent: it is NAT at OUTPUT that drops it.
 pub(super) fn send_redirect(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: &Dst, packet: &Packet) -> Option<Stage> {
     let ip = packet.ip()?;
     let same_dev = packet.iif == Some(dst.dev);
-    if !same_dev || !ns.sysctl.send_redirects(dst.dev) || hook::is_translated(ns, packet) {
+    if !same_dev || !ns.sysctl.send_redirects(dst.dev) {
         return None;
     }
     let gateway = dst.via.unwrap_or(ip.dst);

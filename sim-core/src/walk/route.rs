@@ -15,11 +15,14 @@ use crate::netns::exception::Exception;
 use crate::netns::fib::{FibKey, Route, RouteKind, is_limited_broadcast, is_zeronet};
 use crate::netns::mib::Ip;
 use crate::wire::icmp::Notice;
-use crate::wire::ip::{Family, IpHeader};
+use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::packet::Packet;
 
 /// The one group of IPv4 that every device is in (RFC 1112 4).
 const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+
+/// Bytes of a TCP header without options.
+const TCP_HEADER_LEN: u16 = 20;
 
 /// What routing decided for a received packet.
 pub(super) enum InputRoute {
@@ -36,7 +39,7 @@ pub(super) enum InputRoute {
 }
 
 /// PREROUTING is over: deliver, forward or refuse.
-pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> Next {
+pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, mut packet: Packet) -> Next {
     let Some(ip) = packet.ip() else { return Next::Drop(DropReason::IpInHdr, packet) };
     if has_source_route(&packet, &ip) {
         return Next::Drop(DropReason::IpInHdr, packet);
@@ -47,6 +50,7 @@ pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> 
     match route {
         InputRoute::Local => Next::Go(hook::begin(Hook::Input, (Some(dev), None), After::Deliver, packet)),
         InputRoute::Forward(dst) => {
+            early_demux(&mut packet, &ip);
             ctx.decided(packet.id, || Some(Decision::Forwarded { dev: dst.dev, via: dst.via }));
             Next::Go(Stage::Forward(dst, packet))
         }
@@ -57,6 +61,14 @@ pub(super) fn route_input(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet) -> 
             let answer = notice.filter(|_| may).and_then(|notice| icmp::error(ns, ctx, &packet, notice));
             Next::DropAnd(reason, packet, answer.into_iter().collect())
         }
+    }
+}
+
+/// Who looks for the socket of a TCP packet reads its whole header (`tcp_v4_early_demux`). If the first fragment it came in
+/// ended before, that now ends where the header does, not at a multiple of eight: the packet will be cut anew.
+fn early_demux(packet: &mut Packet, ip: &IpHeader) {
+    if ip.proto == TCP && packet.pieces.first().is_some_and(|len| *len < TCP_HEADER_LEN) {
+        packet.pieces.clear();
     }
 }
 

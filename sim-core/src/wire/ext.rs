@@ -1,6 +1,8 @@
 //! The extension headers of IPv6 (RFC 8200 section 4): where they end, what they say of fragments, and how a
 //! fragment header is put in and taken out.
 
+use super::checksum::Sum;
+
 /// Hop-by-hop options (RFC 8200 4.3).
 pub const HOP_BY_HOP: u8 = 0;
 /// Routing header (RFC 8200 4.4).
@@ -18,6 +20,8 @@ pub const DESTINATION: u8 = 60;
 pub const IPV6_LEN: usize = 40;
 /// Where the IPv6 header says what follows it.
 pub const NEXT_HEADER_AT: usize = 6;
+/// Where the addresses stand in an IPv6 header.
+const ADDRESSES_AT: usize = 8;
 /// Length of a fragment header.
 pub const FRAGMENT_LEN: usize = 8;
 
@@ -134,6 +138,11 @@ pub fn fragment_bytes(next: u8, fragment: Fragment) -> [u8; FRAGMENT_LEN] {
     let [a, b] = (fragment.offset & !7 | u16::from(fragment.more)).to_be_bytes();
     let [c, d, e, f] = fragment.id.to_be_bytes();
     [next, 0, a, b, c, d, e, f]
+}
+
+/// The sum of what an IPv6 header has before its addresses: traffic class and hop limit are in it.
+pub fn changeable_sum(packet: &[u8]) -> u16 {
+    Sum::default().bytes(packet.get(..ADDRESSES_AT).unwrap_or(packet)).fold()
 }
 
 /// Sets the payload length of an IPv6 packet to what follows its header.

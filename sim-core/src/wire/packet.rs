@@ -134,6 +134,9 @@ pub struct Content {
     /// The kernel would not have computed its L4 checksum yet (`ip_summed == CHECKSUM_PARTIAL`). Here it is always
     /// right; who shows such a packet shows what the kernel would have there ([`super::edit::leave_checksum_partial`]).
     pub csum_partial: bool,
+    /// What the changeable fields of its IPv6 header summed up to when conntrack summed up the whole packet
+    /// ([`changeable_sum`](super::ext::changeable_sum); `CHECKSUM_COMPLETE`, `skb->csum`); `None` if it did not.
+    pub summed: Option<u16>,
     /// The largest fragment this packet was reassembled from (`IPCB(skb)->frag_max_size`); 0 if it was not.
     pub frag_max: u32,
     /// The payloads of the fragments it was reassembled from, which it is cut into again (the list of fragments in
@@ -170,6 +173,7 @@ impl Packet {
             looped: false,
             trace: false,
             csum_partial: false,
+            summed: None,
             frag_max: 0,
             pieces: Vec::new(),
             ignore_df: false,
@@ -291,6 +295,7 @@ impl Content {
         self.bridge = None;
         self.looped = false;
         self.trace = false;
+        self.summed = None;
         self.frag_max = 0;
         self.pieces.clear();
         self.ignore_df = false;

@@ -12,6 +12,8 @@ pub struct Shown<'a> {
     pub timeouts: bool,
     /// Ports shown as they are; others as their class. `None`: all are.
     pub known_ports: Option<&'a [u16]>,
+    /// Identifiers of echo messages shown as they are; others as drawn. `None`: all are.
+    pub known_echoes: Option<&'a [u16]>,
 }
 
 /// The table in canonical form: outer VXLAN entries summed per direction, all sorted by their text.
@@ -84,7 +86,10 @@ fn entry(line: &str, shown: Shown<'_>) -> Option<Value> {
             ("dport", Some(direction)) => {
                 direction.insert("dp".into(), port(value.parse().ok()?, shown.known_ports));
             }
-            ("type" | "code" | "id" | "packets" | "bytes", Some(direction)) => {
+            ("id", Some(direction)) => {
+                direction.insert("id".into(), echo_id(value.parse().ok()?, shown.known_echoes));
+            }
+            ("type" | "code" | "packets" | "bytes", Some(direction)) => {
                 direction.insert(key.into(), value.parse::<u64>().ok()?.into());
             }
             ("mark", _) if value == "0" => {}
@@ -117,6 +122,11 @@ pub(super) fn port(port: u16, known: Option<&[u16]>) -> Value {
         }),
         _ => port.into(),
     }
+}
+
+/// The identifier of an echo message, or `drawn` where it is not among the `known` ones: SNAT with `--random` draws any.
+pub(super) fn echo_id(id: u16, known: Option<&[u16]>) -> Value {
+    if known.is_none_or(|known| known.contains(&id)) { id.into() } else { "drawn".into() }
 }
 
 /// The timeout that an entry counts down from: the nearest usual one not more than 4 s above.

@@ -17,7 +17,7 @@ use sim_core::wire::l4::{ACK, RST, SYN};
 use sim_core::wire::{arp, icmp};
 
 use super::cluster::{HASHED_PORTS, VXLAN_PORT};
-use super::conntrack::port;
+use super::conntrack::{echo_id, port};
 use super::spec::Spec;
 
 /// The letters of the TCP flags, bit 0 first.
@@ -91,6 +91,11 @@ impl<'a> Decoder<'a> {
     /// A port, or its class where the spec does not name it.
     pub fn port(&self, value: u16) -> Value {
         port(value, self.spec.known_ports.as_deref())
+    }
+
+    /// The identifier of an echo message, or that it was drawn.
+    fn echo_id(&self, id: u16) -> Value {
+        echo_id(id, self.spec.known_echoes.as_deref())
     }
 
     fn mac(&self, b: &[u8]) -> Value {
@@ -283,7 +288,7 @@ impl<'a> Decoder<'a> {
         message.insert("type".into(), kind.into());
         message.insert("code".into(), code.into());
         if matches!(kind, icmp::ECHO | icmp::ECHO_REPLY) {
-            message.insert("id".into(), be16(p, 4).into());
+            message.insert("id".into(), self.echo_id(be16(p, 4)));
             message.insert("seq".into(), be16(p, 6).into());
             message.insert("data".into(), (p.len() - 8).into());
         } else if (kind, code) == (icmp::DEST_UNREACH, icmp::FRAG_NEEDED) {

@@ -4,7 +4,7 @@ use super::{Conntrack, Dir, Entry, Proto, Status, Tuple, Verdict, Zone, icmp, sc
 use crate::engine::arena::CtId;
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::hooks::Hook;
-use crate::wire::ext::{NO_NEXT, is_extension};
+use crate::wire::ext::{NO_NEXT, changeable_sum, is_extension};
 use crate::wire::ip::{ICMP, ICMPV6, IpHeader, SCTP, TCP, UDP};
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
@@ -99,6 +99,8 @@ impl Conntrack {
         };
         match self.track_tuple(&mut segment, zone, &tuple) {
             Ok(ct) => {
+                let sums_up = udp::sums_up(&segment, &self.config) && !packet.csum_partial;
+                packet.summed = sums_up.then(|| changeable_sum(packet.l3()));
                 packet.ct = ct;
                 Verdict::Accept
             }

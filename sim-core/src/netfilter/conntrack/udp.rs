@@ -29,6 +29,13 @@ pub(super) fn track(entry: &mut Entry, segment: &Segment, config: &ConntrackConf
     Tracked::Valid
 }
 
+/// Whether the sum of all that is in the packet is kept with it ([`Packet::summed`](crate::wire::packet::Packet::summed);
+/// `nf_ip6_checksum`, `__skb_checksum_complete`).
+pub(super) fn sums_up(segment: &Segment, config: &ConntrackConfig) -> bool {
+    let datagram = segment.ip.src.is_ipv6() && segment.ip.proto == UDP;
+    datagram && config.checksum && segment.hook == Hook::Prerouting
+}
+
 /// Whether header, length and checksum are right (`udp_error`).
 fn is_sound(segment: &Segment, checksum: bool) -> bool {
     let l4 = segment.l4;

@@ -13,7 +13,7 @@ use crate::wire::build;
 use crate::wire::eth::EthHeader;
 use crate::wire::ext;
 use crate::wire::icmp::{HOST_UNREACH, Notice};
-use crate::wire::ip::{Family, IpHeader, TCP};
+use crate::wire::ip::{Family, IpHeader, TCP, UDP};
 use crate::wire::l4::{self, ACK, RST, TcpHeader};
 use crate::wire::packet::{CtRef, Packet};
 
@@ -57,6 +57,11 @@ fn has_upper_layer(packet: &Packet) -> bool {
     end.is_some_and(|(at, number)| at < l3.len() && number != ext::FRAGMENT)
 }
 
+/// Whether a datagram has no checksum, be it of IPv6 (`nf_reject_verify_csum`).
+fn is_left_out(proto: u8, l4: &[u8]) -> bool {
+    proto == UDP && l4.get(6..8) == Some(&[0, 0])
+}
+
 /// Nothing is sent about a packet whose own checksum is wrong (`nf_send_unreach`, `nf_reject_verify_csum`).
 fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> Option<Stage> {
     let ip = walk.packet.ip()?;
@@ -64,7 +69,7 @@ fn unreachable(ns: &mut Netns, ctx: &mut Ctx<'_>, walk: &HookWalk, code: u8) -> 
     if ip.family() == Family::V6 && !has_upper_layer(&walk.packet) {
         return None;
     }
-    let checked = ip.frag_offset == 0 && l4::checksum_offset(ip.proto).is_some();
+    let checked = ip.frag_offset == 0 && l4::checksum_offset(ip.proto).is_some() && !is_left_out(ip.proto, l4);
     if checked && !l4::checksum_ok(ip.src, ip.dst, ip.proto, l4) {
         return None;
     }

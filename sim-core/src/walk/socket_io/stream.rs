@@ -11,7 +11,7 @@ use crate::engine::time::Instant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
-use crate::netns::mib::Icmp;
+use crate::netns::mib::{Icmp, Ip};
 use crate::netns::socket::PmtuDiscovery;
 use crate::netns::socket::tcp::{ECN, IcmpError, OutSegment, Path, Segment, SocketOptions};
 use crate::netns::socket::{Socket, SocketError};
@@ -57,6 +57,11 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
     };
     if ns.fib.is_for_many(ip.dst) {
         return Next::Drop(DropReason::NoSocket, packet);
+    }
+    // To IPv6 an address of IPv4 is no sender (`tcp_v6_conn_request`).
+    if matches!(ip.src, IpAddr::V6(src) if src.to_ipv4_mapped().is_some()) && ns.tcp.refuses(&segment) {
+        ns.mibs.ip(ip.family(), Ip::InHdrErrors);
+        return Next::Drop(DropReason::IpInHdr, packet);
     }
     let segment = Segment { tos: ip.tos, ..segment };
     let path = path_to(ns, ip.dst, ip.src);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::lab::canon::dumps;
 
-const ALL: Shown<'_> = Shown { timeouts: false, known_ports: None };
+const ALL: Shown<'_> = Shown { timeouts: false, known_ports: None, known_echoes: None };
 
 fn udp(src: (&str, u16), dst: (&str, u16)) -> String {
     let ((s, sp), (d, dp)) = (src, dst);
@@ -21,7 +21,7 @@ fn entries_read_as_in_the_goldens() {
     );
     let tcp = "ipv4     2 tcp      6 431999 ESTABLISHED src=1.0.0.1 dst=1.0.0.2 sport=1 dport=2 packets=3 bytes=4 \
                src=1.0.0.2 dst=1.0.0.1 sport=2 dport=1 packets=5 bytes=6 [ASSURED] mark=5 zone=7 use=1";
-    let entry = &canonical(tcp, Shown { timeouts: true, known_ports: None })[0];
+    let entry = &canonical(tcp, Shown { timeouts: true, ..ALL })[0];
     assert_eq!(
         [&entry["state"], &entry["timeout"], &entry["st"][0], &entry["mark"], &entry["zone"]],
         [&json!("ESTABLISHED"), &json!(432_000), &json!("ASSURED"), &json!(5), &json!(7)]
@@ -49,13 +49,26 @@ fn the_order_is_that_of_the_sorted_text() {
 
 #[test]
 fn ports_and_timeouts_are_shown_as_what_they_stand_for() {
-    let known = Shown { timeouts: true, known_ports: Some(&[53]) };
+    let known = Shown { timeouts: true, known_ports: Some(&[53]), ..ALL };
     let shown = &canonical(&udp(("1.0.0.1", 61234), ("1.0.0.2", 53)), known)[0];
     assert_eq!(shown["timeout"], 30, "29 s are left of 30");
     assert_eq!((&shown["orig"]["sp"], &shown["orig"]["dp"]), (&json!("1024-65535"), &json!(53)));
     let nominals = [0, 1, 3, 115, 116, 431_999].map(nominal);
     assert_eq!(nominals, [0, 5, 5, 115, 120, 432_000]);
     assert_eq!([port(511, Some(&[])), port(512, Some(&[])), port(0, Some(&[]))], ["1-511", "512-1023", "512-1023"]);
+}
+
+#[test]
+fn an_echo_that_is_not_known_was_drawn() {
+    let shown = |known| {
+        canonical(
+            "ipv4 2 icmp 1 29 src=1.0.0.1 dst=1.0.0.2 type=8 code=0 id=77 src=1.0.0.2 dst=1.0.0.1 type=0 code=0 id=41 use=1",
+            known,
+        )
+    };
+    let table = shown(Shown { known_echoes: Some(&[77]), ..ALL });
+    assert_eq!((&table[0]["orig"]["id"], &table[0]["reply"]["id"]), (&json!(77), &json!("drawn")));
+    assert_eq!(shown(ALL)[0]["reply"]["id"], 41);
 }
 
 proptest::proptest! {

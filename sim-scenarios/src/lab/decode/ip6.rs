@@ -88,7 +88,7 @@ impl Decoder<'_> {
         message.insert("code".into(), p[1].into());
         match kind {
             ECHO | ECHO_REPLY => {
-                message.insert("id".into(), be16(p, 4).into());
+                message.insert("id".into(), self.echo_id(be16(p, 4)));
                 message.insert("seq".into(), be16(p, 6).into());
                 message.insert("data".into(), (p.len() - 8).into());
             }

@@ -102,6 +102,7 @@ impl Case {
         }
         spec.insert("servers".into(), scene.servers());
         spec.insert("known_ports".into(), json!(traffic::known_ports()));
+        spec.insert("known_echoes".into(), json!(traffic::known_echoes()));
         spec.insert("steps".into(), traffic::steps(&mut dice, &scene).into());
         spec.into()
     }

@@ -17,6 +17,11 @@ pub(super) fn known_ports() -> Vec<u32> {
     fixed.into_iter().chain(FIRST_PORT..FIRST_PORT + PORTS).collect()
 }
 
+/// The identifiers of echo messages that results show as they are: those of pings, of raw frames, and none.
+pub(super) fn known_echoes() -> Vec<u32> {
+    [0, 1, 77].into_iter().chain(FIRST_PORT..FIRST_PORT + PORTS).collect()
+}
+
 /// The member `steps`.
 pub(super) fn steps(dice: &mut Dice, scene: &Scene) -> Vec<Value> {
     let mut steps = Vec::new();

@@ -276,6 +276,7 @@ impl<'a> Runner<'a> {
         let shown = Shown {
             timeouts: step.common.timeouts.unwrap_or(self.spec.timeouts),
             known_ports: self.spec.known_ports.as_deref(),
+            known_echoes: self.spec.known_echoes.as_deref(),
         };
         let tables = whose.into_iter().map(|netns| {
             let lines = self.bench.exec(&netns, &["conntrack", "-L", "-o", "extended"])?.stdout;

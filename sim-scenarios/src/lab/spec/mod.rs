@@ -82,6 +82,8 @@ pub struct Spec {
     pub servers: Vec<Server>,
     /// Ports shown as they are; every other one as its class. `None`: all are.
     pub known_ports: Option<Vec<u16>>,
+    /// Identifiers of echo messages shown as they are; every other one as drawn. `None`: all are.
+    pub known_echoes: Option<Vec<u16>>,
     /// IP ids shown as they are and not as letters.
     pub keep_ids: Vec<u16>,
     /// Whether sequence numbers of several connections are told apart.
@@ -201,6 +203,7 @@ impl Spec {
             ct: Wanted::read(o.take("ct"), &cluster)?.unwrap_or(Wanted::Nodes),
             servers: read_servers(&mut o, &cluster)?,
             known_ports: o.optional("known_ports")?,
+            known_echoes: o.optional("known_echoes")?,
             keep_ids: o.or("keep_ids", Vec::new())?,
             many_conns: o.or("many_conns", false)?,
             nud_probes: o.or("nud_probes", false)?,

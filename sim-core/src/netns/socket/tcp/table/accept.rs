@@ -98,6 +98,16 @@ impl TcpTable {
         }
     }
 
+    /// Whether a segment asks a listener for a connection, which then counts it and does not answer.
+    pub fn refuses(&mut self, segment: &Segment) -> bool {
+        let asks = segment.flags & (SYN | ACK | RST | FIN) == SYN && !self.flows.contains_key(&FlowKey::of(segment));
+        let refused = asks && self.listener_of(segment).is_some();
+        if refused {
+            self.cx.count("InSegs");
+        }
+        refused
+    }
+
     /// Answers a SYN, if there is room (`tcp_conn_request`).
     fn open_request(&mut self, id: SocketId, segment: &Segment, path: Path, isn: Option<u32>) {
         let Some(listener) = self.listeners.get_mut(&id) else { return };
