@@ -13,6 +13,7 @@ pub mod coverage;
 mod dice;
 mod frames;
 pub mod hunt;
+mod late;
 mod matches;
 mod rules;
 mod scene;

@@ -1,8 +1,8 @@
 //! One spec on two kernels, and what kind of difference there is between them.
 
 use serde_json::{Value, json};
-use sim_core::engine::time::Duration;
 
+use super::late;
 use crate::lab::compare::{At, Difference, What, first_diff};
 use crate::lab::kernel::Kernel;
 use crate::lab::run::RunError;
@@ -63,13 +63,9 @@ pub fn run(
         Err(error) => return Ok(Trial::Refused(error.to_string())),
     };
     let theirs = told(kernel.run(&document.asked, stop))?;
+    let mut pace = kernel.pace().to_vec();
     let mut differs = None;
-    for (per_mille, less) in if kernel.pace().is_empty() { &LATE[..1] } else { LATE } {
-        let shorter = |lasted: &Duration| match lasted.saturating_mul(*per_mille).as_nanos() / 1000 {
-            nanos if nanos > 2 * less.as_nanos() => Duration::from_nanos(nanos - less.as_nanos()),
-            nanos => Duration::from_nanos(nanos),
-        };
-        let pace: Vec<_> = kernel.pace().iter().map(shorter).collect();
+    for _ in 0..=late::CHANGES {
         let ours = told(everyhop.run(&document.asked.clone().at_pace(&pace), stop))?;
         if let (Err(ours), Err(_)) = (&ours, &theirs) {
             return Ok(Trial::Refused(ours.clone()));
@@ -77,22 +73,14 @@ pub fn run(
         let result = |told: &Result<Value, String>| told.clone().unwrap_or_else(|why| json!({ "refused": why }));
         let (kernel, everyhop) = document.asked.compared(&result(&theirs), &result(&ours));
         let Some(at) = first_diff(&kernel, &everyhop) else { return Ok(Trial::Agree) };
+        let again = late::follow(&mut pace, &at, &kernel, &everyhop);
         differs.get_or_insert(Differing { kernel, everyhop, at });
+        if !again {
+            break;
+        }
     }
     Ok(differs.map_or(Trial::Agree, |differs| Trial::Differ(Box::new(differs))))
 }
-
-/// A kernel's timer may be late by an eighth or two ticks, and who knows which. One that is late while a step goes on is
-/// one on time while the step is shorter: so many thousandths of the kernel's pace, and so much less of what is longer
-/// than twice that, are tried until both agree.
-const LATE: &[(u64, Duration)] = &[
-    (1000, Duration::ZERO),
-    (960, Duration::ZERO),
-    (920, Duration::ZERO),
-    (890, Duration::ZERO),
-    (1000, Duration::from_millis(4)),
-    (960, Duration::from_millis(8)),
-];
 
 fn told(result: Result<Value, RunError>) -> Result<Result<Value, String>, RunError> {
     match result {

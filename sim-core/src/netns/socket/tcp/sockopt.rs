@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::congestion::Algorithm;
-use super::path::{DEFAULT_MSS, Path};
+use super::path::Path;
 use crate::engine::errno::Errno;
 use crate::engine::time::Duration;
 use crate::netns::socket::PmtuDiscovery;
@@ -75,9 +75,9 @@ impl SocketOptions {
         if fine { Ok(()) } else { Err(Errno::EINVAL) }
     }
 
-    /// The MSS of a peer's SYN, no greater than TCP_MAXSEG (`tcp_parse_options`).
-    pub(super) fn limit_mss(&self, told: Option<u16>) -> u16 {
-        told.unwrap_or(DEFAULT_MSS as u16).min(self.maxseg.unwrap_or(u16::MAX))
+    /// The MSS that a peer's SYN names, no greater than TCP_MAXSEG (`tcp_parse_options`).
+    pub(super) fn limit_mss(&self, told: u16) -> u16 {
+        told.min(self.maxseg.unwrap_or(u16::MAX))
     }
 
     /// Whether packets say Don't Fragment (`ip_dont_fragment`).

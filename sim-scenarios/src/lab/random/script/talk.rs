@@ -50,7 +50,7 @@ impl Talk {
             step["opt"]["ws"] = dice.weighed(&[(6, 7), (1, 0), (1, 2), (1, 14)]).into();
         }
         if dice.one_in(8) {
-            step["fl"] = format!("{flags}EC").into();
+            step["fl"] = if ack.is_none() { "SEC" } else { "SAE" }.into();
         }
         self.next = 1;
         step

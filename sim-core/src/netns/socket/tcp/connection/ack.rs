@@ -336,7 +336,7 @@ impl Connection {
         }
     }
 
-    fn rtt_by_timestamp(&self, cx: &Context, segment: &Segment) -> Option<u64> {
+    pub(super) fn rtt_by_timestamp(&self, cx: &Context, segment: &Segment) -> Option<u64> {
         self.negotiated.timestamps?;
         let echo = segment.options.timestamps.filter(|ts| ts.echo != 0)?.echo;
         let ms = self.clock(cx).wrapping_sub(echo);

@@ -165,7 +165,7 @@ impl Connection {
             return;
         }
         let unacked = self.rcv.nxt.wrapping_sub(self.rcv.wup);
-        let full = unacked > self.delack.rcv_mss && (self.rcv.queue_is_empty() || self.new_window() >= self.rcv.wnd);
+        let full = unacked > self.delack.rcv_mss && (self.rcv.all_read() || self.new_window() >= self.rcv.wnd);
         let quick = self.delack.quick > 0 && !self.interactive(cx);
         if full || quick || self.delack.now || cx.planted.is(Mutant::TcpAckAtOnce) {
             self.send_ack(cx);
@@ -277,7 +277,7 @@ impl Connection {
         let d = &self.delack;
         let drained = copied > 0
             && (d.pushed_twice || (d.pushed && !self.interactive(cx)))
-            && self.rcv.queue_is_empty()
+            && self.rcv.all_read()
             && self.rcv.ofo.is_empty();
         let due = d.scheduled && (self.rcv.nxt.wrapping_sub(self.rcv.wup) > d.rcv_mss || drained);
         let opened = copied > 0 && !self.receive_shutdown && {

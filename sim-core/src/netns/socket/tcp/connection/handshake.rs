@@ -71,7 +71,9 @@ impl Connection {
     /// Takes over what a SYN or SYN-ACK of the peer agrees to of what we offer.
     fn negotiate(&mut self, cx: &Context, options: &Options) {
         let n = &mut self.negotiated;
-        n.mss_clamp = self.options.limit_mss(options.mss).into();
+        // A peer that names none is taken to have what was chosen here (`tcp_connect_init`).
+        let mss = options.mss.map(|told| self.options.limit_mss(told)).or(self.options.maxseg);
+        n.mss_clamp = mss.map_or(DEFAULT_MSS, u32::from);
         n.sack = cx.config.sack && options.sack_permitted;
         n.window_scaling = cx.config.window_scaling && options.window_scale.is_some();
         n.snd_wscale = options.window_scale.filter(|_| n.window_scaling).unwrap_or(0);
@@ -131,6 +133,7 @@ impl Connection {
         self.negotiated.advmss = self.negotiated.advmss.saturating_sub(self.fixed_options());
         self.begin_small(cx);
         self.state = State::Established;
+        self.delack.last_received = cx.now;
         self.sync_mss(cx);
         self.initialize_peer_mss();
         self.rcv.predicts = self.negotiated.snd_wscale == 0;
@@ -198,6 +201,7 @@ impl Connection {
     /// The connection a valid ACK makes of a request (`tcp_create_openreq_child`); the ACK is still to be processed.
     pub(in super::super) fn completing(mut self, cx: &Context, request: &Request) -> Self {
         self.state = State::SynReceived;
+        self.delack.last_received = cx.now;
         self.snd.nxt = request.isn.wrapping_add(1);
         (self.snd.una, self.snd.write_seq, self.snd.small) = (self.snd.nxt, self.snd.nxt, self.snd.nxt);
         self.rcv.start(request.peer_isn.wrapping_add(1));
@@ -233,11 +237,20 @@ impl Connection {
         self.rcv.predicts = true;
         self.snd.una = segment.ack;
         self.snd.wnd = u32::from(segment.window) << self.negotiated.snd_wscale;
-        self.snd.max_window = self.snd.wnd;
+        if !segment.has(SYN) {
+            self.snd.max_window = self.snd.max_window.max(self.snd.wnd);
+        }
         self.snd.wl1 = segment.seq;
         self.negotiated.advmss = self.negotiated.advmss.saturating_sub(self.fixed_options());
         self.forgive_spurious_syn(segment);
         self.recovery.retrans_stamp = None;
+        if self.rtt.srtt8 == 0
+            && let Some(us) = self.rtt_by_timestamp(cx, segment)
+        {
+            // The SYN-ACK was a cookie or was repeated: only its timestamp knows when it left (`tcp_synack_rtt_meas`).
+            self.rtt.min = us.max(1);
+            self.rtt.sample(us, self.snd.una, self.snd.nxt);
+        }
         self.start_transfer(cx);
         self.initialize_peer_mss();
         self.sync_mss(cx);

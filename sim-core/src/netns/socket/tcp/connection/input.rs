@@ -128,7 +128,8 @@ impl Connection {
             return Err(Outside::Old);
         }
         let data_end = segment.end().wrapping_sub(u32::from(segment.has(FIN)));
-        if after(data_end, limit) && (after(segment.seq, limit) || !self.rcv.queue_is_empty()) {
+        let nothing_waits = self.orphan || self.rcv.all_read();
+        if after(data_end, limit) && (after(segment.seq, limit) || !nothing_waits) {
             return Err(Outside::Beyond);
         }
         Ok(())

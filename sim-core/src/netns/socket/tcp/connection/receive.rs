@@ -97,8 +97,9 @@ impl Receiver {
         if before(end, self.nxt) { 0 } else { end.wrapping_sub(self.nxt) }
     }
 
-    pub(super) fn queue_is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Nothing waits to be read, not even the end: a FIN has a place in the queue, too.
+    pub(super) fn all_read(&self) -> bool {
+        self.copied == self.nxt
     }
 
     /// Memory that received data occupies.

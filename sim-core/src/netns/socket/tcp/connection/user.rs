@@ -91,7 +91,7 @@ impl Connection {
     /// Reads up to `max` bytes; none at the end of what the peer sent (`tcp_recvmsg_locked`).
     pub(in super::super) fn recv(&mut self, cx: &mut Context, max: usize) -> Result<Bytes, Errno> {
         let data = self.rcv.read(max);
-        if self.rcv.queue_is_empty() && self.eof {
+        if self.eof && self.rcv.readable() == 0 {
             self.rcv.copied = self.rcv.nxt;
         }
         if !data.is_empty() || max == 0 {

@@ -130,7 +130,7 @@ impl TcpTable {
             return;
         }
         let mut syn = segment.clone();
-        syn.options.mss = Some(listener.options.limit_mss(segment.options.mss));
+        syn.options.mss = syn.options.mss.map(|told| listener.options.limit_mss(told));
         if cookie {
             listener.last_cookie = Some(self.cx.now);
             return self.send_cookie(id, &syn, path);
@@ -211,7 +211,7 @@ impl TcpTable {
             let scaling = request.offered.window_scale.is_some();
             request.initial = initial_window(&receiver, &self.cx.config, u32::from(mss), scaling);
         }
-        // When the SYN-ACK was sent is not known: it gives no RTT.
+        // When the SYN-ACK was sent is not known: without timestamps it gives no RTT.
         request.retransmits = 1;
         if let Some(listener) = self.listeners.get_mut(&id) {
             listener.requests += 1;
