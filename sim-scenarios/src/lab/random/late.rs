@@ -10,10 +10,8 @@ use crate::lab::compare::{At, Difference};
 pub(super) const CHANGES: usize = 16;
 /// A timer of the kernel runs at a tick, or the one after it.
 const TWO_TICKS: Duration = Duration::from_millis(8);
-/// What a step keeps back so that a timer does not fall on its end.
-const MOMENT: Duration = Duration::from_micros(1);
-/// Times of events are in whole milliseconds.
-const ROUNDING: Duration = Duration::from_millis(1);
+/// Times of events are rounded to milliseconds: a step that ends so much before one is over when it comes.
+const ROUNDING: Duration = Duration::from_micros(600);
 
 /// Changes `pace` so that a timer whose segment one side has in the step of the difference and the other one later falls
 /// into the same step; whether there is such a timer, late by no more than two ticks and an eighth of all that time.
@@ -26,8 +24,8 @@ pub(super) fn follow(pace: &mut [Duration], at: &Difference, kernel: &Value, eve
         let Some(&early) = ours.last() else { return false };
         // What was sent at once may be by a timer that was moved here before: then a longer step gives the time.
         let (from, by) = match early {
-            Duration::ZERO => (pace[..step].iter().rposition(|other| *other > lasted + lasted), lasted + MOMENT),
-            early => (Some(step), lasted + MOMENT - early.min(lasted)),
+            Duration::ZERO => (pace[..step].iter().rposition(|other| *other > lasted + lasted), lasted + ROUNDING),
+            early => (Some(step), lasted + ROUNDING - early.min(lasted)),
         };
         let Some(from) = from.filter(|_| by <= allowed) else { return false };
         pace[from] = pace[from] - by.min(pace[from]);
@@ -77,17 +75,17 @@ mod tests {
 
     #[test]
     fn a_step_becomes_shorter_if_the_kernels_timer_runs_only_in_the_next() {
-        assert_eq!(followed(&[300, 70], &[&[0], &[13]], &[&[0, 290], &[]]), Some(vec![289_999, 70_000]));
+        assert_eq!(followed(&[300, 70], &[&[0], &[13]], &[&[0, 290], &[]]), Some(vec![289_400, 70_000]));
         assert_eq!(followed(&[300, 70], &[&[0], &[13]], &[&[0, 200], &[]]), None, "nothing is as late as that");
     }
 
     #[test]
     fn the_time_of_a_step_without_any_comes_from_a_longer_one() {
-        assert_eq!(followed(&[300, 2, 9], &[&[], &[], &[0]], &[&[], &[0], &[]]), Some(vec![297_999, 2_000, 9_000]));
+        assert_eq!(followed(&[300, 2, 9], &[&[], &[], &[0]], &[&[], &[0], &[]]), Some(vec![297_400, 2_000, 9_000]));
     }
 
     #[test]
     fn a_step_becomes_longer_if_a_tick_came_early() {
-        assert_eq!(followed(&[1, 70], &[&[0], &[]], &[&[], &[2]]), Some(vec![4_000, 70_000]));
+        assert_eq!(followed(&[1, 70], &[&[0], &[]], &[&[], &[2]]), Some(vec![3_600, 70_000]));
     }
 }

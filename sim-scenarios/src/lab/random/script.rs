@@ -24,7 +24,10 @@ pub(super) fn spec(dice: &mut Dice) -> Value {
     if dice.one_in(8) {
         spec.insert("mtu".into(), dice.pick(&[576, 1280, 1500]).into());
     }
-    let mut script = Script { steps: Vec::new(), patience: PATIENCE, timestamps: sysctls.contains_key(TIMESTAMPS) };
+    // By timestamps a cookie gives an RTT of up to 64 ms, whatever it was.
+    let cookies = sysctls.get(COOKIES).is_some_and(|always| always == "2");
+    let timestamps = sysctls.contains_key(TIMESTAMPS) && !cookies;
+    let mut script = Script { steps: Vec::new(), patience: PATIENCE, timestamps };
     spec.insert("sysctl".into(), sysctls.into());
     let (conns, mut talks) = opening::draw(dice, &mut script);
     spec.insert("conns".into(), conns);
@@ -51,12 +54,24 @@ struct Script {
 
 impl Script {
     /// Adds a step: what `what` says, a wait, and a look at all sockets.
-    fn step(&mut self, dice: &mut Dice, mut what: Value) {
+    fn step(&mut self, dice: &mut Dice, what: Value) {
+        self.step_of(dice, what, 0);
+    }
+
+    /// Adds a step that begins a handshake. An RTT of a few milliseconds would tell how many segments leave at once, and
+    /// nobody can say how few it is.
+    fn first_step(&mut self, dice: &mut Dice, what: Value) {
+        self.step_of(dice, what, 15);
+    }
+
+    /// Adds a step of at least so many milliseconds.
+    fn step_of(&mut self, dice: &mut Dice, mut what: Value, least: u32) {
         // Far from the pod's timers: 4 to 10 ms a probe, 40 ms a delayed ACK, 200 ms a timeout, and then twice as much.
         let mut wait = dice.weighed(&[(12, 0), (5, 15), (3, 70), (2, 330), (1, 740)]);
         if wait > self.patience {
             wait = 0;
         }
+        wait = wait.max(least);
         if wait > 15 {
             self.patience -= wait;
         }
@@ -72,6 +87,7 @@ impl Script {
 }
 
 const TIMESTAMPS: &str = "net.ipv4.tcp_timestamps";
+const COOKIES: &str = "net.ipv4.tcp_syncookies";
 
 /// Sysctls of the pod and their values.
 const SYSCTLS: &[(&str, &[&str])] = &[
@@ -91,7 +107,7 @@ const SYSCTLS: &[(&str, &[&str])] = &[
     ("net.ipv4.tcp_tw_reuse", &["0", "1"]),
     ("net.ipv4.tcp_rfc1337", &["1"]),
     ("net.ipv4.tcp_abort_on_overflow", &["1"]),
-    ("net.ipv4.tcp_syncookies", &["0", "2"]),
+    (COOKIES, &["0", "2"]),
     ("net.ipv4.tcp_max_syn_backlog", &["2"]),
     ("net.core.somaxconn", &["1"]),
     ("net.ipv4.tcp_slow_start_after_idle", &["0"]),

@@ -74,7 +74,7 @@ pub fn run(
         let (kernel, everyhop) = document.asked.compared(&result(&theirs), &result(&ours));
         let Some(at) = first_diff(&kernel, &everyhop) else { return Ok(Trial::Agree) };
         let again = late::follow(&mut pace, &at, &kernel, &everyhop);
-        differs.get_or_insert(Differing { kernel, everyhop, at });
+        differs = Some(Differing { kernel, everyhop, at });
         if !again {
             break;
         }

@@ -29,7 +29,7 @@ fn passive(dice: &mut Dice, script: &mut Script, n: u32) -> (Value, Vec<Talk>) {
     let mut talks: Vec<Talk> = names.iter().map(|c| Talk::draw(dice, c, script.timestamps)).collect();
     for talk in &mut talks {
         let syn = talk.syn(dice, "S", None);
-        script.step(dice, syn);
+        script.first_step(dice, syn);
         if dice.one_in(6) {
             talk.act(dice, script);
         }
@@ -49,13 +49,13 @@ fn active(dice: &mut Dice, script: &mut Script) -> (Value, Vec<Talk>) {
     let c = CROWD[0];
     let mut talk = Talk::draw(dice, c, script.timestamps);
     let connect = json!({ "do": "connect", "s": talk.socket(), "c": c, "opt": options(dice) });
-    script.step(dice, connect);
+    script.first_step(dice, connect);
     if dice.one_in(4) {
         talk.act(dice, script);
     }
     if dice.one_in(4) {
         let syn = talk.syn(dice, "S", None);
-        script.step(dice, syn);
+        script.first_step(dice, syn);
     }
     let answer = talk.syn(dice, "SA", Some(1));
     script.step(dice, answer);

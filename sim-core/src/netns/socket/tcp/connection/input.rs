@@ -69,6 +69,11 @@ impl Connection {
                 self.challenge_syn(cx);
                 return false;
             }
+            if segment.has(ACK) && segment.seq == segment.end() && before(segment.seq, self.rcv.nxt) {
+                // Old ACKs are common (`PAWS_OLD_ACK`, since Linux 6.14).
+                cx.count("PAWSOldAck");
+                return false;
+            }
             cx.count("PAWSEstab");
             if oow_limited(cx, segment, &mut self.last_oow_ack) {
                 cx.count("TCPACKSkippedPAWS");
