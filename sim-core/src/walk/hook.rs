@@ -189,10 +189,12 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
     let fib = facts::NetnsFib { fib: &ns.fib, devs: &ns.devs };
     let ports = walk.packet.bridge.unwrap_or_default();
     let mut trail = Trail { whole: ctx.out.taps.rules, steps: Vec::new() };
+    let behind = ip.behind_headers(walk.packet.l3());
     let mut asked = rules::RulePacket {
-        ip,
+        ip: behind.map_or(ip, |(ip, _)| ip),
+        upper: rules::upper(&ip, walk.packet.l3()),
         l3: walk.packet.l3(),
-        l4: walk.packet.l3().get(usize::from(ip.header_len)..).unwrap_or(&[]),
+        l4: behind.map(|(_, l4)| l4),
         in_dev: ns.devs.name(walk.indev),
         out_dev: ns.devs.name(walk.outdev),
         physin: ns.devs.name(ports.physin),

@@ -92,6 +92,25 @@ pub fn skip(packet: &[u8], mut at: usize, mut number: u8) -> Option<(usize, u8)>
     Some((at, number))
 }
 
+/// Where the chain ends to the rules of nft, and what stands there: an authentication header is an end, and so is "nothing
+/// follows"; the last header before may reach beyond the packet. `None` where a header is not there at all
+/// (`ipv6_find_hdr` as `nft_set_pktinfo_ipv6` asks it).
+pub fn find_upper(packet: &[u8]) -> Option<(usize, u8)> {
+    let (mut at, mut number) = (IPV6_LEN, *packet.get(NEXT_HEADER_AT)?);
+    while is_extension(number) && number != NO_NEXT {
+        let head = packet.get(at..at + if matches!(number, ROUTING | FRAGMENT) { 4 } else { 2 })?;
+        if number == AUTH {
+            break;
+        }
+        if number == FRAGMENT && u16::from_be_bytes([head[2], head[3]]) & !7 != 0 {
+            return Some((at + FRAGMENT_LEN, head[0])).filter(|_| !is_extension(head[0]) || head[0] == NO_NEXT);
+        }
+        at += if number == FRAGMENT { FRAGMENT_LEN } else { (usize::from(head[1]) + 1) * 8 };
+        number = head[0];
+    }
+    Some((at, number))
+}
+
 /// What a fragment header says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fragment {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::checksum::Sum;
 use super::eth::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
-use super::ext::{self, FRAGMENT, FRAGMENT_LEN, IPV6_LEN};
+use super::ext::{self, FRAGMENT, FRAGMENT_LEN, IPV6_LEN, NEXT_HEADER_AT};
 
 /// Protocol number of ICMP for IPv4.
 pub const ICMP: u8 = 1;
@@ -226,6 +226,16 @@ impl IpHeader {
             }
         }
         self
+    }
+
+    /// The header with the protocol behind all extension headers, and the bytes of that protocol in `packet`; `None` if there is
+    /// no such protocol (`ipv6_skip_exthdr`): a header that is cut short still says what would follow it.
+    pub fn behind_headers(self, packet: &[u8]) -> Option<(Self, &[u8])> {
+        let (at, proto) = match self.family() {
+            Family::V4 => (usize::from(self.header_len), self.proto),
+            Family::V6 => ext::skip(packet, IPV6_LEN, *packet.get(NEXT_HEADER_AT)?)?,
+        };
+        Some((Self { proto, ..self }, packet.get(at..).unwrap_or(&[])))
     }
 
     /// A header as a socket of this host would send it: default TTL, nothing else set.

@@ -4,7 +4,7 @@ use super::{Conntrack, Dir, Entry, Proto, Status, Tuple, Verdict, Zone, icmp, sc
 use crate::engine::arena::CtId;
 use crate::engine::time::{Duration, Instant};
 use crate::netfilter::hooks::Hook;
-use crate::wire::ext::{NO_NEXT, changeable_sum, is_extension};
+use crate::wire::ext::changeable_sum;
 use crate::wire::ip::{ICMP, ICMPV6, IpHeader, SCTP, TCP, UDP};
 use crate::wire::packet::{CtInfo, CtRef, Packet};
 
@@ -45,19 +45,6 @@ const EVICTION_RANGE: u32 = 8;
 /// A table smaller than this is not swept.
 const SWEEP_MIN: usize = 1024;
 
-/// The header with the protocol behind all extension headers, and the bytes from its own header on; `None` if there is no
-/// such protocol (`ipv6_skip_exthdr`): one that is cut short still says what would follow it.
-fn l4_of(ip: IpHeader, bytes: &[u8]) -> Option<(IpHeader, &[u8])> {
-    let rest = bytes.get(usize::from(ip.header_len)..)?;
-    if ip.src.is_ipv4() || !is_extension(ip.proto) {
-        return Some((ip, rest));
-    }
-    match *rest {
-        [next, _, ..] if ip.proto != NO_NEXT && !is_extension(next) => Some((IpHeader { proto: next, ..ip }, &[])),
-        _ => None,
-    }
-}
-
 impl Conntrack {
     /// Finds or makes the entry of a packet and updates it (`nf_conntrack_in`); sets `packet.ct`, which stays
     /// [`CtRef::None`] for an INVALID packet.
@@ -70,7 +57,8 @@ impl Conntrack {
             return Verdict::Accept;
         }
         let bytes = packet.l3();
-        let Some((ip, l4)) = packet.ip().filter(|ip| ip.frag_offset == 0).and_then(|ip| l4_of(ip, bytes)) else {
+        let Some((ip, l4)) = packet.ip().filter(|ip| ip.frag_offset == 0).and_then(|ip| ip.behind_headers(bytes))
+        else {
             self.stats.invalid += 1;
             return Verdict::Accept;
         };

@@ -148,7 +148,7 @@ impl Walk<'_, '_> {
 
     /// Whether the packet fits a rule, which then counts it.
     fn ask(&mut self, at: ChainId, number: usize, rule: &Rule) -> Answer {
-        if !rule.selector.fits(&self.packet.ip, self.packet.in_dev, self.packet.out_dev) {
+        if !rule.selector.fits(self.packet) {
             return Answer::No;
         }
         let cell = &mut self.state.tables[self.table.name.index()][at.index()].rules[number];

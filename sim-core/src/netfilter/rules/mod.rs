@@ -27,6 +27,7 @@ pub mod trace;
 pub use apply::{ApplyError, Op, TableOps};
 pub use evaluate::{Decider, Verdict, evaluate};
 pub use matches::Match;
+pub(crate) use packet::upper;
 pub use packet::{AddrType, CtFacts, CtState, FibFacts, ReversePath, RulePacket};
 pub use rule::{Cond, Counters, Rule, Target};
 pub use state::RuleState;

@@ -11,7 +11,8 @@ use crate::netfilter::conntrack::{Conntrack, Dir, Entry};
 use crate::netfilter::ipset::IpSets;
 use crate::netfilter::ipset::ask::Subject;
 use crate::wire::eth::MacAddr;
-use crate::wire::ip::IpHeader;
+use crate::wire::ext;
+use crate::wire::ip::{Family, IpHeader};
 use crate::wire::packet::{CtInfo, CtRef, Packet, PacketType};
 
 /// What conntrack says about a packet (the states of `--ctstate`, without SNAT and DNAT, which are status bits).
@@ -111,8 +112,11 @@ pub struct RulePacket<'a> {
     pub ip: IpHeader,
     /// The packet, from its IP header.
     pub l3: &'a [u8],
-    /// What follows the IP header.
-    pub l4: &'a [u8],
+    /// What follows the headers, as conntrack and most extensions see it ([`IpHeader::behind_headers`]), of the protocol that
+    /// `ip` says. `None` where one of them is not there.
+    pub l4: Option<&'a [u8]>,
+    /// The upper layer as nft sees it: its protocol and its bytes. `None` where the headers before are cut short.
+    pub upper: Option<(u8, &'a [u8])>,
     /// The device it came in by; empty if none.
     pub in_dev: &'a str,
     /// The device it leaves by; empty if none.
@@ -149,10 +153,19 @@ pub struct RulePacket<'a> {
     pub mss: Option<Mss>,
 }
 
+/// The upper layer of a packet as nft sees it (`nft_set_pktinfo_ipv4`, `nft_set_pktinfo_ipv6`).
+pub(crate) fn upper<'a>(ip: &IpHeader, l3: &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (at, proto) = match ip.family() {
+        Family::V4 => (usize::from(ip.header_len), ip.proto),
+        Family::V6 => ext::find_upper(l3)?,
+    };
+    Some((proto, l3.get(at..).unwrap_or(&[])))
+}
+
 impl<'a> RulePacket<'a> {
     /// The sets, and what they see of the packet.
     pub(crate) fn with_sets(&mut self) -> (&mut IpSets, Subject<'a>) {
-        let (ip, l4, now) = (&self.ip, self.l4, self.now);
+        let (ip, l4, now) = (&self.ip, self.l4.unwrap_or(&[]), self.now);
         let later_fragment = ip.frag_offset != 0;
         let len = u64::from(ip.total_len);
         let subject = Subject { src: ip.src, dst: ip.dst, proto: ip.proto, later_fragment, l4, len, now };

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::matches::Match;
+use super::packet::RulePacket;
 use super::targets::Action;
-use crate::wire::ip::IpHeader;
 
 /// How many packets and bytes a rule or a policy has seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -121,13 +121,14 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Whether the packet fits (`ip_packet_match`).
-    pub(crate) fn fits(&self, ip: &IpHeader, in_dev: &str, out_dev: &str) -> bool {
+    /// Whether the packet fits. One without an upper layer has no protocol, nor another one (net/netfilter/nft_meta.c).
+    pub(crate) fn fits(&self, packet: &RulePacket<'_>) -> bool {
+        let (ip, in_dev, out_dev) = (&packet.ip, packet.in_dev, packet.out_dev);
         all_say(&self.src, |net| net.contains(&ip.src))
             && all_say(&self.dst, |net| net.contains(&ip.dst))
             && all_say(&self.in_dev, |d| d.covers(in_dev))
             && all_say(&self.out_dev, |d| d.covers(out_dev))
-            && all_say(&self.proto, |&p| p == ip.proto)
+            && self.proto.is_none_or(|c| packet.upper.is_some_and(|(proto, _)| c.says(c.value == proto)))
             && all_say(&self.fragment, |()| ip.frag_offset != 0)
     }
 

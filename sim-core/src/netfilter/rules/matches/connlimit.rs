@@ -113,7 +113,7 @@ impl Kind for Connlimit {
         let addr = if self.dest { packet.ip.dst } else { packet.ip.src };
         let net = IpNet::new(addr, self.mask).map_or(addr, |net| net.network());
         let tracked = packet.ct.flow.map(|(entry, _)| (entry.orig, entry.zone));
-        let read = || Tuple::of_parts(&packet.ip, packet.l4).map(|tuple| (tuple, Zone::default()));
+        let read = || Some((Tuple::of_parts(&packet.ip, packet.l4?)?, Zone::default()));
         let (MatchMemory::Connections(seen), Some(at_hand)) = (&mut *question.memory, tracked.or_else(read)) else {
             // What names no connection cannot be counted.
             return Answer::Hotdrop;

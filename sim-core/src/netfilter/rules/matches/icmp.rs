@@ -90,9 +90,9 @@ impl IcmpType {
         if packet.ip.frag_offset != 0 {
             return Answer::No;
         }
-        match packet.l4.get(..8) {
-            Some(header) => kind.is_none_or(|k| k.says(k.value.covers(header[0], header[1]))).into(),
-            None => Answer::Hotdrop,
+        match question.upper(8) {
+            Ok(header) => kind.is_none_or(|k| k.says(k.value.covers(header[0], header[1]))).into(),
+            Err(answer) => answer,
         }
     }
 

@@ -257,8 +257,17 @@ impl Question<'_, '_> {
     /// Bytes of the L4 header as nft's payload expressions load them: those of a later fragment are not there, nor is
     /// what was cut (net/netfilter/nft_payload.c). A rule that asks for them does not fit.
     pub(crate) fn l4_bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let l4 = Some(self.packet.l4).filter(|_| self.packet.ip.frag_offset == 0)?;
-        l4.get(at..at + N)?.try_into().ok()
+        let (_, upper) = self.packet.upper.filter(|_| self.packet.ip.frag_offset == 0)?;
+        upper.get(at..at + N)?.try_into().ok()
+    }
+
+    /// The bytes of the upper layer, at least `least`.
+    ///
+    /// # Errors
+    /// Hotdrop for a cut header.
+    pub(crate) fn upper(&self, least: usize) -> Result<&[u8], Answer> {
+        let (_, bytes) = self.packet.upper.ok_or(Answer::Hotdrop)?;
+        Some(bytes).filter(|bytes| bytes.len() >= least).ok_or(Answer::Hotdrop)
     }
 
     /// Source and destination port of a packet whose L4 header has at least `header` bytes; else the answer:
@@ -267,7 +276,7 @@ impl Question<'_, '_> {
         if self.packet.ip.frag_offset != 0 {
             return Err(Answer::No);
         }
-        let b = self.packet.l4.get(..header).ok_or(Answer::Hotdrop)?;
+        let b = self.upper(header)?;
         Ok((u16::from_be_bytes([b[0], b[1]]), u16::from_be_bytes([b[2], b[3]])))
     }
 }

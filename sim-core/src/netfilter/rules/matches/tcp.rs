@@ -83,16 +83,17 @@ impl Kind for Tcp {
             8 => return Answer::Hotdrop,
             _ => return Answer::No,
         }
-        let Some(fixed) = packet.l4.get(..20) else { return Answer::Hotdrop };
+        let fixed = match question.upper(20) {
+            Ok(bytes) => bytes,
+            Err(answer) => return answer,
+        };
         let flags = fixed[13];
         let (sport, dport) = (u16::from_be_bytes([fixed[0], fixed[1]]), u16::from_be_bytes([fixed[2], fixed[3]]));
         if !self.ports.fit(sport, dport) || !all_say(&self.flags, |f| flags & f.mask == f.set) {
             return Answer::No;
         }
-        match TcpHeader::read(packet.l4) {
-            Some(header) => {
-                option.says(has_option(&packet.l4[20..usize::from(header.header_len)], option.value)).into()
-            }
+        match TcpHeader::read(fixed) {
+            Some(header) => option.says(has_option(&fixed[20..usize::from(header.header_len)], option.value)).into(),
             None => Answer::Hotdrop,
         }
     }

@@ -191,7 +191,7 @@ impl Kind for Hmark {
         let flow = if self.ct {
             packet.ct.flow.map(|(entry, _)| self.tracked(&entry.orig, &entry.reply))
         } else {
-            self.flow_of(&packet.ip, packet.l4)
+            self.flow_of(&packet.ip, packet.l4.unwrap_or(&[]))
         };
         packet.mark = flow.map_or(packet.mark, |flow| self.mark(&flow));
         None

@@ -22,6 +22,7 @@ use crate::netfilter::conntrack::Conntrack;
 use crate::netfilter::conntrack::bench::{ip, udp};
 use crate::netfilter::hooks::Hook;
 use crate::netfilter::ipset::IpSets;
+use crate::netfilter::rules::upper;
 use crate::netfilter::text::Restore;
 use crate::wire::eth::MacAddr;
 use crate::wire::ip::Family;
@@ -119,8 +120,9 @@ impl Bench {
         let header = packet.ip().unwrap();
         let mut seen = RulePacket {
             ip: header,
+            upper: upper(&header, packet.l3()),
             l3: packet.l3(),
-            l4: &packet.l3()[usize::from(header.header_len)..],
+            l4: Some(&packet.l3()[usize::from(header.header_len)..]),
             in_dev: at.in_dev,
             out_dev: at.out_dev,
             physin: at.physin,

@@ -36,14 +36,17 @@ pub(crate) struct HashTable {
 }
 
 impl HashTable {
-    /// The bucket of a packet; `None` if its ports count and are cut off (`hashlimit_init_dst`). As in the kernel a
+    /// The bucket of a packet; `None` if its ports count and they, or headers before them, are cut off (`hashlimit_init_dst`). As in the kernel a
     /// later fragment's first bytes are taken for ports.
     pub(crate) fn key(&self, packet: &RulePacket<'_>) -> Option<Key> {
         let (mode, ip) = (self.limits.mode, &packet.ip);
         let mut ports = [0; 2];
-        if (mode.srcport || mode.dstport) && WITH_PORTS.contains(&ip.proto) {
-            let b = packet.l4.get(..4)?;
-            ports = [u16::from_be_bytes([b[0], b[1]]), u16::from_be_bytes([b[2], b[3]])];
+        if mode.srcport || mode.dstport {
+            let l4 = packet.l4?;
+            if WITH_PORTS.contains(&ip.proto) {
+                let b = l4.get(..4)?;
+                ports = [u16::from_be_bytes([b[0], b[1]]), u16::from_be_bytes([b[2], b[3]])];
+            }
         }
         Some(Key {
             src: mode.srcip.then(|| masked(ip.src, self.limits.srcmask)),
