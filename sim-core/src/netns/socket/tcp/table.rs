@@ -230,6 +230,9 @@ impl TcpTable {
             if (old.keepalive, old.keepidle) != (c.options.keepalive, c.options.keepidle) {
                 c.keepalive_changed(cx);
             }
+            if c.options.rcvbuf != old.rcvbuf {
+                c.receive_buffer_changed(cx);
+            }
             if (c.options.nodelay && !old.nodelay) || (old.cork && !c.options.cork) {
                 c.uncork(cx);
             }

@@ -124,7 +124,7 @@ impl Connection {
         self.delack.last_received = cx.now;
         self.ecn_check(segment);
         if segment.payload.len() >= 128 {
-            self.grow_window(cx, segment.payload.len() as u32);
+            self.grow_window(cx, segment.payload.len() as u32, self.rcv.free_window());
         }
     }
 

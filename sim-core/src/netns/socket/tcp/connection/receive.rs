@@ -65,7 +65,7 @@ pub(in super::super) struct Round {
 
 impl Receiver {
     pub(in super::super) fn new(options: &SocketOptions, config: &TcpConfig) -> Self {
-        let fixed = options.rcvbuf.map(|n| n.min(config.rmem_max).saturating_mul(2));
+        let fixed = options.rcvbuf.map(|n| fixed_buffer(n, config));
         Self {
             nxt: 0,
             wup: 0,
@@ -89,6 +89,12 @@ impl Receiver {
     pub(super) fn start(&mut self, nxt: u32) {
         (self.nxt, self.wup, self.copied) = (nxt, nxt, nxt);
         (self.round.seq, self.round.rtt_seq) = (nxt, nxt);
+    }
+
+    /// SO_RCVBUF on a socket that has begun: what was announced stays (`__sock_set_rcvbuf`).
+    pub(super) fn fix_buffer(&mut self, wanted: u32, config: &TcpConfig) {
+        self.buffer_size = fixed_buffer(wanted, config);
+        self.buffer_locked = true;
     }
 
     /// What is left of the window announced (`tcp_receive_window`).
@@ -148,7 +154,12 @@ impl Receiver {
 
     /// The window the free memory would hold (`tcp_space`).
     pub(super) fn free_window(&self) -> u32 {
-        self.window_from(self.buffer_size.saturating_sub(self.memory()))
+        self.free_window_beside(self.memory())
+    }
+
+    /// The window that a buffer with `used` bytes of memory taken would hold.
+    fn free_window_beside(&self, used: u32) -> u32 {
+        self.window_from(self.buffer_size.saturating_sub(used))
     }
 
     fn push(&mut self, payload: Bytes) {
@@ -210,6 +221,11 @@ impl Receiver {
 const PAGE: u32 = 4096;
 /// `SOCK_MIN_RCVBUF`
 const LEAST_BUFFER: u32 = 2304;
+
+/// The memory that SO_RCVBUF gives (`sock_setsockopt`): twice what is asked for, since there is overhead.
+fn fixed_buffer(wanted: u32, config: &TcpConfig) -> u32 {
+    wanted.min(config.rmem_max).saturating_mul(2).max(LEAST_BUFFER)
+}
 
 /// What a received segment of `len` bytes occupies in the kernel: the data with its shared info in a power of two, and
 /// the skb (`SKB_TRUESIZE`).
@@ -323,9 +339,11 @@ impl Connection {
         self.rcv.charge(true_size(len));
         let new = self.rcv.ofo.insert(held, dsack);
         self.count_reassembly(cx, "TCPDSACKOfoSent");
-        // Without SACK a window that grows would hide a duplicate ACK.
+        // Without SACK a window that grows would hide a duplicate ACK. The segment is charged only afterwards
+        // (`skb_set_owner_r` at the end of `tcp_data_queue_ofo`), so it takes no room yet.
         if new && self.negotiated.sack {
-            self.grow_window(cx, len);
+            let before = self.rcv.memory().saturating_sub(true_size(len));
+            self.grow_window(cx, len, self.rcv.free_window_beside(before));
         }
         if self.accepted && !self.orphan {
             self.rcv.grow_buffer(self.rcv.round.space, &cx.config);

@@ -266,6 +266,13 @@ impl Connection {
         self.timers.keepalive = running.then(|| cx.now + self.keepalive_time(cx));
     }
 
+    /// SO_RCVBUF was set.
+    pub(in super::super) fn receive_buffer_changed(&mut self, cx: &Context) {
+        if let Some(wanted) = self.options.rcvbuf {
+            self.rcv.fix_buffer(wanted, &cx.config);
+        }
+    }
+
     /// TCP_NODELAY was set or TCP_CORK taken away: what was held back may go.
     pub(in super::super) fn uncork(&mut self, cx: &mut Context) {
         let nagle = if self.options.nodelay { Nagle::Off } else { self.nagle() };

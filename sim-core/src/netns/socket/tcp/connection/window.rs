@@ -107,10 +107,11 @@ impl Connection {
         (window >> scale).min(u32::from(u16::MAX)) as u16
     }
 
-    /// Data of `len` bytes came: may more be announced (`tcp_grow_window`)?
-    pub(super) fn grow_window(&mut self, cx: &Context, len: u32) {
+    /// Data of `len` bytes came, beside which memory for a window of `free` is left: may more be announced
+    /// (`tcp_grow_window`)?
+    pub(super) fn grow_window(&mut self, cx: &Context, len: u32, free: u32) {
         let rcv = &self.rcv;
-        let room = rcv.window_clamp.min(rcv.free_window()).saturating_sub(rcv.ssthresh);
+        let room = rcv.window_clamp.min(free).saturating_sub(rcv.ssthresh);
         if room == 0 {
             return;
         }
