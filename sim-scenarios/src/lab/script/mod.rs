@@ -3,7 +3,7 @@
 //! Two netns joined by a veth pair. The pod has a stack, an address and a default route; the peer is a packet socket. Each
 //! step is one call of an application in the pod, or segments of the peer, and what the pod then sends.
 //!
-//! [`run`] does a script's steps; [`forgive`] gives the freedom in times, windows and PSH that the lab's README names.
+//! [`run`] does a script's steps; [`forgive`] gives the freedom in times and PSH that the lab's README names; windows are exact here.
 
 mod calls;
 mod emulated;

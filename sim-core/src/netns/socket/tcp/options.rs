@@ -96,6 +96,13 @@ impl Options {
         }
     }
 
+    /// How many bytes they take in the header of a segment that is no SYN.
+    pub(super) fn data_len(&self) -> u32 {
+        let timestamps = if self.timestamps.is_some() { TIMESTAMPS_ALIGNED } else { 0 };
+        let blocks = 8 * self.sack.as_slice().len() as u32;
+        timestamps + if blocks > 0 { 4 + blocks } else { 0 }
+    }
+
     /// The option bytes in Linux's order, a multiple of four (net/ipv4/tcp_output.c, `tcp_options_write`).
     ///
     /// SACK blocks for which there is no room are left out.

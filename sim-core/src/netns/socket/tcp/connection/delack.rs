@@ -124,7 +124,7 @@ impl Connection {
         self.delack.last_received = cx.now;
         self.ecn_check(segment);
         if segment.payload.len() >= 128 {
-            self.grow_window(cx, segment.payload.len() as u32, self.rcv.free_window());
+            self.grow_window(cx, segment, self.rcv.free_window());
         }
     }
 
@@ -134,7 +134,7 @@ impl Connection {
         let len = segment.payload.len() as u32;
         if len >= self.delack.rcv_mss {
             if len != self.delack.rcv_mss {
-                self.rcv.measure_overhead(len);
+                self.rcv.measure_overhead(segment);
             }
             self.delack.rcv_mss = len.min(self.negotiated.advmss);
             self.delack.pushed |= segment.has(PSH);

@@ -13,6 +13,7 @@ mod output;
 mod rack;
 mod reassembly;
 mod receive;
+mod receive_queue;
 mod recovery;
 mod retransmit;
 mod rtt;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::super::options::{SackBlock, SackBlocks};
 use super::super::seq::{after, before, later};
+use super::receive_queue::Charge;
 
 /// A segment held back until what precedes it arrives.
 #[derive(Clone, Debug)]
@@ -11,11 +12,32 @@ pub(in super::super) struct Held {
     pub(super) seq: u32,
     pub(super) payload: Bytes,
     pub(super) fin: bool,
+    pub(super) charge: Charge,
+}
+
+/// What became of a segment that was to be held back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Inserted {
+    /// Another holds all of it.
+    Known,
+    /// It was copied behind the one that it goes on from (`tcp_ooo_try_coalesce`).
+    Joined,
+    Apart,
 }
 
 impl Held {
     pub(super) fn end(&self) -> u32 {
         self.seq.wrapping_add(self.payload.len() as u32 + u32::from(self.fin))
+    }
+
+    /// Whether there was room for `next`, which goes on where this ends.
+    fn takes(&mut self, next: &Held) -> bool {
+        let joined = !self.fin && next.seq == self.end() && self.charge.takes(next.payload.len() as u32);
+        if joined {
+            self.payload = [&self.payload[..], &next.payload].concat().into();
+            self.fin = next.fin;
+        }
+        joined
     }
 }
 
@@ -96,10 +118,16 @@ impl Reassembly {
         self.held.last().map(Held::end)
     }
 
-    /// Takes a segment from beyond the next byte expected; whether it brought anything new (`tcp_data_queue_ofo`).
-    pub(super) fn insert(&mut self, new: Held, dsack: bool) -> bool {
+    /// Takes a segment from beyond the next byte expected (`tcp_data_queue_ofo`).
+    pub(super) fn insert(&mut self, new: Held, dsack: bool) -> Inserted {
         let (seq, end) = (new.seq, new.end());
         let at = self.held.partition_point(|h| !after(h.seq, seq));
+        if let Some(previous) = at.checked_sub(1).and_then(|i| self.held.get_mut(i))
+            && previous.takes(&new)
+        {
+            self.note(seq, end);
+            return Inserted::Joined;
+        }
         if let Some(previous) = at.checked_sub(1).and_then(|i| self.held.get(i))
             && before(seq, previous.end())
         {
@@ -109,7 +137,7 @@ impl Reassembly {
                     self.report_duplicate(seq, end);
                 }
                 self.note(seq, end);
-                return false;
+                return Inserted::Known;
             }
             let overlap = previous.end();
             if dsack && after(seq, previous.seq) {
@@ -120,7 +148,7 @@ impl Reassembly {
         let at = self.held.partition_point(|h| before(h.seq, seq));
         self.held.insert(at, new);
         self.note(seq, end);
-        true
+        Inserted::Apart
     }
 
     /// Removes what `seq..end` makes superfluous from position `at` on.
@@ -186,6 +214,7 @@ impl Reassembly {
                 continue;
             }
             let known = nxt.wrapping_sub(held.seq) as usize;
+            held.charge = held.charge.behind(known);
             held.payload = held.payload.split_off(known.min(held.payload.len()));
             held.seq = nxt;
             nxt = held.end();
@@ -225,7 +254,7 @@ mod tests {
     use super::*;
 
     fn held(seq: u32, len: usize) -> Held {
-        Held { seq, payload: Bytes::from(vec![0; len]), fin: false }
+        Held { seq, payload: Bytes::from(vec![0; len]), fin: false, charge: Charge::of_frame(len as u32) }
     }
 
     fn blocks(r: &mut Reassembly) -> Vec<(u32, u32)> {
@@ -240,7 +269,7 @@ mod tests {
             r.insert(held(seq, 100), true);
         }
         assert_eq!(blocks(&mut r), [(501, 601), (301, 401), (101, 201)]);
-        assert!(!r.insert(held(301, 100), true));
+        assert_eq!(r.insert(held(301, 100), true), Inserted::Known);
         assert_eq!(blocks(&mut r), [(301, 401), (301, 401), (501, 601), (101, 201)]);
         r.insert(held(401, 100), true);
         assert_eq!(blocks(&mut r), [(301, 601), (101, 201)]);

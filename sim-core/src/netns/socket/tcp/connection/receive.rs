@@ -1,11 +1,11 @@
 //! The receiving side: data in order for the application, what is out of order held back (`tcp_data_queue`).
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::reassembly::{Held, Reassembly};
+use super::reassembly::{Held, Inserted, Reassembly};
+use super::receive_queue::{Charge, ReceiveQueue};
 use super::{Connection, SENT_OVERHEAD, State};
 use crate::engine::mutant::Mutant;
 use crate::engine::time::{Duration, Instant};
@@ -39,9 +39,7 @@ pub(in super::super) struct Receiver {
     /// How much of the memory is data, in 256ths (`scaling_ratio`).
     pub(super) scaling: u32,
     pub(super) ofo: Reassembly,
-    queue: VecDeque<Bytes>,
-    /// Memory used by `queue`.
-    queue_memory: u32,
+    queue: ReceiveQueue,
     /// Memory the socket has beyond what it uses, less than a page (`sk_forward_alloc`).
     spare: u32,
     /// Whether a segment that only goes on where the last one ended takes the short way (`pred_flags`): that is counted,
@@ -77,8 +75,7 @@ impl Receiver {
             buffer_locked: fixed.is_some(),
             scaling: 128,
             ofo: Reassembly::default(),
-            queue: VecDeque::new(),
-            queue_memory: 0,
+            queue: ReceiveQueue::default(),
             spare: 0,
             predicts: false,
             round: Round::default(),
@@ -110,12 +107,13 @@ impl Receiver {
 
     /// Memory that received data occupies.
     pub(super) fn memory(&self) -> u32 {
-        self.ofo.held().map(|h| true_size(h.payload.len() as u32)).fold(self.queue_memory, u32::saturating_add)
+        self.ofo.held().map(|h| h.charge.memory).fold(self.queue.memory(), u32::saturating_add)
     }
 
-    /// Learns from a segment of `len` bytes how much of the memory is data (`tcp_set_window_clamp`).
-    pub(super) fn measure_overhead(&mut self, len: u32) {
-        let before = std::mem::replace(&mut self.scaling, ((len << 8) / true_size(len)).clamp(1, 255));
+    /// Learns from a segment how much of the memory is data (`tcp_set_window_clamp`).
+    pub(super) fn measure_overhead(&mut self, segment: &Segment) {
+        let share = ((segment.payload.len() as u32) << 8) / Charge::of(segment).memory;
+        let before = std::mem::replace(&mut self.scaling, share.clamp(1, 255));
         if self.scaling == before {
             return;
         }
@@ -162,58 +160,39 @@ impl Receiver {
         self.window_from(self.buffer_size.saturating_sub(used))
     }
 
-    fn push(&mut self, payload: Bytes) {
+    fn push(&mut self, payload: Bytes, charge: Charge) {
         if !payload.is_empty() {
-            self.charge(true_size(payload.len() as u32));
-            self.queue_memory += true_size(payload.len() as u32);
             self.nxt = self.nxt.wrapping_add(payload.len() as u32);
-            self.queue.push_back(payload);
+            let apart = self.queue.push(payload, charge);
+            self.charge(charge.memory, apart);
         }
     }
 
-    /// Memory comes in pages (`sk_rmem_schedule`).
-    fn charge(&mut self, memory: u32) {
+    /// Memory comes in pages, and is there also for a packet that turns out to need none of its own (`sk_rmem_schedule`).
+    fn charge(&mut self, memory: u32, apart: bool) {
         self.spare += memory.saturating_sub(self.spare).next_multiple_of(PAGE);
-        self.spare -= memory;
+        if apart {
+            self.spare -= memory;
+        }
     }
 
     /// Throws away what is in order and was not read.
     pub(super) fn discard_unread(&mut self) {
         self.queue.clear();
-        self.queue_memory = 0;
     }
 
     /// Takes up to `max` bytes that are in order.
     pub(super) fn read(&mut self, max: usize) -> Bytes {
-        let used = self.queue_memory;
-        let read = self.dequeue(max);
-        self.spare = (self.spare + (used - self.queue_memory)) % PAGE;
+        let used = self.queue.memory();
+        let read = self.queue.read(max);
+        self.copied = self.copied.wrapping_add(read.len() as u32);
+        self.spare = (self.spare + (used - self.queue.memory())) % PAGE;
         read
-    }
-
-    fn dequeue(&mut self, max: usize) -> Bytes {
-        let mut out = Vec::new();
-        while let Some(first) = self.queue.front_mut().filter(|_| out.len() < max) {
-            let whole = true_size(first.len() as u32);
-            let part = first.split_to(first.len().min(max - out.len()));
-            let left = if first.is_empty() { 0 } else { true_size(first.len() as u32) };
-            self.queue_memory = self.queue_memory.saturating_sub(whole - left.min(whole));
-            if first.is_empty() {
-                self.queue.pop_front();
-            }
-            if out.is_empty() && self.queue.is_empty() {
-                self.copied = self.copied.wrapping_add(part.len() as u32);
-                return part;
-            }
-            self.copied = self.copied.wrapping_add(part.len() as u32);
-            out.extend_from_slice(&part);
-        }
-        Bytes::from(out)
     }
 
     /// Bytes in order and not read.
     pub(in super::super) fn readable(&self) -> usize {
-        self.queue.iter().map(Bytes::len).sum()
+        self.queue.len()
     }
 }
 
@@ -225,14 +204,6 @@ const LEAST_BUFFER: u32 = 2304;
 /// The memory that SO_RCVBUF gives (`sock_setsockopt`): twice what is asked for, since there is overhead.
 fn fixed_buffer(wanted: u32, config: &TcpConfig) -> u32 {
     wanted.min(config.rmem_max).saturating_mul(2).max(LEAST_BUFFER)
-}
-
-/// What a received segment of `len` bytes occupies in the kernel: the data with its shared info in a power of two, and
-/// the skb (`SKB_TRUESIZE`).
-pub(super) fn true_size(len: u32) -> u32 {
-    const HEADERS_AND_SHARED_INFO: u32 = 64 + 320;
-    const PACKET: u32 = 256;
-    (len + HEADERS_AND_SHARED_INFO).next_power_of_two() + PACKET
 }
 
 impl Connection {
@@ -297,7 +268,7 @@ impl Connection {
     fn take_in_order(&mut self, cx: &mut Context, segment: &Segment) {
         let known = self.rcv.nxt.wrapping_sub(segment.seq) as usize;
         let payload = segment.payload.slice(known.min(segment.payload.len())..);
-        self.rcv.push(payload);
+        self.rcv.push(payload, Charge::of(segment).behind(known));
         if !segment.payload.is_empty() {
             self.data_arrived(cx, segment);
         }
@@ -310,7 +281,7 @@ impl Connection {
             self.count_reassembly(cx, "TCPDSACKOldSent");
             for held in held {
                 let (fin, end) = (held.fin, held.end());
-                self.rcv.push(held.payload);
+                self.rcv.push(held.payload, held.charge);
                 self.rcv.nxt = end;
                 if fin {
                     self.take_fin(cx);
@@ -330,20 +301,20 @@ impl Connection {
     fn hold_back(&mut self, cx: &mut Context, segment: &Segment) {
         self.delack.scheduled = true;
         self.measure_peer_mss(segment);
-        let held = Held { seq: segment.seq, payload: segment.payload.clone(), fin: segment.has(FIN) };
+        let charge = Charge::of(segment);
+        let held = Held { seq: segment.seq, payload: segment.payload.clone(), fin: segment.has(FIN), charge };
         let dsack = self.reports_duplicates(cx);
         self.ecn_check(segment);
         cx.count("TCPOFOQueue");
         self.rcv.predicts = false;
-        let len = held.payload.len() as u32;
-        self.rcv.charge(true_size(len));
-        let new = self.rcv.ofo.insert(held, dsack);
+        let inserted = self.rcv.ofo.insert(held, dsack);
+        self.rcv.charge(charge.memory, inserted == Inserted::Apart);
         self.count_reassembly(cx, "TCPDSACKOfoSent");
         // Without SACK a window that grows would hide a duplicate ACK. The segment is charged only afterwards
         // (`skb_set_owner_r` at the end of `tcp_data_queue_ofo`), so it takes no room yet.
-        if new && self.negotiated.sack {
-            let before = self.rcv.memory().saturating_sub(true_size(len));
-            self.grow_window(cx, len, self.rcv.free_window_beside(before));
+        if inserted != Inserted::Known && self.negotiated.sack {
+            let own = if inserted == Inserted::Apart { charge.memory } else { 0 };
+            self.grow_window(cx, segment, self.rcv.free_window_beside(self.rcv.memory().saturating_sub(own)));
         }
         if self.accepted && !self.orphan {
             self.rcv.grow_buffer(self.rcv.round.space, &cx.config);
@@ -378,7 +349,7 @@ impl Connection {
             && u32::from(segment.window) == self.snd.wnd >> self.negotiated.snd_wscale
             && *given == plain
             && recent
-            && (segment.payload.is_empty() || true_size(segment.payload.len() as u32) <= self.spare_memory())
+            && (segment.payload.is_empty() || Charge::of(segment).memory <= self.spare_memory())
     }
 
     /// Memory the socket has beyond what it uses, what waits for its ACK included.

@@ -3,8 +3,10 @@
 use super::super::config::TcpConfig;
 use super::super::congestion::INITIAL_WINDOW;
 use super::super::context::Context;
+use super::super::segment::Segment;
 use super::Connection;
-use super::receive::{Receiver, true_size};
+use super::receive::Receiver;
+use super::receive_queue::Charge;
 
 /// The windows a connection starts with (`tcp_select_initial_window`).
 #[derive(Clone, Copy, Debug)]
@@ -107,16 +109,17 @@ impl Connection {
         (window >> scale).min(u32::from(u16::MAX)) as u16
     }
 
-    /// Data of `len` bytes came, beside which memory for a window of `free` is left: may more be announced
+    /// Data came, beside which memory for a window of `free` is left: may more be announced
     /// (`tcp_grow_window`)?
-    pub(super) fn grow_window(&mut self, cx: &Context, len: u32, free: u32) {
+    pub(super) fn grow_window(&mut self, cx: &Context, segment: &Segment, free: u32) {
+        let (len, memory) = (segment.payload.len() as u32, Charge::of(segment).memory);
         let rcv = &self.rcv;
         let room = rcv.window_clamp.min(free).saturating_sub(rcv.ssthresh);
         if room == 0 {
             return;
         }
         let more =
-            if rcv.window_from(true_size(len)) <= len { 2 * self.negotiated.advmss } else { self.grow_slowly(cx, len) };
+            if rcv.window_from(memory) <= len { 2 * self.negotiated.advmss } else { self.grow_slowly(cx, len, memory) };
         if more > 0 {
             self.rcv.ssthresh += room.min(more.max(2 * len));
             self.delack.quick |= 1;
@@ -124,8 +127,8 @@ impl Connection {
     }
 
     /// Small segments waste memory: growth only while the window is small against the buffer (`__tcp_grow_window`).
-    fn grow_slowly(&self, cx: &Context, len: u32) -> u32 {
-        let mut size = self.rcv.window_from(true_size(len)) >> 1;
+    fn grow_slowly(&self, cx: &Context, len: u32, memory: u32) -> u32 {
+        let mut size = self.rcv.window_from(memory) >> 1;
         let mut window = self.rcv.window_from(cx.config.rmem[2]) >> 1;
         while self.rcv.ssthresh <= window {
             if size <= len {
