@@ -2,6 +2,7 @@
 
 mod opening;
 mod talk;
+mod timers;
 
 use serde_json::{Map, Value, json};
 
@@ -62,6 +63,12 @@ impl Script {
     /// nobody can say how few it is.
     fn first_step(&mut self, dice: &mut Dice, what: Value) {
         self.step_of(dice, what, 15);
+    }
+
+    /// Adds a step of at least so many milliseconds, if so much may still be waited for.
+    fn patient_step(&mut self, dice: &mut Dice, what: Value, least: u32) {
+        let least = if least > self.patience { 0 } else { least };
+        self.step_of(dice, what, least);
     }
 
     /// Adds a step of at least so many milliseconds.

@@ -173,7 +173,8 @@ impl TimeWait {
             seq: self.snd_nxt,
             ack: self.rcv_nxt,
             flags: ACK,
-            window: (self.window >> self.scale).min(u32::from(u16::MAX)) as u16,
+            // Cut, not limited: without scale a window that was chosen may have more bits than were announced (`tcp_v4_send_ack`).
+            window: (self.window >> self.scale) as u16,
             tos: 0,
             options: Options { timestamps, ..Options::default() },
             payload: Bytes::new(),

@@ -62,6 +62,32 @@ impl Talk {
         self.segment("A", self.next, Some(self.written))
     }
 
+    /// The same ACK once more, perhaps of another window.
+    pub(super) fn ack_again(&self) -> Value {
+        self.segment("A", self.next, Some(self.acked))
+    }
+
+    /// The application writes so much.
+    pub(super) fn write(&mut self, n: i64) -> Value {
+        self.written += n;
+        json!({ "do": "send", "s": self.socket(), "n": n })
+    }
+
+    /// What the peer announces from now on.
+    pub(super) fn set_window(&mut self, window: u32) {
+        self.window = window;
+    }
+
+    /// How far the peer has acknowledged.
+    pub(super) fn heard(&self) -> i64 {
+        self.acked
+    }
+
+    /// Whether the peer may send SACKs.
+    pub(super) fn selects(&self) -> bool {
+        self.sack
+    }
+
     /// The next data.
     pub(super) fn data(&mut self, dice: &mut Dice) -> Value {
         let flags = dice.weighed(&[(3, "PA"), (2, "A"), (1, "FPA")]);
@@ -74,7 +100,7 @@ impl Talk {
 
     /// Draws what happens next.
     pub(super) fn act(&mut self, dice: &mut Dice, script: &mut Script) {
-        let step = match dice.below(20) {
+        let step = match dice.below(21) {
             0..3 if self.ending => self.close(dice),
             3..6 if self.ending => self.odd(dice),
             0..6 => self.call(dice),
@@ -85,6 +111,7 @@ impl Talk {
             16 => self.close(dice),
             17 => self.reset(dice),
             18 => self.odd(dice),
+            19 => return self.wait_for_timer(dice, script),
             _ => self.error(dice),
         };
         script.step(dice, step);
@@ -122,8 +149,7 @@ impl Talk {
         match dice.below(20) {
             0..9 => {
                 let n = dice.weighed(&[(3, 100), (2, 1), (3, 1500), (3, 5000), (1, 20_000)]);
-                self.written += n;
-                json!({ "do": "send", "s": socket, "n": n })
+                self.write(n)
             }
             9..12 => json!({ "do": "recv", "s": socket, "n": dice.pick(&[10, 1000, 100_000]) }),
             12 => {
