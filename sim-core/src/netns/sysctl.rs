@@ -25,6 +25,8 @@ pub struct Sysctl {
     pub icmp_ratelimit: i64,
     /// `net.ipv4.icmp_echo_ignore_all`. Default 0.
     pub icmp_echo_ignore_all: i64,
+    /// `net.ipv4.icmp_echo_ignore_broadcasts`: requests to groups and broadcasts are not answered. Default 1.
+    pub icmp_echo_ignore_broadcasts: i64,
     /// `net.ipv4.ip_local_port_range`: first and last ephemeral port. Default 32768 60999.
     pub local_port_range: (u16, u16),
     /// `net.ipv4.ipfrag_time`: seconds to wait for the rest of a packet. Default 30.
@@ -53,6 +55,7 @@ impl Default for Sysctl {
             default_ttl: 64,
             icmp_ratelimit: 1000,
             icmp_echo_ignore_all: 0,
+            icmp_echo_ignore_broadcasts: 1,
             local_port_range: (32768, 60999),
             ipfrag_time: 30,
             icmpv6_ratelimit: 1000,
@@ -277,6 +280,7 @@ impl Sysctl {
             "net.ipv4.ip_default_ttl" => &mut self.default_ttl,
             "net.ipv4.icmp_ratelimit" => &mut self.icmp_ratelimit,
             "net.ipv4.icmp_echo_ignore_all" => &mut self.icmp_echo_ignore_all,
+            "net.ipv4.icmp_echo_ignore_broadcasts" => &mut self.icmp_echo_ignore_broadcasts,
             "net.ipv4.ipfrag_time" => &mut self.ipfrag_time,
             "net.ipv6.icmp.ratelimit" => &mut self.icmpv6_ratelimit,
             "net.ipv6.ip6frag_time" => &mut self.ip6frag_time,
@@ -323,11 +327,10 @@ impl Sysctl {
 const PORT_RANGE: &str = "net.ipv4.ip_local_port_range";
 
 /// Sysctls the emulator knows one value of, the kernel's default: it behaves so, and refuses another.
-const FIXED: [(&str, i64); 9] = [
+const FIXED: [(&str, i64); 8] = [
     ("net.ipv4.ipfrag_high_thresh", 4_194_304),
     ("net.ipv4.icmp_ratemask", 6168),
     ("net.ipv4.icmp_errors_use_inbound_ifaddr", 0),
-    ("net.ipv4.icmp_echo_ignore_broadcasts", 1),
     ("net.ipv4.ip_no_pmtu_disc", 0),
     ("net.ipv4.ip_forward_use_pmtu", 0),
     ("net.ipv4.route.mtu_expires", 600),

@@ -106,15 +106,22 @@ fn udp(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, mut packet: Packet) -> 
         ns.mibs.udp(family, Udp::InDatagrams);
         return tunnel::decapsulate(ns, ctx, header_len, packet);
     }
-    match ns.sockets.udp_deliver((ip.src, src_port).into(), (ip.dst, dst_port).into(), &l4[8..said]) {
-        Some(true) => Next::Delivered,
-        Some(false) => {
-            ns.mibs.udp(family, Udp::RcvbufErrors);
-            ns.mibs.udp(family, Udp::InErrors);
+    let (from, to, data) = ((ip.src, src_port).into(), (ip.dst, dst_port).into(), &l4[8..said]);
+    let for_many = ns.fib.is_for_many(ip.dst);
+    let full = match for_many {
+        true => ns.sockets.udp_deliver_to_all(from, to, data),
+        false => ns.sockets.udp_deliver(from, to, data).map(|taken| usize::from(!taken)),
+    };
+    match full {
+        Some(0) => Next::Delivered,
+        Some(full) => {
+            for _ in 0..full {
+                ns.mibs.udp(family, Udp::RcvbufErrors);
+                ns.mibs.udp(family, Udp::InErrors);
+            }
             Next::Drop(DropReason::SocketRcvBuff, packet)
         }
         None => {
-            let for_many = ns.fib.is_for_many(ip.dst);
             ns.mibs.udp(family, if for_many { Udp::IgnoredMulti } else { Udp::NoPorts });
             // The error belongs to no connection until conntrack finds it (`nf_reset_ct` in `__udp4_lib_rcv`).
             packet.ct = CtRef::None;

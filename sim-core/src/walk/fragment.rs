@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{Ctx, Dst, Next, Stage, Timer, icmp, options, run};
+use super::{Ctx, Dst, Next, Stage, Timer, icmp, mcast_loop, options, run};
 use crate::engine::arena::DevId;
 use crate::engine::mutant::Mutant;
 use crate::engine::trail::{DropPlace, DropReason};
@@ -31,7 +31,7 @@ pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet:
     let len = packet.l3().len();
     if len <= dst.mtu as usize && (packet.frag_max == 0 || len <= packet.frag_max as usize) {
         count_transmit(ns, &dst, &ip, len);
-        return Next::Go(Stage::Resolve(dst, packet));
+        return Next::Go(mcast_loop::before_resolve(ns, dst, packet));
     }
     let whole_only = ip.df && packet.frag_max == 0 && !packet.ignore_df;
     if whole_only || (ip.family() == Family::V6 && packet.frag_max > dst.mtu) {
@@ -41,7 +41,7 @@ pub(super) fn finish_output(ns: &mut Netns, ctx: &mut Ctx<'_>, dst: Dst, packet:
     }
     let pieces = split(ns, &packet, &ip, (dst.dev, dst.mtu));
     pieces.iter().for_each(|piece| count_transmit(ns, &dst, &ip, piece.l3().len()));
-    Next::Several(pieces.into_iter().map(|p| Stage::Resolve(dst, p)).collect())
+    Next::Several(pieces.into_iter().map(|p| mcast_loop::before_resolve(ns, dst, p)).collect())
 }
 
 /// `ip_finish_output2`, `ip6_finish_output2`

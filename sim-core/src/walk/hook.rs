@@ -134,7 +134,12 @@ fn tracked(verdict: Tracked) -> Said {
     }
 }
 
+/// What conntrack has seen, because this host sent it to itself, is left in its fragments (`ipv4_conntrack_defrag`,
+/// `ipv6_defrag`).
 fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, mut walk: HookWalk) -> Next {
+    if walk.packet.ct != CtRef::None {
+        return Next::Go(Stage::Hook(walk));
+    }
     match fragment::defrag(ns, ctx, walk.packet, USER_CONNTRACK) {
         Ok(packet) => {
             walk.packet = packet;
@@ -199,7 +204,7 @@ fn evaluate(ns: &mut Netns, ctx: &mut Ctx<'_>, name: TableName, walk: &mut HookW
         out_dev: ns.devs.name(walk.outdev),
         physin: ns.devs.name(ports.physin),
         physout: ns.devs.name(ports.physout),
-        pkt_type: walk.packet.pkt_type,
+        pkt_type: facts::addressed(&walk.packet, ip.dst),
         mac: walk.packet.iif.and_then(|_| walk.packet.last_eth()).map(|eth| eth.src),
         ct,
         conntrack: &ns.conntrack,

@@ -76,10 +76,11 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, packet: 
 }
 
 /// An echo request is answered with its own data, one for a timestamp with three of them; type of service and (if unicast) destination as source;
-/// without DF (`icmp_echo`, `icmp_timestamp`, `icmp_reply`, `icmpv6_echo_reply`). IPv4 answers no request to a group or broadcast.
+/// without DF (`icmp_echo`, `icmp_timestamp`, `icmp_reply`, `icmpv6_echo_reply`). IPv4 answers
+/// one to a group or broadcast only if told to.
 fn reply(ns: &mut Netns, ctx: &mut Ctx<'_>, ip: &IpHeader, header: IcmpHeader, packet: Packet) -> Next {
     let own = ns.fib.kind_of(ip.dst) == RouteKind::Local;
-    if !own && ip.family() == Family::V4 {
+    if !own && ip.family() == Family::V4 && ns.sysctl.icmp_echo_ignore_broadcasts != 0 {
         ns.mibs.icmp(Family::V4, Icmp::InErrors);
         return Next::Drop(DropReason::NotSpecified, packet);
     }

@@ -16,6 +16,9 @@ use crate::wire::nd::{ALL_NODES, ALL_ROUTERS, solicited_node};
 
 /// Where reports go: all routers that know MLDv2.
 const ALL_MLD2_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
+/// All nodes and all routers within this host: no other hears of them.
+const ALL_NODES_HERE: Ipv6Addr = Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 1);
+const ALL_ROUTERS_HERE: Ipv6Addr = Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 2);
 /// All routers of a site.
 const ALL_SITE_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff05, 0, 0, 0, 0, 0, 0, 2);
 /// How often a change is told (`mc_qrv`).
@@ -41,7 +44,8 @@ pub(super) fn report(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, left: u8) {
     if ns.devs.get(dev).is_none_or(|d| !d.up) || ns.sysctl.ipv6(dev).disable_ipv6 != 0 {
         return;
     }
-    let mut told: Vec<Ipv6Addr> = groups(ns, dev).filter(|group| *group != ALL_NODES).collect();
+    let mut told: Vec<Ipv6Addr> =
+        groups(ns, dev).filter(|group| ![ALL_NODES, ALL_NODES_HERE, ALL_ROUTERS_HERE].contains(group)).collect();
     told.sort_unstable();
     told.dedup();
     if told.is_empty() {
@@ -82,6 +86,6 @@ fn groups(ns: &Netns, dev: DevId) -> impl Iterator<Item = Ipv6Addr> {
         IpAddr::V6(addr) => Some(solicited_node(addr)),
         IpAddr::V4(_) => None,
     });
-    let of_routers = [ALL_ROUTERS, ALL_SITE_ROUTERS].into_iter().filter(move |_| router);
-    std::iter::once(ALL_NODES).chain(of_routers).chain(asked_for)
+    let of_routers = [ALL_ROUTERS_HERE, ALL_ROUTERS, ALL_SITE_ROUTERS].into_iter().filter(move |_| router);
+    [ALL_NODES_HERE, ALL_NODES].into_iter().chain(of_routers).chain(asked_for)
 }

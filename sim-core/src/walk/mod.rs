@@ -22,6 +22,7 @@ mod forward;
 mod fragment;
 mod hook;
 mod icmp;
+mod mcast_loop;
 mod mld;
 mod nd;
 mod options;
@@ -91,10 +92,12 @@ pub(crate) enum After {
     Deliver,
     /// FORWARD: [`output::output`].
     ForwardDone(Dst),
-    /// OUTPUT: [`output::output`].
+    /// OUTPUT: [`mcast_loop::output`].
     OutputDone(Dst),
     /// POSTROUTING: [`fragment::finish_output`].
     PostroutingDone(Dst),
+    /// POSTROUTING of what comes back from a group: [`mcast_loop::receive_own`].
+    ComeBack(DevId),
     /// PREROUTING at a bridge port, with the destination before it: [`bridge_hooks::prerouting_done`].
     BridgePrerouting { port: DevId, daddr: IpAddr },
     /// FORWARD between bridge ports: [`bridge_hooks::postrouting`].
@@ -137,6 +140,8 @@ pub(crate) enum Stage {
     Forward(Dst, Packet),
     LocalOut(Dst, Packet),
     Resolve(Dst, Packet),
+    /// To a group of IPv6 that this host is in.
+    ComeBack(Dst, Packet),
     Transmit(DevId, Packet),
     Encapsulate(DevId, Packet),
     /// The last lines of a trace, after those of an answer.
@@ -165,6 +170,7 @@ impl Stage {
             Self::Forward(..) => "forward",
             Self::LocalOut(..) => "output",
             Self::Resolve(..) => "resolve",
+            Self::ComeBack(..) => "come_back",
             Self::Transmit(..) => "transmit",
             Self::Encapsulate(..) => "vxlan",
             Self::TraceEnd(..) => "trace",
@@ -185,6 +191,7 @@ impl Stage {
             | Self::Forward(_, p)
             | Self::LocalOut(_, p)
             | Self::Resolve(_, p)
+            | Self::ComeBack(_, p)
             | Self::Transmit(_, p)
             | Self::Encapsulate(_, p) => p,
             Self::Hook(h) => &h.packet,
@@ -324,7 +331,9 @@ fn go_on(ns: &mut Netns, ctx: &mut Ctx<'_>, mut worklist: Vec<Stage>) {
         tracing::trace!(packet = stage.packet().map(|p| p.id.0), stage = stage.name());
         let (name, packet) = (stage.name(), stage.packet());
         let (dev, id) = (packet.and_then(|p| p.iif), packet.map(|p| p.id));
-        let at_output = matches!(&stage, Stage::Hook(h) if matches!(h.hook, Hook::Output | Hook::Postrouting));
+        // What comes back from a group is a copy: its sender does not hear of it.
+        let at_output = matches!(&stage, Stage::Hook(h)
+            if matches!(h.hook, Hook::Output | Hook::Postrouting) && !matches!(h.after, After::ComeBack(_)));
         let own = matches!(&stage, Stage::Hook(h) if h.indev.is_none());
         let (reason, packet) = match step(ns, ctx, stage) {
             Next::Go(stage) => {
@@ -383,6 +392,7 @@ fn step(ns: &mut Netns, ctx: &mut Ctx<'_>, stage: Stage) -> Next {
         Stage::Forward(dst, packet) => forward::forward(ns, ctx, dst, packet),
         Stage::LocalOut(dst, packet) => output::local_out(ns, dst, packet),
         Stage::Resolve(dst, packet) => resolve::resolve(ns, ctx, dst, packet),
+        Stage::ComeBack(dst, packet) => mcast_loop::back_and_out(dst, packet),
         Stage::Transmit(dev, packet) => transmit::transmit(ns, ctx, dev, packet),
         Stage::Encapsulate(dev, packet) => tunnel::encapsulate(ns, ctx, dev, packet),
         Stage::TraceEnd(group) => {
@@ -397,7 +407,9 @@ fn after_hook(ns: &mut Netns, ctx: &mut Ctx<'_>, after: After, packet: Packet) -
     match after {
         After::Route => route::route_input(ns, ctx, packet),
         After::Deliver => deliver::deliver(ns, ctx, packet),
-        After::ForwardDone(dst) | After::OutputDone(dst) => output::output(dst, packet),
+        After::ForwardDone(dst) => output::output(dst, packet),
+        After::OutputDone(dst) => mcast_loop::output(ns, dst, packet),
+        After::ComeBack(dev) => mcast_loop::receive_own(ctx, ns, dev, packet),
         After::PostroutingDone(dst) => fragment::finish_output(ns, ctx, dst, packet),
         After::BridgePrerouting { port, daddr } => bridge_hooks::prerouting_done(ns, port, daddr, packet),
         After::BridgeForward(port) => bridge_hooks::postrouting(ns, port, packet),

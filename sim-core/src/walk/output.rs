@@ -19,11 +19,17 @@ use crate::wire::icmp;
 use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::packet::Packet;
 
+/// All groups of IPv4 are 224.0.0.0/4.
+const GROUPS_PREFIX: u8 = 4;
+
 /// The route of a packet of this host, with its source address (`ip_route_output_key_hash_rcu`).
 ///
 /// # Errors
 /// What the route's kind says: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES`, `EINVAL`.
 pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Errno> {
+    if let Some(routed) = route_by_source(ns, key) {
+        return routed;
+    }
     let route = ns.fib.lookup(&key).ok_or_else(|| no_route(ns, key))?;
     match route.kind {
         RouteKind::Unicast | RouteKind::Local | RouteKind::Broadcast | RouteKind::Anycast | RouteKind::Multicast => {}
@@ -38,8 +44,9 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
         None if route.kind == RouteKind::Local => route.src.unwrap_or(key.dst),
         None => source_for(ns, &dst, key.dst)?,
     };
-    if is_limited_broadcast(key.dst) {
-        dst.kind = RouteKind::Broadcast;
+    dst.kind = kind_for(key.dst, dst.kind);
+    if key.dst.is_ipv4() && forgets_route(&dst, route.dst.prefix_len()) {
+        return Ok((bare(ns, dst), src));
     }
     if matches!(route.kind, RouteKind::Local | RouteKind::Anycast) {
         dst.dev = crate::dev::Devices::LO;
@@ -53,6 +60,46 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
         dst.mtu_locked = learned.locked;
     }
     Ok((dst, src))
+}
+
+/// What is sent to a group or everyone on a link needs no route if its source is known: it leaves by the device that has it.
+fn route_by_source(ns: &Netns, key: FibKey) -> Option<Result<(Dst, IpAddr), Errno>> {
+    let src = key.src.filter(|src| src.is_ipv4() && !src.is_unspecified())?;
+    if key.oif.is_some() || !(key.dst.is_multicast() || is_limited_broadcast(key.dst)) {
+        return None;
+    }
+    let owner = ns.addrs.iter().find(|addr| addr.net.addr() == src).map(|addr| addr.dev);
+    let Some(dev) = owner.and_then(|dev| ns.devs.get(dev)).filter(|dev| dev.up) else {
+        return Some(Err(Errno::ENETUNREACH));
+    };
+    let kind = kind_for(key.dst, RouteKind::Unicast);
+    let dst = Dst { kind, dev: dev.id, via: None, src: None, mtu: dev.mtu, mtu_locked: false, advmss: None };
+    Some(Ok((dst, src)))
+}
+
+/// What an address of IPv4 is says more than the route that was found for it (`__mkroute_output`).
+fn kind_for(to: IpAddr, found: RouteKind) -> RouteKind {
+    match to {
+        _ if is_limited_broadcast(to) => RouteKind::Broadcast,
+        IpAddr::V4(to) if to.is_multicast() => RouteKind::Multicast,
+        _ => found,
+    }
+}
+
+/// Broadcasts, and groups for which nobody made a route of their own, take of the route no more than the device
+/// (`__mkroute_output`).
+fn forgets_route(dst: &Dst, prefix_len: u8) -> bool {
+    match dst.kind {
+        RouteKind::Broadcast => true,
+        RouteKind::Multicast => prefix_len < GROUPS_PREFIX,
+        _ => false,
+    }
+}
+
+/// The device of a destination alone.
+fn bare(ns: &Netns, dst: Dst) -> Dst {
+    let mtu = ns.devs.get(dst.dev).map_or(dst.mtu, |dev| dev.mtu);
+    Dst { via: None, mtu, advmss: None, mtu_locked: false, ..dst }
 }
 
 /// The route of what a socket sends (`ip_route_output_flow`, `ip6_dst_lookup_tail`).

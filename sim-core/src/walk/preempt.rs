@@ -1,7 +1,7 @@
 //! A stage boundary is where another CPU of the machine may run: the walk of this one is suspended, as when an interrupt
 //! or a slow cache holds it up, and goes on some microseconds later. What it would have found meanwhile may have changed.
 
-use super::{Ctx, Outbox, Stage, go_on};
+use super::{After, Ctx, Outbox, Stage, go_on};
 use crate::engine::rng::Stream;
 use crate::engine::time::Duration;
 use crate::netfilter::hooks::Hook;
@@ -35,10 +35,16 @@ impl Ctx<'_> {
     }
 
     /// Whether the rest of a system call waits for softirqs: between two fragments they may run (`__dev_queue_xmit`,
-    /// `rcu_read_unlock_bh`), so one arrives before the next is sent.
+    /// `rcu_read_unlock_bh`), so one arrives before the next is sent; and before the packet of which a copy came back
+    /// (`netif_rx`).
     pub(super) fn softirqs_go_first(&self, worklist: &[Stage]) -> bool {
-        let fragments = !worklist.is_empty() && worklist.iter().all(|stage| matches!(stage, Stage::Resolve(..)));
-        self.out.in_syscall && self.preempt.is_none() && fragments && !self.out.frames.is_empty()
+        let leaves = |stage: &Stage| match stage {
+            Stage::Resolve(..) | Stage::ComeBack(..) => true,
+            Stage::Hook(walk) => matches!(walk.after, After::PostroutingDone(_)) && walk.indev.is_none(),
+            _ => false,
+        };
+        let rest = !worklist.is_empty() && worklist.iter().all(leaves);
+        self.out.in_syscall && self.preempt.is_none() && rest && !self.out.frames.is_empty()
     }
 }
 

@@ -36,12 +36,18 @@ pub(super) fn packet_type(dst: MacAddr, own: MacAddr) -> PacketType {
 /// The frame is tapped, then goes to the bridge if the device is a port, else to its protocol.
 pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, mut packet: Packet) -> Next {
     let Some(device) = ns.devs.get(dev).filter(|d| d.up) else { return Next::Drop(DropReason::DevDown, packet) };
+    // What comes back from a group has no header of a link, and is not for a bridge (`br_handle_frame`).
+    if packet.pkt_type == PacketType::Loopback {
+        packet.iif = Some(dev);
+        let family = packet.ip().map_or(Family::V4, |ip| ip.family());
+        return Next::Go(Stage::IpReceive(dev, family, packet));
+    }
     // A veth takes what fits its MTU with a VLAN tag more (`is_skb_forwardable`).
     if matches!(device.kind, DevKind::Veth(_)) && packet.len() > device.mtu as usize + ETH_LEN + VLAN_TAG {
         return Next::Drop(DropReason::PktTooBig, packet);
     }
-    packet.set_l2();
     packet.iif = Some(dev);
+    packet.set_l2();
     let Some(eth) = EthHeader::read(packet.data()) else { return Next::Drop(DropReason::HdrTrunc, packet) };
     packet.pkt_type = packet_type(eth.dst, device.mac);
     let is_port = device.port.is_some();
@@ -70,7 +76,7 @@ pub(super) fn ip_receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, family: 
     if let Some(ip) = packet.ip().filter(|ip| ip.family() == family) {
         ns.mibs.ip_ecn(family, ip.tos);
     }
-    let checked = check_header(ns, family, &mut packet).and_then(|ip| check_addresses(&ip, dev));
+    let checked = check_header(ns, family, &mut packet).and_then(|ip| check_addresses(&ip, dev, packet.pkt_type));
     if let Err(DropReason::IpMartianSource | DropReason::IpInvalidDest) = checked {
         ns.mibs.ip(family, Ip::InHdrErrors);
     }
@@ -131,7 +137,7 @@ fn header_fault(family: Family, packet: &mut Packet) -> Result<IpHeader, DropRea
 }
 
 /// Addresses of IPv6 that no packet from a wire has (`ip6_rcv_core`); those of IPv4 are judged by the route.
-fn check_addresses(ip: &IpHeader, dev: DevId) -> Result<(), DropReason> {
+fn check_addresses(ip: &IpHeader, dev: DevId, pkt_type: PacketType) -> Result<(), DropReason> {
     let (IpAddr::V6(src), IpAddr::V6(dst)) = (ip.src, ip.dst) else { return Ok(()) };
     let outside = dev != Devices::LO;
     if src.is_multicast() || (outside && src.is_loopback()) {
@@ -139,7 +145,8 @@ fn check_addresses(ip: &IpHeader, dev: DevId) -> Result<(), DropReason> {
     }
     // A group within this host, or one of the reserved scope 0.
     let [first, second, ..] = dst.octets();
-    let nowhere = first == 0xff && (second & 0x0f == 0 || (outside && second & 0x0f == 1));
+    let nowhere =
+        first == 0xff && (second & 0x0f == 0 || (outside && pkt_type != PacketType::Loopback && second & 0x0f == 1));
     if nowhere || (outside && dst.is_loopback()) {
         return Err(DropReason::IpInvalidDest);
     }

@@ -19,7 +19,7 @@ use crate::wire::ip::{Family, IpHeader, TCP};
 use crate::wire::packet::Packet;
 
 /// The one group of IPv4 that every device is in (RFC 1112 4).
-const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+pub(super) const ALL_HOSTS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 
 /// Bytes of a TCP header without options.
 const TCP_HEADER_LEN: u16 = 20;

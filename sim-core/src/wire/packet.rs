@@ -34,6 +34,8 @@ pub enum PacketType {
     OtherHost,
     /// Sent by this host.
     Outgoing,
+    /// Sent by this host to a group it is in, and received by it: there is no frame.
+    Loopback,
 }
 
 /// How a packet relates to its conntrack entry (include/uapi/linux/netfilter/nf_conntrack_common.h,
@@ -222,6 +224,9 @@ impl Content {
     /// The Ethernet header the packet came with, be it pulled (`eth_hdr(skb)`): the bytes before the network header.
     /// Meaningful only until another header is pushed.
     pub fn last_eth(&self) -> Option<EthHeader> {
+        if self.pkt_type == PacketType::Loopback {
+            return None;
+        }
         EthHeader::read(self.buf.get(self.l3.checked_sub(ETH_LEN)?..)?)
     }
 

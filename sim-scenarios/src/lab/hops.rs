@@ -114,7 +114,7 @@ fn ethertype(hop: &Hop) -> Option<u16> {
 fn packet_type(hop: &Hop) -> &'static str {
     match (hop.direction, hop.pkt_type) {
         (Direction::Out, _) | (_, PacketType::Outgoing) => "outgoing",
-        (_, PacketType::Host) => "host",
+        (_, PacketType::Host | PacketType::Loopback) => "host",
         (_, PacketType::Broadcast) => "broadcast",
         (_, PacketType::Multicast) => "multicast",
         (_, PacketType::OtherHost) => "otherhost",

@@ -180,7 +180,7 @@ fn flags(hop: &Hop) -> u32 {
         return 2;
     }
     let reception = match hop.pkt_type {
-        PacketType::Host => 1,
+        PacketType::Host | PacketType::Loopback => 1,
         PacketType::Multicast => 2,
         PacketType::Broadcast => 3,
         PacketType::OtherHost => 4,

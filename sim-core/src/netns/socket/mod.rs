@@ -185,9 +185,21 @@ impl Sockets {
     /// A datagram for this host: `None` if nobody listens, else whether there was room for it.
     pub fn udp_deliver(&mut self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Option<bool> {
         let id = self.udp.lookup(to, from)?;
-        let taken = self.udp.get_mut(id)?.push(from, to.ip(), data);
+        Some(self.udp_push(id, (from, to), data))
+    }
+
+    /// A datagram for a group or for everyone: all sockets it fits get it, the newest last (`__udp4_lib_mcast_deliver`,
+    /// `__udp6_lib_mcast_deliver`). `None` if nobody listens, else how many had no room.
+    pub fn udp_deliver_to_all(&mut self, from: SocketAddr, to: SocketAddr, data: &[u8]) -> Option<usize> {
+        let ids = self.udp.all_for(to, from);
+        let full = ids.iter().map(|id| self.udp_push(*id, (from, to), data)).filter(|taken| !taken).count();
+        (!ids.is_empty()).then_some(full)
+    }
+
+    fn udp_push(&mut self, id: SocketId, (from, to): (SocketAddr, SocketAddr), data: &[u8]) -> bool {
+        let taken = self.udp.get_mut(id).is_some_and(|socket| socket.push(from, to.ip(), data));
         self.wake(Socket::Udp(id));
-        Some(taken)
+        taken
     }
 
     /// An ICMP error about a datagram from `local` to `remote`; whether a socket has sent it (`__udp4_lib_err`).

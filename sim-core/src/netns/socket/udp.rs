@@ -189,6 +189,20 @@ impl UdpTable {
         scored.max().map(|(_, id)| id)
     }
 
+    /// All sockets for a packet, the newest last, the others from the newest on. One of IPv6 gets what is for a group of
+    /// IPv4 only if it has joined it, which none here does (`ip_mc_sf_allow`: `inet6_create` does not set `MC_ALL`).
+    pub fn all_for(&self, to: SocketAddr, from: SocketAddr) -> Vec<SocketId> {
+        let group_v4 = to.is_ipv4() && to.ip().is_multicast();
+        let fits = |socket: &UdpSocket| socket.score(to, from).is_some() && !(group_v4 && socket.family == Family::V6);
+        let fit = self.of_port(to.port()).filter(|(_, socket)| fits(socket));
+        let mut ids: Vec<SocketId> = fit.map(|(id, _)| id).collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        if !ids.is_empty() {
+            ids.rotate_left(1);
+        }
+        ids
+    }
+
     /// The socket.
     pub fn get_mut(&mut self, id: SocketId) -> Option<&mut UdpSocket> {
         self.sockets.get_mut(&id)
@@ -232,6 +246,23 @@ mod tests {
         assert_eq!(t.lookup(addr("10.0.0.1:53"), addr("10.0.0.9:4000")), Some(SocketId(2)));
         assert_eq!(t.lookup(addr("10.0.0.1:53"), addr("10.0.0.8:4000")), Some(SocketId(1)));
         assert_eq!(t.lookup(addr("10.0.0.1:54"), addr("10.0.0.8:4000")), None);
+    }
+
+    #[test]
+    fn a_datagram_for_many_is_for_every_socket_it_fits() {
+        let mut t = UdpTable::default();
+        let mut any = UdpSocket::bound(addr("0.0.0.0:53"));
+        any.reuse = true;
+        let mut other = UdpSocket::bound(addr("10.0.0.1:53"));
+        other.reuse = true;
+        let mut both = UdpSocket::bound(addr("[::]:53"));
+        both.reuse = true;
+        for (id, socket) in [(1, any.clone()), (2, other), (3, any), (4, both)] {
+            t.insert(SocketId(id), socket).unwrap();
+        }
+        let ids = t.all_for(addr("224.0.0.1:53"), addr("10.0.0.9:4000"));
+        assert_eq!(ids, [SocketId(1), SocketId(3)]);
+        assert_eq!(t.all_for(addr("10.0.0.255:53"), addr("10.0.0.9:4000")), [SocketId(3), SocketId(1), SocketId(4)]);
     }
 
     #[test]

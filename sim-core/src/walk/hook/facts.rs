@@ -7,6 +7,16 @@ use crate::engine::arena::DevId;
 use crate::netfilter::rules::{AddrType, FibFacts, ReversePath};
 use crate::netns::fib::{Fib, FibKey, Route, RouteKind, TABLE_LOCAL, is_limited_broadcast, is_zeronet};
 use crate::wire::ip::Family;
+use crate::wire::packet::{Packet, PacketType};
+
+/// To whom a packet was addressed. What came back from a group had no frame: its IP address says it (`xt_pkttype`).
+pub(super) fn addressed(packet: &Packet, to: IpAddr) -> PacketType {
+    match packet.pkt_type {
+        PacketType::Loopback if to.is_multicast() => PacketType::Multicast,
+        PacketType::Loopback => PacketType::Broadcast,
+        pkt_type => pkt_type,
+    }
+}
 
 /// The FIB of a netns.
 pub(super) struct NetnsFib<'a> {
