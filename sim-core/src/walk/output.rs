@@ -65,6 +65,9 @@ pub(super) fn route_output(ns: &Netns, key: FibKey) -> Result<(Dst, IpAddr), Err
 /// What is sent to a group or everyone on a link needs no route if its source is known: it leaves by the device that has it.
 fn route_by_source(ns: &Netns, key: FibKey) -> Option<Result<(Dst, IpAddr), Errno>> {
     let src = key.src.filter(|src| src.is_ipv4() && !src.is_unspecified())?;
+    if src.is_multicast() || is_limited_broadcast(src) {
+        return Some(Err(Errno::EINVAL));
+    }
     if key.oif.is_some() || !(key.dst.is_multicast() || is_limited_broadcast(key.dst)) {
         return None;
     }

@@ -10,7 +10,7 @@ use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
 use crate::engine::trail::{DropPlace, DropReason};
 use crate::netns::Netns;
-use crate::netns::fib::FibKey;
+use crate::netns::fib::{FibKey, RouteKind};
 use crate::netns::mib::{Icmp, Ip};
 use crate::netns::socket::PmtuDiscovery;
 use crate::netns::socket::tcp::{ECN, IcmpError, OutSegment, Path, Segment, SocketOptions};
@@ -40,8 +40,7 @@ pub(crate) fn tcp_connect(
     ns.tcp.connect(now, from, peer, path(&dst), options)
 }
 
-/// A segment for this host (`tcp_v4_rcv`). One for many hosts begins no connection and is not answered
-/// (`tcp_v4_conn_request`, `tcp_v4_send_reset`).
+/// A segment for this host (`tcp_v4_rcv`).
 pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: Packet) -> Next {
     if packet.pkt_type != PacketType::Host {
         return Next::Drop(DropReason::OtherHost, packet);
@@ -55,7 +54,8 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
         ns.tcp.on_broken_segment(false);
         return Next::Drop(DropReason::HdrTrunc, packet);
     };
-    if ns.fib.is_for_many(ip.dst) {
+    if is_for_several(ns, ip, &segment) {
+        ns.tcp.on_segment_for_many(ctx.now, &Segment { tos: ip.tos, ..segment });
         return Next::Drop(DropReason::NoSocket, packet);
     }
     // To IPv6 an address of IPv4 is no sender (`tcp_v6_conn_request`).
@@ -67,6 +67,12 @@ pub(crate) fn tcp_receive(ns: &mut Netns, ctx: &Ctx<'_>, ip: &IpHeader, packet: 
     let path = path_to(ns, ip.dst, ip.src);
     ns.tcp.on_segment(ctx.now, &segment, path);
     Next::Delivered
+}
+
+/// Whether it is for many hosts, or for any of them and no connection here (`ipv6_unicast_destination`).
+fn is_for_several(ns: &Netns, ip: &IpHeader, segment: &Segment) -> bool {
+    let anycast = || ns.fib.kind_of(ip.dst) == RouteKind::Anycast && !ns.tcp.knows(segment.dst, segment.src);
+    ns.fib.is_for_many(ip.dst) || (ip.dst.is_ipv6() && anycast())
 }
 
 fn path_to(ns: &Netns, from: IpAddr, to: IpAddr) -> Path {

@@ -98,6 +98,25 @@ impl TcpTable {
         }
     }
 
+    /// A segment for many hosts, or any of them: it begins no connection (`tcp_v4_conn_request`, `tcp_v6_conn_request`), and only a listener
+    /// answers one that acknowledges something, from the group's address (`tcp_v6_send_reset`); IPv4 has no route from there, but counts it
+    /// (`ip_send_unicast_reply`).
+    pub fn on_segment_for_many(&mut self, now: Instant, segment: &Segment) {
+        self.cx.now = now;
+        self.cx.count("InSegs");
+        if self.listener_of(segment).is_none() {
+            return;
+        }
+        if segment.has(ACK) && segment.dst.is_ipv6() {
+            self.reset(segment, 0);
+        } else if segment.has(ACK) && !segment.has(RST) {
+            self.cx.count("OutRsts");
+            self.cx.count("OutSegs");
+        } else if segment.flags & (SYN | ACK | RST | FIN) == SYN {
+            self.cx.count("ListenDrops");
+        }
+    }
+
     /// Whether a segment asks a listener for a connection, which then counts it and does not answer.
     pub fn refuses(&mut self, segment: &Segment) -> bool {
         let asks = segment.flags & (SYN | ACK | RST | FIN) == SYN && !self.flows.contains_key(&FlowKey::of(segment));
