@@ -111,6 +111,23 @@ pub fn find_upper(packet: &[u8]) -> Option<(usize, u8)> {
     Some((at, number))
 }
 
+/// Where the first header of this number is, if there is one; `None` if it or one before it is cut (`ipv6_find_hdr`).
+pub fn find(packet: &[u8], wanted: u8) -> Option<Option<usize>> {
+    let (mut at, mut number) = (IPV6_LEN, *packet.get(NEXT_HEADER_AT)?);
+    while is_extension(number) && number != NO_NEXT {
+        let head = packet.get(at..at + if matches!(number, ROUTING | FRAGMENT) { 4 } else { 2 })?;
+        if number == wanted {
+            return Some(Some(at));
+        }
+        // What a later fragment begins with is no header.
+        if number == FRAGMENT && u16::from_be_bytes([head[2], head[3]]) & !7 != 0 {
+            break;
+        }
+        (at, number) = (at + length(number, head[1]), head[0]);
+    }
+    Some(None)
+}
+
 /// What a fragment header says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fragment {

@@ -22,6 +22,8 @@ pub const UDP: u8 = 17;
 pub const ICMPV6: u8 = 58;
 /// Protocol number of SCTP.
 pub const SCTP: u8 = 132;
+/// Mobility header (RFC 6275).
+pub const MOBILITY: u8 = 135;
 
 /// TTL of packets made by a socket (`net.ipv4.ip_default_ttl`, include/uapi/linux/ip.h `IPDEFTTL`).
 pub const DEFAULT_TTL: u8 = 64;

@@ -10,13 +10,13 @@ use super::{TextError, number};
 use crate::netfilter::rules::matches::{self, Match};
 use crate::netfilter::rules::rule::{Cond, Counters, DevPattern, Rule, Selector, Target};
 use crate::netfilter::rules::targets::Action;
-use crate::wire::ip::{Family, ICMP, ICMPV6, SCTP, TCP, UDP};
+use crate::wire::ip::{Family, ICMP, ICMPV6, MOBILITY, SCTP, TCP, UDP};
 
 /// Most rules one line may become (`-s` and `-d` take lists).
 const MAX_RULES_PER_LINE: usize = 4096;
 
 /// Protocols by name: those of libxtables (`xtables_chain_protos`) and the usual ones of /etc/protocols.
-const PROTOCOLS: [(&str, u8); 15] = [
+const PROTOCOLS: [(&str, u8); 18] = [
     ("tcp", TCP),
     ("udp", UDP),
     ("icmp", ICMP),
@@ -32,6 +32,9 @@ const PROTOCOLS: [(&str, u8); 15] = [
     ("icmpv6", ICMPV6),
     ("vrrp", 112),
     ("ipv6", 41),
+    ("mobility-header", MOBILITY),
+    ("ipv6-mh", MOBILITY),
+    ("mh", MOBILITY),
 ];
 
 /// Targets of iptables that are not here; any other unknown name is that of a chain.

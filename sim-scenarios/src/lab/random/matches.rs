@@ -60,8 +60,33 @@ pub(super) fn matches(dice: &mut Dice, scene: &Scene, place: Place, proto: Optio
             format!("-m {option} {bang}--{option}-{how}")
         }
         19 => addrtype(dice, words, place, bang),
+        20 if words.family == Family::V6 => headers(dice, place, bang),
         _ => return l4(dice, words, proto, bang),
     })
+}
+
+/// What only rules of IPv6 ask.
+fn headers(dice: &mut Dice, place: Place, bang: &str) -> String {
+    match dice.below(6) {
+        0 => format!(
+            "-m frag {}",
+            dice.pick(&["--fragfirst", "--fragmore", "--fraglast", "--fragres", "! --fragid 0:6"])
+        ),
+        1 => {
+            let soft = dice.pick(&["", " --soft"]);
+            format!(
+                "-m ipv6header {bang}--header {}{soft}",
+                dice.pick(&["hop", "prot", "frag,prot", "dst,route", "none"])
+            )
+        }
+        2 if !matches!(place.hook, "OUTPUT" | "POSTROUTING") => "-m eui64".into(),
+        3 => {
+            let ask = ["--rt-type 0", "--rt-segsleft 0", "--rt-len 8", "--rt-segsleft 1:"];
+            format!("-m rt {bang}{}", dice.pick(&ask))
+        }
+        4 => format!("-m hbh {}", dice.pick(&["--hbh-len 8", "! --hbh-len 8", "--hbh-opts 1", "--hbh-opts 5:2"])),
+        _ => format!("-m dst {}", dice.pick(&["--dst-len 8", "! --dst-len 8", "--dst-opts 1:4", "--dst-opts 1,1"])),
+    }
 }
 
 fn side(dice: &mut Dice) -> &'static str {

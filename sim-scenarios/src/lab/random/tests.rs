@@ -6,7 +6,7 @@ use super::{Case, Dice, Kind};
 use crate::lab::kernel::Emulator;
 
 fn case(number: u64) -> Case {
-    Case { kind: Kind::Cluster, seed: Seed(5), number }
+    Case { kind: Kind::Cluster, seed: Seed(9), number }
 }
 
 /// What the first cases of a kind meet. They are run with two seeds of ours, and whatever these draw must not show.

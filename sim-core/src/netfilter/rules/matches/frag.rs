@@ -37,19 +37,6 @@ fn range(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
-/// Where the fragment header is, if there is one; `None` if a header before it is cut (`ipv6_find_hdr`).
-fn fragment_header(packet: &[u8]) -> Option<Option<usize>> {
-    let (mut next, mut at) = (*packet.get(6)?, ext::IPV6_LEN);
-    while ext::is_extension(next) && next != ext::NO_NEXT {
-        if next == ext::FRAGMENT {
-            return Some(Some(at));
-        }
-        let head = packet.get(at..at + 2)?;
-        (next, at) = (head[0], at + ext::length(next, head[1]));
-    }
-    Some(None)
-}
-
 impl Kind for Frag {
     const NAME: &'static str = "frag";
     const FAMILY: Option<Family> = Some(Family::V6);
@@ -81,7 +68,7 @@ impl Kind for Frag {
 
     fn asks(&self, question: &mut Question<'_, '_>) -> Answer {
         let packet = question.packet.l3;
-        let at = match fragment_header(packet) {
+        let at = match ext::find(packet, ext::FRAGMENT) {
             Some(Some(at)) => at,
             Some(None) => return Answer::No,
             None => return Answer::Hotdrop,

@@ -17,9 +17,11 @@ pub mod connlimit;
 pub mod connmark;
 pub mod conntrack;
 pub mod dscp;
+pub mod dst;
 pub mod eui64;
 pub mod frag;
 pub mod hashlimit;
+pub mod hbh;
 pub mod hl;
 pub mod icmp;
 pub mod icmp6;
@@ -29,13 +31,16 @@ pub mod length;
 pub mod limit;
 pub mod mac;
 pub mod mark;
+pub mod mh;
 pub mod multiport;
+pub mod opts;
 pub mod physdev;
 pub mod pkttype;
 pub mod ports;
 mod rate;
 pub mod recent;
 pub mod rpfilter;
+pub mod rt;
 pub mod sctp;
 pub mod set;
 pub mod state;
@@ -181,12 +186,16 @@ register! {
     Conntrack(conntrack),
     /// The differentiated services code point.
     Dscp(dscp),
+    /// The destination options.
+    Dst(dst),
     /// Whether source address and hardware address belong together.
     Eui64(eui64),
     /// What the fragment header says.
     Frag(frag),
     /// So many per time of each kind.
     Hashlimit(hashlimit),
+    /// The hop-by-hop options.
+    Hbh(hbh),
     /// The hop limit.
     Hl(hl),
     /// ICMP type and code.
@@ -205,6 +214,8 @@ register! {
     Mac(mac),
     /// The packet's mark.
     Mark(mark),
+    /// Messages of mobile IPv6.
+    Mh(mh),
     /// Several ports.
     Multiport(multiport),
     /// Bridge ports.
@@ -215,6 +226,8 @@ register! {
     Recent(recent),
     /// Whether the way back is the way it came.
     Rpfilter(rpfilter),
+    /// The routing header.
+    Rt(rt),
     /// SCTP ports.
     Sctp(sctp),
     /// Whether it is in a set.
@@ -233,13 +246,14 @@ register! {
 
 /// The match that `-p proto` brings along when one of its options is used without `-m` (libxtables `find_proto`).
 pub(crate) fn implied_by(proto: u8, family: Family) -> Option<Match> {
-    use crate::wire::ip::{ICMP, ICMPV6, SCTP, TCP, UDP};
+    use crate::wire::ip::{ICMP, ICMPV6, MOBILITY, SCTP, TCP, UDP};
     let name = match proto {
         TCP => tcp::Tcp::NAME,
         UDP => udp::Udp::NAME,
         SCTP => sctp::Sctp::NAME,
         ICMP => icmp::Icmp::NAME,
         ICMPV6 => icmp6::Icmp6::NAME,
+        MOBILITY => mh::Mh::NAME,
         _ => return None,
     };
     Match::named(name, family)
