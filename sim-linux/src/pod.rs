@@ -15,6 +15,7 @@ use sim_core::engine::errno::Errno;
 use sim_core::engine::time::Duration;
 use sim_core::netns::socket::Socket;
 use sim_core::netns::socket::tcp::{CaState, Info, Readiness, Row, State};
+use sim_core::wire::ip::Family;
 use sim_scenarios::lab::bench::Sock;
 use sim_scenarios::lab::script::Pod;
 use sim_scenarios::lab::spec::SetOption;
@@ -218,6 +219,8 @@ fn row(line: &str) -> Option<Row> {
         state,
         receive_queue: u32::from_str_radix(received, 16).ok()?,
         send_queue: u32::from_str_radix(sent, 16).ok()?,
+        family: Family::V4,
+        v6only: false,
     })
 }
 

@@ -225,21 +225,24 @@ impl World {
         self.netns_mut(netns).ok()?.tcp.take_error(socket)
     }
 
-    /// The oldest entry of a connection's error queue (`IP_RECVERR`).
+    /// The oldest entry of a connection's error queue (`IP_RECVERR`). To a socket of IPv6 who speaks IPv4 has a mapped address
+    /// (net/ipv6/datagram.c, `ipv6_recv_error`).
     pub fn tcp_queued_error(&mut self, netns: NetnsId, socket: SocketId) -> Option<SocketError> {
         let ns = self.netns_mut(netns).ok()?;
         let ends = ns.tcp.endpoints(socket)?;
-        ns.sockets.tcp_error(ends)
+        let family = ns.tcp.names(socket).map_or(Family::of(ends.0.ip()), |(local, _)| Family::of(local.ip()));
+        ns.sockets.tcp_error(ends).map(|error| error.seen_from(family))
     }
 
     /// `getsockname()`: our end of a connection, or where a listener listens.
     pub fn tcp_local(&self, netns: NetnsId, socket: SocketId) -> Option<SocketAddr> {
-        self.find_netns(netns)?.tcp.local(socket)
+        let tcp = &self.find_netns(netns)?.tcp;
+        tcp.names(socket).map(|(local, _)| local).or_else(|| tcp.local(socket))
     }
 
-    /// Both ends of a connection: ours, the peer's.
+    /// Both ends of a connection: ours, the peer's (`getsockname()`, `getpeername()`).
     pub fn tcp_endpoints(&self, netns: NetnsId, socket: SocketId) -> Option<(SocketAddr, SocketAddr)> {
-        self.find_netns(netns)?.tcp.endpoints(socket)
+        self.find_netns(netns)?.tcp.names(socket)
     }
 
     /// The options of a TCP socket.

@@ -6,6 +6,8 @@ use super::*;
 use crate::capture::{Decision, Direction, End, Loss, Ruled, Seen};
 use crate::engine::trail::DropReason;
 use crate::netfilter::rules::{CtState, TableName, Verdict};
+use crate::netns::show::SocketForm;
+use crate::netns::socket::tcp::SocketOptions;
 use crate::wire::eth::ETH_LEN;
 use crate::wire::ip::IpHeader;
 
@@ -136,4 +138,35 @@ fn fragments_of_a_packet_and_the_whole_of_them_share_its_id() {
     let ip: Vec<_> = hops.iter().filter(|hop| destination(&hop.frame).is_some()).collect();
     assert!(ip.len() >= 12, "three fragments at four devices: {}", ip.len());
     assert!(ip.iter().all(|hop| hop.packet == ip[0].packet));
+}
+
+/// `ss` of iproute2 6.1 on Linux 6.18 shows the same.
+#[test]
+fn a_socket_of_ipv6_shows_ipv4_by_mapped_addresses() {
+    let mut world = world(false);
+    let a = world.netns_id("a").unwrap();
+    let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let listener = world.tcp_listen(a, addr("[::]:80"), 5).unwrap();
+    world.tcp_listen(a, addr("0.0.0.0:81"), 5).unwrap();
+    world.udp_bind(a, addr("[::]:80"), false).unwrap();
+    let plain = world.tcp_connect(a, addr("0.0.0.0:4000"), addr("10.0.0.2:80"), SocketOptions::default()).unwrap();
+    let mapped =
+        world.tcp_connect(a, addr("[::]:5000"), addr("[::ffff:10.0.0.2]:80"), SocketOptions::default()).unwrap();
+    settle(&mut world);
+    let (first, _) = world.tcp_accept(a, listener).unwrap();
+    let names = |id| world.tcp_endpoints(a, id).map(|(local, peer)| (local.to_string(), peer.to_string()));
+    assert_eq!(names(plain), Some(("10.0.0.2:4000".into(), "10.0.0.2:80".into())));
+    assert_eq!(names(mapped), Some(("[::ffff:10.0.0.2]:5000".into(), "[::ffff:10.0.0.2]:80".into())));
+    assert_eq!(names(first), Some(("[::ffff:10.0.0.2]:80".into(), "[::ffff:10.0.0.2]:4000".into())));
+    let form = SocketForm { tcp: true, udp: true, listening: true, connected: true, passing: true, titles: false };
+    let shown = [
+        "udp UNCONN 0 0                 *:80                   *:*",
+        "tcp LISTEN 0 0           0.0.0.0:81             0.0.0.0:*",
+        "tcp ESTAB  0 0          10.0.0.2:4000          10.0.0.2:80",
+        "tcp LISTEN 1 0                 *:80                   *:*",
+        "tcp ESTAB  0 0 [::ffff:10.0.0.2]:80   [::ffff:10.0.0.2]:4000",
+        "tcp ESTAB  0 0 [::ffff:10.0.0.2]:80   [::ffff:10.0.0.2]:5000",
+        "tcp ESTAB  0 0 [::ffff:10.0.0.2]:5000 [::ffff:10.0.0.2]:80",
+    ];
+    assert_eq!(world.netns(a).show_sockets(form), shown);
 }

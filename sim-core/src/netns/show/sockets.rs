@@ -3,8 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Netns;
+use crate::netns::socket::bound::seen_from;
 use crate::netns::socket::sctp;
 use crate::netns::socket::tcp::{Row, State};
+use crate::wire::ip::Family;
 
 /// Which sockets `ss` is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,19 +32,25 @@ struct Line {
     queues: [u64; 2],
     local: SocketAddr,
     peer: Option<SocketAddr>,
+    family: Family,
+    /// For IPv6 alone.
+    v6only: bool,
 }
 
 impl Netns {
     /// Lines of `ss -n`.
     pub fn show_sockets(&self, form: SocketForm) -> Vec<String> {
         let mut lines = Vec::new();
+        // Sockets of IPv4 come first, of each family those that listen (`inet_show_netlink`, `inet_diag_dump_icsk`).
         if form.udp {
-            lines.extend(
-                self.udp_lines().filter(|line| if line.peer.is_some() { form.connected } else { form.listening }),
-            );
+            let wanted = |line: &Line| if line.peer.is_some() { form.connected } else { form.listening };
+            lines.extend(self.udp_lines().filter(wanted));
+            lines.sort_by_key(|line: &Line| line.family);
         }
         if form.tcp {
-            lines.extend(self.tcp_lines(form));
+            let mut tcp: Vec<Line> = self.tcp_lines(form).collect();
+            tcp.sort_by_key(|line| (line.family, line.peer.is_some()));
+            lines.extend(tcp);
         }
         layout(&lines, form)
     }
@@ -54,6 +62,8 @@ impl Netns {
             queues: [socket.receive_queue() as u64, 0],
             local: socket.local,
             peer: socket.remote,
+            family: socket.family,
+            v6only: socket.v6only,
         })
     }
 
@@ -69,6 +79,8 @@ impl Netns {
             queues: [row.receive_queue.into(), row.send_queue.into()],
             local: row.local,
             peer: row.remote,
+            family: row.family,
+            v6only: row.v6only,
         })
     }
 
@@ -105,18 +117,29 @@ fn state_word(state: State) -> &'static str {
     }
 }
 
-/// An end as two cells: the address to the right, the port to the left of their colon.
-fn end(addr: Option<SocketAddr>, local: SocketAddr) -> [String; 2] {
-    let any = if local.is_ipv4() { "0.0.0.0" } else { "[::]" };
-    match addr {
-        None => [any.to_owned(), "*".to_owned()],
-        Some(addr) => {
-            let ip = match addr.ip() {
-                IpAddr::V4(ip) => ip.to_string(),
-                IpAddr::V6(ip) => format!("[{ip}]"),
-            };
-            [ip, addr.port().to_string()]
+impl Line {
+    /// Any address of its family; of IPv6 as an asterisk where it is one of IPv4, too. Who is bound to an address of IPv6
+    /// is for IPv6 alone (`inet_addr_print`; `__inet6_bind`).
+    fn any(&self) -> &'static str {
+        let bound = matches!(self.local.ip(), IpAddr::V6(ip) if !ip.is_unspecified());
+        match self.family {
+            Family::V4 => "0.0.0.0",
+            Family::V6 if self.v6only || bound => "[::]",
+            Family::V6 => "*",
         }
+    }
+
+    /// An end as two cells: the address to the right, the port to the left of their colon.
+    fn end(&self, addr: Option<SocketAddr>) -> [String; 2] {
+        let Some(addr) = addr.map(|addr| seen_from(self.family, addr)) else {
+            return [self.any().to_owned(), "*".to_owned()];
+        };
+        let ip = match addr.ip() {
+            ip if ip.is_unspecified() => self.any().to_owned(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        [ip, addr.port().to_string()]
     }
 }
 
@@ -128,7 +151,7 @@ fn layout(lines: &[Line], form: SocketForm) -> Vec<String> {
         rows.push(titles.map(str::to_owned));
     }
     rows.extend(lines.iter().map(|line| {
-        let ([local, local_port], [peer, peer_port]) = (end(Some(line.local), line.local), end(line.peer, line.local));
+        let ([local, local_port], [peer, peer_port]) = (line.end(Some(line.local)), line.end(line.peer));
         let [received, sent] = line.queues.map(|n| n.to_string());
         [line.kind.to_owned(), line.state.to_owned(), received, sent, local, local_port, peer, peer_port]
     }));

@@ -16,7 +16,7 @@ pub(super) fn overlap(a: Bound, b: Bound) -> bool {
 }
 
 /// A peer as the application is told: a socket of IPv6 knows one of IPv4 by its mapped address (RFC 3493 section 3.7).
-pub(super) fn seen_from(family: Family, peer: SocketAddr) -> SocketAddr {
+pub(crate) fn seen_from(family: Family, peer: SocketAddr) -> SocketAddr {
     match peer.ip() {
         IpAddr::V4(ip) if family == Family::V6 => SocketAddr::new(ip.to_ipv6_mapped().into(), peer.port()),
         _ => peer,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use super::bound::seen_from;
 use crate::engine::errno::Errno;
 use crate::wire::ip::Family::{self, V4, V6};
 use crate::wire::{icmp, icmpv6};
@@ -35,6 +36,17 @@ pub struct SocketError {
 }
 
 impl SocketError {
+    /// The error as a socket of this family reads it.
+    pub(crate) fn seen_from(self, family: Family) -> Self {
+        let origin = match self.origin {
+            ErrorOrigin::Local => ErrorOrigin::Local,
+            ErrorOrigin::Icmp { kind, code, from } => {
+                ErrorOrigin::Icmp { kind, code, from: seen_from(family, (from, 0).into()).ip() }
+            }
+        };
+        Self { origin, ..self }
+    }
+
     /// An error of this host.
     pub const fn local(errno: Errno, mtu: u32) -> Self {
         Self { errno: Some(errno), origin: ErrorOrigin::Local, mtu }

@@ -1,6 +1,6 @@
 //! Sockets of a netns: UDP, raw ICMP, TCP and SCTP. Together with the netlink door the only way in.
 
-mod bound;
+pub(crate) mod bound;
 pub mod error;
 pub mod raw;
 pub mod sctp;

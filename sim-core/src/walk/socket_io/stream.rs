@@ -34,10 +34,15 @@ pub(crate) fn tcp_connect(
 ) -> Result<SocketId, Errno> {
     let (dst, from, peer) = route_connection(ns, local, peer)?;
     // What was set for IPv6 is not for IPv4, to which a mapped address leads.
-    if local.is_ipv6() && peer.is_ipv4() {
-        options = SocketOptions { ttl: None, tos: 0, pmtu: PmtuDiscovery::default(), ..options };
+    let mapped = local.is_ipv6() && peer.is_ipv4();
+    if mapped {
+        options = SocketOptions { ttl: None, tos: 0, pmtu: PmtuDiscovery::default(), recverr: false, ..options };
     }
-    ns.tcp.connect(now, from, peer, path(&dst), options)
+    let id = ns.tcp.connect(now, from, peer, path(&dst), options)?;
+    if mapped {
+        ns.tcp.is_of_ipv6(id);
+    }
+    Ok(id)
 }
 
 /// A segment for this host (`tcp_v4_rcv`).

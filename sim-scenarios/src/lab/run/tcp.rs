@@ -51,7 +51,9 @@ impl Runner<'_> {
         let result = answer.unwrap_or_else(|| outcome("timeout"));
         if result["outcome"] == "connected" {
             self.settle(QUIET);
-            let ends = self.bench.tcp_ends(&sock);
+            // What goes over the wire knows no mapped addresses.
+            let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+            let ends = self.bench.tcp_ends(&sock).map(|(local, peer)| (canonical(local), canonical(peer)));
             self.connections.insert(name.into(), Connection { sock, ends });
         } else {
             self.bench.close(&sock);

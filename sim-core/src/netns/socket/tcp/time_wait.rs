@@ -11,6 +11,7 @@ use super::options::{Options, Timestamps};
 use super::segment::{OutSegment, Segment};
 use super::seq::{after, before, in_window};
 use crate::engine::time::{Duration, Instant};
+use crate::wire::ip::Family;
 use crate::wire::l4::{ACK, FIN, RST, SYN};
 
 /// `TCP_TIMEWAIT_LEN`: fixed, whatever tcp_fin_timeout says.
@@ -21,6 +22,8 @@ pub(super) const TIME_WAIT_LENGTH: Duration = Duration::from_secs(60);
 pub(super) struct TimeWait {
     local: SocketAddr,
     remote: SocketAddr,
+    /// The family of the socket it was.
+    pub(super) family: Family,
     pub(super) tx_hash: u32,
     /// TIME-WAIT, or FIN-WAIT-2 of an orphan.
     pub(super) state: State,
@@ -57,6 +60,7 @@ impl TimeWait {
         Self {
             local: c.local,
             remote: c.remote,
+            family: c.family,
             tx_hash: c.tx_hash,
             state,
             snd_nxt,

@@ -41,6 +41,7 @@ use crate::engine::arena::SocketId;
 use crate::engine::errno::Errno;
 use crate::engine::time::Instant;
 use crate::netns::socket::tx_hash;
+use crate::wire::ip::Family;
 
 pub(super) use delack::DelayedAck;
 pub(super) use ecn::Ecn;
@@ -64,6 +65,8 @@ pub(super) struct Connection {
     pub(super) id: SocketId,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
+    /// The family of its socket: one of IPv6 may speak IPv4.
+    pub(super) family: Family,
     /// The flow hash of what it sends. A timeout chooses another: perhaps the path is at fault (`sk_rethink_txhash`).
     pub(super) tx_hash: u32,
     pub(super) state: State,
@@ -251,6 +254,7 @@ impl Connection {
             id,
             local,
             remote,
+            family: Family::of(local.ip()),
             tx_hash: tx_hash(local, remote, isn),
             state: State::Closed,
             path,

@@ -278,13 +278,14 @@ impl TcpTable {
         }
         self.cx.count("PassiveOpens");
         listener.requests -= 1;
-        let options = listener.options.clone();
+        let (options, family) = (listener.options.clone(), Family::of(listener.local.ip()));
         let request = request.clone().completed_by(segment);
         let id = self.new_id();
         let identity = (id, request.local, request.remote);
         let connection = Connection::new(&self.cx, identity, request.isn, request.path, options);
         let mut connection = connection.completing(&self.cx, &request);
         connection.accepted = false;
+        connection.family = family;
         self.connections.insert(id, connection);
         self.flows.insert(key, Flow::Connection(id));
         if let Some(listener) = self.listeners.get_mut(&listener_id) {

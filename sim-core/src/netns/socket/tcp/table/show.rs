@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use super::super::connection::{Info, State};
 use super::{Flow, TcpTable};
 use crate::engine::arena::SocketId;
+use crate::netns::socket::bound::seen_from;
+use crate::wire::ip::Family;
 
 /// What poll() says of a socket.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -34,6 +36,10 @@ pub struct Row {
     pub receive_queue: u32,
     /// Bytes not acknowledged.
     pub send_queue: u32,
+    /// The family of the socket: one of IPv6 may speak IPv4.
+    pub family: Family,
+    /// It is for IPv6 alone (`IPV6_V6ONLY`).
+    pub v6only: bool,
 }
 
 impl TcpTable {
@@ -45,21 +51,40 @@ impl TcpTable {
             state: State::Listen,
             receive_queue: l.ready.len() as u32,
             send_queue: 0,
+            family: Family::of(l.local.ip()),
+            v6only: l.options.v6only,
         });
         let flows = self.flows.iter().filter_map(|(key, flow)| {
-            let (state, receive_queue, send_queue) = match flow {
-                Flow::Request(_) => (State::SynReceived, 0, 0),
-                Flow::TimeWait(old) => (old.state, 0, 0),
+            let (state, receive_queue, send_queue, family) = match flow {
+                Flow::Request(request) => (State::SynReceived, 0, 0, self.family_of_listener(request.listener)?),
+                Flow::TimeWait(old) => (old.state, 0, 0, old.family),
                 Flow::Connection(id) => {
                     let info = self.info(*id)?;
-                    (info.state, info.receive_queue, info.send_queue)
+                    (info.state, info.receive_queue, info.send_queue, self.connections.get(id)?.family)
                 }
             };
-            Some(Row { local: key.local, remote: Some(key.remote), state, receive_queue, send_queue })
+            let remote = Some(key.remote);
+            Some(Row { local: key.local, remote, state, receive_queue, send_queue, family, v6only: false })
         });
         let mut rows: Vec<_> = listening.chain(flows).collect();
         rows.sort();
         rows
+    }
+
+    fn family_of_listener(&self, id: SocketId) -> Option<Family> {
+        self.listeners.get(&id).map(|listener| Family::of(listener.local.ip()))
+    }
+
+    /// The socket of a connection is one of IPv6, though it speaks IPv4.
+    pub fn is_of_ipv6(&mut self, id: SocketId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.family = Family::V6;
+        }
+    }
+
+    /// `getsockname()` and `getpeername()`: to a socket of IPv6 the ends of IPv4 are mapped addresses.
+    pub fn names(&self, id: SocketId) -> Option<(SocketAddr, SocketAddr)> {
+        self.connections.get(&id).map(|c| (seen_from(c.family, c.local), seen_from(c.family, c.remote)))
     }
 
     /// TCP_INFO of a connection.
