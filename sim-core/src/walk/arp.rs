@@ -39,7 +39,7 @@ pub(super) fn receive(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, packet: Pac
     if released.is_empty() { Next::Delivered } else { Next::Several(released) }
 }
 
-/// The target is ours: we learn who asks and answer (a probe from 0.0.0.0 teaches nothing).
+/// The target is ours: we learn who asks, send what has waited for that, and answer (a probe from 0.0.0.0 teaches nothing).
 fn answer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, arp: &Arp, packet: Packet) -> Next {
     let Some(own) = ns.devs.get(dev).map(|d| d.mac) else { return Next::Drop(DropReason::DevDown, packet) };
     let mut stages = Vec::new();
@@ -48,7 +48,7 @@ fn answer(ns: &mut Netns, ctx: &mut Ctx<'_>, dev: DevId, arp: &Arp, packet: Pack
         stages = resolve::hear(ns, ctx, (dev, IpAddr::V4(arp.spa)), arp.sha, heard);
     }
     let reply = Arp { op: REPLY, sha: own, spa: arp.tpa, tha: arp.sha, tpa: arp.spa };
-    stages.insert(0, Stage::Transmit(dev, frame(ctx, own, arp.sha, reply)));
+    stages.push(Stage::Transmit(dev, frame(ctx, own, arp.sha, reply)));
     Next::Several(stages)
 }
 

@@ -39,10 +39,11 @@ pub(super) fn classify<'a>(segment: &Segment<'a>, check: bool) -> Message<'a> {
 }
 
 /// Judges a query or an answer and updates its flow (`nf_conntrack_icmp_packet`,
-/// `nf_conntrack_icmpv6_packet`).
+/// `nf_conntrack_icmpv6_packet`). Neither tracks what the other family carries.
 pub(super) fn track(entry: &mut Entry, segment: &Segment, config: &ConntrackConfig) -> Tracked {
     let proto = entry.orig.proto;
-    if !matches!(entry.orig.l4, L4::Icmp { kind, .. } if is_icmp_query(proto, kind)) {
+    let query = matches!(entry.orig.l4, L4::Icmp { kind, .. } if is_icmp_query(proto, kind));
+    if !query || proto != segment.ip.family().icmp() {
         return Tracked::Invalid;
     }
     let lifetime = if proto == ICMPV6 { config.icmpv6_timeout } else { config.icmp_timeout };

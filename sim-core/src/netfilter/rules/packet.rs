@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::targets::ct::CtTemplate;
-use super::targets::tcpmss::Mss;
+use super::targets::tcpmss::MssLimit;
 use crate::engine::mutant::Planted;
 use crate::engine::rng::Stream;
 use crate::engine::time::Instant;
@@ -150,7 +150,7 @@ pub struct RulePacket<'a> {
     /// Set by CT: how conntrack shall treat the packet, which it has not seen yet.
     pub template: Option<CtTemplate>,
     /// Set by TCPMSS: the caller edits the SYN's MSS option.
-    pub mss: Option<Mss>,
+    pub mss: Option<MssLimit>,
 }
 
 /// The upper layer of a packet as nft sees it (`nft_set_pktinfo_ipv4`, `nft_set_pktinfo_ipv6`).

@@ -1,7 +1,7 @@
 //! TCPMSS: the MSS option of a SYN (net/netfilter/xt_TCPMSS.c, `tcpmss_mangle_packet`).
 
 use crate::engine::mutant::Mutant;
-use crate::netfilter::rules::targets::tcpmss::Mss;
+use crate::netfilter::rules::targets::tcpmss::MssLimit;
 use crate::netns::Netns;
 use crate::netns::fib::FibKey;
 use crate::walk::output::route_output;
@@ -28,7 +28,7 @@ const CHECKSUM_AT: usize = 16;
 
 /// Lowers the MSS to what `mss` says, or adds the option. The checksum is brought up to date and not computed anew: one that
 /// is wrong stays wrong.
-pub(super) fn clamp(ns: &Netns, walk: &mut HookWalk, mss: Mss) {
+pub(super) fn clamp(ns: &Netns, walk: &mut HookWalk, mss: MssLimit) {
     let Some(limit) = limit(ns, walk, mss) else { return };
     let Some(from) = walk.packet.ip().map(|ip| usize::from(ip.header_len)) else { return };
     let Some(segment) = walk.packet.l3().get(from..) else { return };
@@ -74,30 +74,28 @@ fn update_checksum(tcp: &mut [u8], old: &[u8], new: &[u8]) {
     tcp[field].copy_from_slice(&check.to_be_bytes());
 }
 
-/// Of both directions' routes the smaller MTU less the headers, or the fixed value.
-fn limit(ns: &Netns, walk: &HookWalk, mss: Mss) -> Option<u16> {
-    let Mss::ClampToPmtu = mss else {
-        let Mss::Set(fixed) = mss else { return None };
-        return Some(fixed);
-    };
+/// The fixed value, or of both directions' routes the smaller MTU less the headers, if that is less.
+fn limit(ns: &Netns, walk: &HookWalk, mss: MssLimit) -> Option<u16> {
+    if !mss.pmtu {
+        return Some(mss.fixed);
+    }
     let onward = match walk.after {
         After::ForwardDone(dst) | After::OutputDone(dst) | After::PostroutingDone(dst) => dst.mtu,
         _ => return None,
     };
     let back = route_output(ns, FibKey::to(walk.packet.ip()?.src)).map_or(u32::MAX, |(dst, _)| dst.mtu);
-    Some(onward.min(back).saturating_sub((walk.family.header_len() + TCP_LEN) as u32) as u16)
+    let pmtu = onward.min(back).saturating_sub((walk.family.header_len() + TCP_LEN) as u32);
+    Some(mss.fixed.min(pmtu as u16))
 }
 
-/// Where the value of the MSS option stands.
+/// Where the value of the MSS option stands. The end of the options does not end the search (`optlen` of xt_TCPMSS.c).
 fn find_mss(options: &[u8]) -> Option<usize> {
     let mut at = 0;
-    while at < options.len() {
-        match (options[at], options.get(at + 1)) {
-            (0, _) => return None,
-            (1, _) => at += 1,
-            (2, Some(4)) if at + 4 <= options.len() => return Some(at + 2),
-            (_, Some(len)) if *len >= 2 => at += usize::from(*len),
-            _ => return None,
+    while at + 4 <= options.len() {
+        match (options[at], options[at + 1]) {
+            (2, 4) => return Some(at + 2),
+            (0 | 1, _) | (_, 0) => at += 1,
+            (_, len) => at += usize::from(len),
         }
     }
     None

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{Answer, Kind, Question};
-use crate::engine::time::Instant;
+use crate::engine::time::{Duration, Instant};
 use crate::netfilter::conntrack::{Conntrack, Tuple, Zone};
 use crate::netfilter::rules::state::MatchMemory;
 use crate::netfilter::text::{Given, TextError};
@@ -15,6 +15,9 @@ use crate::wire::ip::Family;
 
 /// At this many hosts and each power of two above, those without connections are forgotten.
 const SWEEP_FROM: usize = 64;
+
+/// One tick of the kernel's clock at HZ 250.
+const TICK: Duration = Duration::from_millis(4);
 
 /// How many connections there are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,29 +48,56 @@ const fn all_bits(family: Family) -> u8 {
 
 /// Connections by the host or network whose they are, as one rule has seen them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Connections(BTreeMap<(IpAddr, u16), Vec<(Tuple, Zone)>>);
+pub(crate) struct Connections(BTreeMap<(IpAddr, u16), Seen>);
+
+/// Those of one host or network (`struct nf_conncount_list`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Seen {
+    list: Vec<(Tuple, Zone)>,
+    /// The tick in which they were last looked through.
+    last_look: u64,
+}
+
+/// The packet at hand.
+struct AtHand {
+    /// Its connection.
+    one: (Tuple, Zone),
+    /// Whether that is in conntrack's table.
+    confirmed: bool,
+}
 
 impl Connections {
-    /// Counts those of `key`, the one at hand included (`__nf_conncount_add`): what conntrack has forgotten, or knows to be
-    /// closed, counts no more. Those behind the one at hand are not looked at.
-    fn count(&mut self, key: (IpAddr, u16), at_hand: (Tuple, Zone), conntrack: &Conntrack, now: Instant) -> u32 {
+    /// Counts those of `key`, the one at hand included (`count_tree`, `__nf_conncount_add`): what conntrack has forgotten, or
+    /// knows to be closed, counts no more. That is looked up once a tick at most, else a packet is counted unseen; but always
+    /// for a connection that is in the table, of which more packets may have come just before.
+    fn count(&mut self, key: (IpAddr, u16), at_hand: &AtHand, conntrack: &Conntrack, now: Instant) -> u32 {
         let closed =
             |(tuple, zone): &(Tuple, Zone)| conntrack.find_either(now, *zone, tuple).map(|entry| entry.is_closed());
         let lives = |one: &(Tuple, Zone)| closed(one) == Some(false);
         if !self.0.contains_key(&key) && self.0.len() >= SWEEP_FROM && self.0.len().is_power_of_two() {
-            self.0.retain(|_, seen| seen.iter().any(lives));
+            self.0.retain(|_, seen| seen.list.iter().any(lives));
         }
-        let seen = self.0.entry(key).or_default();
-        let mut is_known = false;
-        seen.retain(|one| {
-            let keep = is_known || closed(one).is_some_and(|closed| !closed || *one == at_hand);
-            is_known |= keep && *one == at_hand;
+        let tick = now.as_nanos() / TICK.as_nanos();
+        let seen = self.0.entry(key).or_insert_with(|| Seen { list: Vec::new(), last_look: tick });
+        let look = tick != seen.last_look;
+        if !(look || at_hand.confirmed) || !seen.find(&at_hand.one, closed) {
+            seen.list.push(at_hand.one);
+            seen.last_look = tick;
+        }
+        seen.list.len() as u32
+    }
+}
+
+impl Seen {
+    /// Whether `one` is among them. Forgets what is gone; those behind it are not looked at.
+    fn find(&mut self, one: &(Tuple, Zone), closed: impl Fn(&(Tuple, Zone)) -> Option<bool>) -> bool {
+        let mut found = false;
+        self.list.retain(|other| {
+            let keep = found || closed(other).is_some_and(|closed| !closed || other == one);
+            found |= keep && other == one;
             keep
         });
-        if !is_known {
-            seen.push(at_hand);
-        }
-        seen.len() as u32
+        found
     }
 }
 
@@ -112,13 +142,16 @@ impl Kind for Connlimit {
         let packet = &question.packet;
         let addr = if self.dest { packet.ip.dst } else { packet.ip.src };
         let net = IpNet::new(addr, self.mask).map_or(addr, |net| net.network());
-        let tracked = packet.ct.flow.map(|(entry, _)| (entry.orig, entry.zone));
+        let tracked =
+            packet.ct.flow.map(|(entry, _)| AtHand { one: (entry.orig, entry.zone), confirmed: entry.is_confirmed() });
         let read = || Some((Tuple::of_parts(&packet.ip, packet.l4?)?, Zone::default()));
-        let (MatchMemory::Connections(seen), Some(at_hand)) = (&mut *question.memory, tracked.or_else(read)) else {
+        let untracked = || read().map(|one| AtHand { one, confirmed: false });
+        let (MatchMemory::Connections(seen), Some(at_hand)) = (&mut *question.memory, tracked.or_else(untracked))
+        else {
             // What names no connection cannot be counted.
             return Answer::Hotdrop;
         };
-        let count = seen.count((net, at_hand.1.id), at_hand, packet.conntrack, packet.now);
+        let count = seen.count((net, at_hand.one.1.id), &at_hand, packet.conntrack, packet.now);
         let above = count > self.limit.unwrap_or(u32::MAX);
         (above != self.upto).into()
     }

@@ -9,7 +9,7 @@ use crate::netfilter::rules::matches::Match;
 use crate::netfilter::rules::packet::RulePacket;
 use crate::netfilter::text::{Given, TextError};
 use crate::wire::ip::TCP;
-use crate::wire::l4::SYN;
+use crate::wire::l4::{SYN, TcpHeader};
 
 /// Which MSS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +18,31 @@ pub enum Mss {
     Set(u16),
     /// What fits the smaller MTU of both directions' routes (`--clamp-mss-to-pmtu`).
     ClampToPmtu,
+}
+
+/// What the rules that a SYN met ask for together: none raises what another has lowered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MssLimit {
+    /// The least of the fixed ones; 65535 if there is none.
+    pub fixed: u16,
+    /// Whether it has to fit the MTUs, too.
+    pub pmtu: bool,
+}
+
+impl MssLimit {
+    /// With one more rule.
+    fn and(self, mss: Mss) -> Self {
+        match mss {
+            Mss::Set(fixed) => Self { fixed: self.fixed.min(fixed), ..self },
+            Mss::ClampToPmtu => Self { pmtu: true, ..self },
+        }
+    }
+}
+
+impl Default for MssLimit {
+    fn default() -> Self {
+        Self { fixed: u16::MAX, pmtu: false }
+    }
 }
 
 /// Changes the MSS option of a SYN.
@@ -67,7 +92,12 @@ impl Kind for Tcpmss {
     }
 
     fn act(&self, packet: &mut RulePacket<'_>) -> Option<Verdict> {
-        packet.mss = self.mss;
+        let mss = self.mss.filter(|_| packet.ip.frag_offset == 0)?;
+        // `tcpmss_mangle_packet` says -1 of a header that is not all there, which is NF_DROP.
+        if packet.upper.and_then(|(_, segment)| TcpHeader::read(segment)).is_none() {
+            return Some(Verdict::Drop);
+        }
+        packet.mss = Some(packet.mss.unwrap_or_default().and(mss));
         None
     }
 }

@@ -63,7 +63,7 @@ struct After {
     mark: u32,
     ct_mark: u32,
     template: Option<super::targets::ct::CtTemplate>,
-    mss: Option<super::targets::tcpmss::Mss>,
+    mss: Option<super::targets::tcpmss::MssLimit>,
     /// TTL and type of service.
     ttl_tos: (u8, u8),
     trace: Vec<TraceStep>,

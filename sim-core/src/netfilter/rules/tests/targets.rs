@@ -8,7 +8,7 @@ use crate::netfilter::hooks::Hook;
 use crate::netfilter::rules::targets::ct::CtTemplate;
 use crate::netfilter::rules::targets::nat::{Nat, NatKind};
 use crate::netfilter::rules::targets::reject::RejectWith;
-use crate::netfilter::rules::targets::tcpmss::Mss;
+use crate::netfilter::rules::targets::tcpmss::MssLimit;
 use crate::netfilter::rules::{CtFacts, TableName, Verdict};
 use crate::wire::ip::Family;
 use crate::wire::l4::SYN;
@@ -118,9 +118,11 @@ fn ct_leaves_a_template_and_the_first_one_counts() {
 
 #[test]
 fn tcpmss_asks_for_an_edit() {
-    let mut bench = Bench::forward("-A FORWARD -p tcp --syn -j TCPMSS --set-mss 1400");
+    let mut bench = Bench::forward(
+        "-A FORWARD -p tcp --syn -j TCPMSS --set-mss 1400\n-A FORWARD -p tcp --syn -j TCPMSS --set-mss 1440",
+    );
     let segment = tcp("10.0.0.1:1", "10.0.0.2:2", SYN, 1, 0, b"");
-    assert_eq!(bench.send(&segment, &FORWARD).mss, Some(Mss::Set(1400)));
+    assert_eq!(bench.send(&segment, &FORWARD).mss, Some(MssLimit { fixed: 1400, pmtu: false }));
     assert_eq!(bench.send(&datagram(), &FORWARD).mss, None);
 }
 
