@@ -163,9 +163,12 @@ pub(super) fn defrag(ns: &mut Netns, ctx: &mut Ctx<'_>, packet: Packet, user: u8
         _ => packet,
     };
     let header = ext::fragment(packet.l3());
-    // A fragment header that is cut short: the end host says so (`ipv6_frag_rcv`).
+    // A fragment header that is cut short: the end host says so (`ipv6_frag_rcv`). As a first fragment it lacks what is behind
+    // it, too, and is left to that host (`ipv6frag_thdr_truncated`).
     let is_cut = ip.family() == Family::V6 && ip.proto == FRAGMENT && header.is_none();
-    if user == USER_CONNTRACK && is_cut && packet.l3().len() > ext::IPV6_LEN {
+    let behind = ext::skip(packet.l3(), usize::from(ip.header_len), FRAGMENT);
+    let begins_first = behind.is_some_and(|(_, proto)| proto != FRAGMENT);
+    if user == USER_CONNTRACK && is_cut && packet.l3().len() > ext::IPV6_LEN && !begins_first {
         return Err(Next::Drop(DropReason::HdrTrunc, packet));
     }
     let atomic = || user == USER_CONNTRACK && header.is_some();

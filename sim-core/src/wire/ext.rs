@@ -82,7 +82,7 @@ pub fn skip(packet: &[u8], mut at: usize, mut number: u8) -> Option<(usize, u8)>
     while is_extension(number) {
         let head = packet.get(at..at + 2).filter(|_| number != NO_NEXT)?;
         let len = match number {
-            FRAGMENT if fragment_at(packet, at)?.offset != 0 => break,
+            FRAGMENT if fragment_offset(packet, at)? != 0 => break,
             FRAGMENT => FRAGMENT_LEN,
             AUTH => (usize::from(head[1]) + 2) * 4,
             _ => (usize::from(head[1]) + 1) * 8,
@@ -137,6 +137,12 @@ pub struct Fragment {
     pub more: bool,
     /// Identification.
     pub id: u32,
+}
+
+/// The offset in bytes that the fragment header at `at` says: its second half may be missing.
+fn fragment_offset(packet: &[u8], at: usize) -> Option<u16> {
+    let offset = packet.get(at + 2..)?.first_chunk::<2>()?;
+    Some(u16::from_be_bytes(*offset) & !7)
 }
 
 /// Reads the fragment header at `at`.
